@@ -1,0 +1,71 @@
+"""The API under /api/: session cookies, CSRF tokens, JSON. Its document is /api/openapi.json.
+
+There is no page of documentation: those that django-ninja offers need inline scripts, which the CSP forbids.
+"""
+
+from typing import NoReturn
+
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver
+from ninja import NinjaAPI
+from ninja.errors import HttpError, ValidationError
+
+from config.errors import error_response
+from flags.api import ANSWER_ERRORS
+from flags.api import router as game
+from flags.services import AnswerError, NoCountries
+from users.api import router as people
+
+api = NinjaAPI(
+    title="Flag Learning",
+    version="1.0.0",
+    description=(
+        "Play the daily flag challenge. Log in with POST /api/session; requests that change something need the token "
+        "from GET /api/csrf in the X-CSRFToken header (and, over https, a Referer or Origin of this site). "
+        "Every error has the shape of the schema Error."
+    ),
+    docs_url=None,
+    urls_namespace="api",
+)
+api.add_router("", game)
+api.add_router("", people)
+
+
+@api.exception_handler(HttpError)
+def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
+    return error_response(error.status_code)
+
+
+@api.exception_handler(ValidationError)
+def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
+    problems = (f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors)
+    return error_response(422, message="; ".join(problems))
+
+
+@api.exception_handler(AnswerError)
+def _answer_error(request: HttpRequest, error: AnswerError) -> HttpResponse:
+    status, code = ANSWER_ERRORS[type(error)]
+    return error_response(status, code, str(error))
+
+
+@api.exception_handler(NoCountries)
+def _no_countries(request: HttpRequest, error: NoCountries) -> HttpResponse:
+    return error_response(503, "no_countries", str(error))
+
+
+@api.exception_handler(Exception)
+def _crash(request: HttpRequest, error: Exception) -> NoReturn:
+    # Django logs it with its traceback and ApiErrorMiddleware answers. django-ninja's own handler would print the
+    # traceback into the answer while debugging.
+    raise error
+
+
+def api_urls() -> tuple[list[URLPattern | URLResolver], str, str]:
+    """The API's addresses, back under Django's CSRF middleware, from which django-ninja takes its views out.
+
+    django-ninja checks a token only where an operation has cookie authentication; so logging in would go unprotected.
+    """
+    patterns, app_name, namespace = api.urls
+    for pattern in patterns:
+        pattern.callback.csrf_exempt = False  # type: ignore[union-attr]
+    return patterns, app_name, namespace

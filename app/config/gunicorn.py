@@ -1,0 +1,41 @@
+"""gunicorn's configuration: `gunicorn config.wsgi --config config/gunicorn.py`.
+
+nginx buffers slow visitors, so a worker only ever waits for the database: few sync workers with kept connections are
+enough, and measured faster than threads.
+"""
+
+import os
+
+from config.logs import logging_config
+
+bind = os.environ.get("GUNICORN_BIND") or "unix:/run/app/gunicorn.sock"
+# The proxy's group must be able to write to the socket, nobody else.
+umask = 0o007
+# Who may say "this came over https": a Unix socket's peers always (only nginx can open it); over TCP (GUNICORN_BIND)
+# this machine alone.
+forwarded_allow_ips = "127.0.0.1,::1"
+
+concurrency = os.environ.get("WEB_CONCURRENCY") or "3"
+if not concurrency.isdigit() or int(concurrency) < 1:
+    # gunicorn itself would start with no worker and answer nobody
+    raise SystemExit(f"ERROR: WEB_CONCURRENCY is {concurrency!r}.\nHINT:  set it to a whole number from 1 up.")
+workers = int(concurrency)
+worker_class = "sync"
+# A new worker now and then gives back what a library may have leaked; the jitter keeps them from leaving together.
+max_requests = 20_000
+max_requests_jitter = 2_000
+# Above the database's own statement timeout (15 s), so that the database answers first.
+timeout = 30
+# A worker that is told to leave finishes its request; compose waits longer than this before it kills.
+graceful_timeout = 30
+
+# While developing, workers restart when a file changes; otherwise they share one copy of the code in memory.
+reload = os.environ.get("DJANGO_DEBUG", "").lower() in ("true", "1")
+preload_app = not reload
+
+# The root file system is read-only: the heartbeat goes to memory, and the control socket (in $HOME) is off.
+worker_tmp_dir = "/dev/shm"  # noqa: S108
+control_socket_disable = True
+
+logconfig_dict = logging_config()
+accesslog = None  # config.middleware.RequestLogMiddleware writes it, with the request's id

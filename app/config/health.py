@@ -1,0 +1,118 @@
+"""/healthz (the process is alive) and /readyz (it can reach its database).
+
+They are answered before anything that looks at the host, the scheme, a session or the database, so that a health check
+never fails for another reason than the one it asks about.
+"""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+
+logger = logging.getLogger("health")
+
+# A prober waits 2 s; the answer must be there before.
+DEADLINE_SECONDS = 1.5
+
+# A probe that was left behind must end some day, or the app would never be ready again: give up within seconds on a
+# server that neither answers nor refuses.
+LET_GO: dict[str, Any] = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 3000,
+    "keepalives_idle": 2,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+}
+
+PATHS = ("/healthz", "/readyz")
+
+
+class HealthMiddleware:
+    """Answers /healthz and /readyz itself and lets everything else through."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path == "/healthz":
+            return JsonResponse({"status": "ok"})
+        if request.path == "/readyz":
+            return readyz()
+        return self.get_response(request)
+
+
+def readyz() -> HttpResponse:
+    """200 when the database answers within the deadline, else 503 with the step that failed (and nothing secret)."""
+    failed = probe.run(DEADLINE_SECONDS)
+    if failed is None:
+        return JsonResponse({"status": "ok"})
+    logger.warning("not ready: %s", failed, extra={"fields": {"failed": failed}})
+    return JsonResponse({"status": "unavailable", "failed": f"database: {failed}"}, status=503)
+
+
+class DatabaseProbe:
+    """Asks the database a question, in a thread that is left behind when it hangs.
+
+    Nothing else is certain to come back in time: a name lookup, a TLS handshake with a paused server and a query each
+    have another timeout, or none. At most one thread is ever left behind: while it hangs, later probes wait for it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._attempt: _Attempt | None = None
+
+    def run(self, seconds: float) -> str | None:
+        """None when the database answered, else the step that failed or was under way when the time was up."""
+        with self._lock:
+            if self._attempt is None or not self._attempt.thread.is_alive():
+                self._attempt = _Attempt(connection.get_connection_params())
+                self._attempt.thread.start()
+            attempt = self._attempt
+        attempt.thread.join(seconds)
+        if attempt.thread.is_alive():
+            return f"{attempt.step} timed out"
+        return attempt.failed
+
+
+class _Attempt:
+    """One connection and one query."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = {
+            key: value
+            for key, value in parameters.items()
+            if key in ("dbname", "user", "password", "host", "port") or key.startswith("ssl")
+        }
+        self.step = "name lookup"
+        self.failed: str | None = "probe failed"
+        # A daemon: a worker that wants to exit doesn't wait for it.
+        self.thread = threading.Thread(target=self._run, name="readyz", daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self._ask()
+            self.failed = None
+        except (OSError, psycopg.Error) as error:
+            self.failed = f"{self.step} failed"
+            # The driver's message names host and user, never the password.
+            logger.warning("%s: %s", self.failed, error)
+
+    def _ask(self) -> None:
+        host, port = self.parameters["host"], self.parameters.get("port") or 5432
+        if not host.startswith("/"):
+            # In Python, which lets other threads run meanwhile; inside libpq the whole worker would stand still.
+            found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
+            addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+            self.parameters |= {"host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}
+        self.step = "connection"
+        with psycopg.connect(**self.parameters, **LET_GO, autocommit=True) as probe_connection:
+            self.step = "query"
+            probe_connection.execute("SELECT 1", prepare=False)
+
+
+probe = DatabaseProbe()

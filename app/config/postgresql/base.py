@@ -1,0 +1,31 @@
+"""The database backend: Django's own, but for how it finds out that a kept connection has died."""
+
+import select
+
+from django.db.backends.postgresql import base
+from psycopg.pq import TransactionStatus
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Checks a kept connection without a round trip.
+
+    CONN_HEALTH_CHECKS asks `SELECT 1` before each request's first query: behind the pooler that is a whole transaction,
+    and was an eighth of the CPU that a request cost, all services together. But a peer that went away (a pooler or a
+    server that restarted) has closed the connection, and a closed socket is readable. One that is silent is alive, as
+    far as a question could tell without waiting; TCP keepalives and the server's timeouts cover a peer that vanished.
+    """
+
+    def is_usable(self) -> bool:
+        """Whether the connection can serve a request; asks the server only when there is a reason to doubt it."""
+        if self.connection is None or self.connection.closed:
+            return False
+        idle = self.connection.info.transaction_status is TransactionStatus.IDLE
+        if self.errors_occurred or not idle or self._has_something_to_read():
+            return super().is_usable()
+        return True
+
+    def _has_something_to_read(self) -> bool:
+        """The end of the connection, or a notice: only a question tells which."""
+        poll = select.poll()
+        poll.register(self.connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))

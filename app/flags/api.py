@@ -1,0 +1,201 @@
+"""The game over HTTP: /api/challenge, /api/practice, /api/answers, /api/me, /api/leaderboard, /api/countries."""
+
+import datetime
+from typing import Annotated, Any, Literal
+
+from django.http import HttpRequest
+from django.utils import timezone
+from ninja import Field, Query, Router, Schema
+from ninja.responses import Status
+from ninja.security import SessionAuth
+
+from config.errors import error_response
+from config.schemas import DatabaseId, errors
+from config.throttles import PerVisitorThrottle
+from flags import services
+from flags.flag_images import flag_url
+from flags.models import Country, Question, UserAnswer
+from users.models import User
+
+router = Router(tags=["game"])
+
+
+class PlayersRequest(HttpRequest):
+    """A request that `logged_in` let through."""
+
+    user: User
+
+
+# CSRF is checked by Django's middleware for every operation (config.api).
+logged_in = SessionAuth(csrf=False)
+
+# A quick player needs two or three seconds a question.
+playing = PerVisitorThrottle("playing", "60/m")
+
+ANSWER_ERRORS: dict[type[services.AnswerError], tuple[int, str]] = {
+    services.QuestionNotFound: (404, "question_not_found"),
+    services.AlreadyAnswered: (409, "already_answered"),
+    services.NotAnOption: (409, "not_an_option"),
+    services.ChallengeClosed: (409, "challenge_closed"),
+}
+
+Limit = Annotated[int, Query(ge=1, le=100, description="How many rows at most.")]
+
+
+class OptionOut(Schema):
+    """A country to choose. Without its emoji: that is the flag."""
+
+    code: Annotated[str, Field(examples=["FR"])]
+    name: Annotated[str, Field(examples=["France"])]
+
+
+class CountryOut(OptionOut):
+    """A country whose flag is no secret any more."""
+
+    emoji: Annotated[str, Field(validation_alias="flag_emoji")]
+
+
+class QuestionOut(Schema):
+    """Whose flag is this?"""
+
+    id: int
+    kind: Literal["daily", "practice"]
+    image_url: str
+    options: list[OptionOut]
+
+    @staticmethod
+    def resolve_image_url(question: Question) -> str:
+        """The picture's address, which doesn't give the country away."""
+        return flag_url(question.country)
+
+    @staticmethod
+    def resolve_options(question: Question) -> list[Country]:
+        """The countries behind the stored ids."""
+        return services.options_of(question)
+
+
+class AnswerOut(Schema):
+    """An answer that was given, and the right one."""
+
+    question_id: int
+    is_correct: bool
+    answered: CountryOut
+    correct: CountryOut
+    answered_at: datetime.datetime
+
+    @staticmethod
+    def resolve_answered(answer: UserAnswer) -> Country:
+        """What was chosen."""
+        return answer.answered_country
+
+    @staticmethod
+    def resolve_correct(answer: UserAnswer) -> Country:
+        """What would have been right."""
+        return answer.question.country
+
+
+class ChallengeOut(Schema):
+    """Today's challenge; `answer` is yours, or null."""
+
+    date: datetime.date
+    question: QuestionOut
+    answer: AnswerOut | None
+
+
+class AnswerIn(Schema):
+    """One of the question's options."""
+
+    question_id: DatabaseId
+    country_code: Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["FR"])]
+
+
+class StatisticsOut(Schema):
+    """What you have achieved."""
+
+    total_answers: int
+    total_correct: int
+    accuracy: Annotated[float, Field(description="Percent of answers that were right.")]
+    current_streak: Annotated[int, Field(description="Days in a row with the daily challenge answered correctly.")]
+    longest_streak: int
+    last_guess_date: datetime.date | None
+
+
+class LeaderboardRowOut(Schema):
+    """One place on the leaderboard."""
+
+    rank: int
+    name: str
+    total_correct: int
+    current_streak: int
+    longest_streak: int
+
+
+class GuessedCountryOut(OptionOut):
+    """How often a country's flag was answered."""
+
+    emoji: str
+    guesses: int
+
+
+@router.get("challenge/today", response={200: ChallengeOut, **errors()}, operation_id="todays_challenge")
+def todays_challenge(request: HttpRequest) -> dict[str, Any]:
+    """Today's challenge, the same for everybody until midnight UTC."""
+    now = timezone.now()
+    question = services.daily_question(now)
+    return {
+        "date": services.utc_date(now),
+        "question": question,
+        "answer": services.answer_to(request.user, question) if request.user.is_authenticated else None,
+    }
+
+
+@router.get("practice", auth=logged_in, response={200: QuestionOut, **errors(401, 404)}, operation_id="open_practice")
+def open_practice(request: PlayersRequest) -> Any:
+    """Your practice question that waits for an answer."""
+    return services.open_practice_question(request.user) or error_response(
+        404, "no_practice_question", "No practice question waits for you: ask for one with POST /api/practice."
+    )
+
+
+@router.post(
+    "practice",
+    auth=logged_in,
+    throttle=playing,
+    response={200: QuestionOut, **errors(401, 403, 429)},
+    operation_id="practise",
+)
+def practise(request: PlayersRequest) -> Question:
+    """A practice question: the one that still waits for an answer, or else a new one."""
+    return services.new_practice_question(request.user)
+
+
+@router.post(
+    "answers",
+    auth=logged_in,
+    throttle=playing,
+    response={201: AnswerOut, **errors(400, 401, 403, 404, 409, 422, 429)},
+    operation_id="answer",
+)
+def answer(request: PlayersRequest, body: AnswerIn) -> Status[UserAnswer]:
+    """Answers a question, once."""
+    return Status(201, services.answer(request.user, body.question_id, body.country_code))
+
+
+@router.get("me/statistics", auth=logged_in, response={200: StatisticsOut, **errors(401)}, operation_id="my_statistics")
+def my_statistics(request: PlayersRequest) -> services.Statistics:
+    """Your totals and streaks."""
+    return services.statistics(request.user)
+
+
+@router.get("leaderboard", response={200: list[LeaderboardRowOut], **errors(422)}, operation_id="leaderboard")
+def leaderboard(request: HttpRequest, limit: Limit = 10) -> list[services.LeaderboardRow]:
+    """The people with the most right answers."""
+    return services.leaderboard(limit)
+
+
+@router.get(
+    "countries/most-guessed", response={200: list[GuessedCountryOut], **errors(422)}, operation_id="most_guessed"
+)
+def most_guessed(request: HttpRequest, limit: Limit = 10) -> Any:
+    """The countries whose flags were answered most often."""
+    return services.most_guessed(limit)

@@ -1,0 +1,49 @@
+"""Pictures of flags under addresses that do not say whose they are.
+
+A file called `fr.svg` would be the answer. So a picture's address is an HMAC of the country's code under the
+deployment's secret key: stable, so that browsers and nginx cache it for ever, and not to be worked out from a list of
+codes. The pictures themselves are cleaned when they are added (data/make_data.py), so that serving one is a look-up.
+"""
+
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from django.urls import reverse
+from django.utils.crypto import salted_hmac
+
+SVG_DIR = Path(__file__).parent / "data" / "svg"
+TOKEN_LENGTH = 32  # hex digits: 128 bits
+
+
+class HasCode(Protocol):
+    """Anything with an ISO 3166-1 alpha-2 code: a Country, or an entry of its data."""
+
+    @property
+    def code(self) -> str: ...
+
+
+def flag_url(country: HasCode) -> str:
+    """The address of the country's picture: /flags/<opaque>.svg"""
+    return reverse("flag_image", args=[_token(country.code)])
+
+
+def flag_svg(token: str) -> bytes | None:
+    """The picture behind an address that flag_url made, or None."""
+    code = _codes_by_token().get(token)
+    return _picture(code) if code else None
+
+
+def _token(code: str) -> str:
+    return salted_hmac("flags.flag_images", code.upper(), algorithm="sha256").hexdigest()[:TOKEN_LENGTH]
+
+
+@lru_cache(maxsize=1)
+def _codes_by_token() -> Mapping[str, str]:
+    return {_token(path.stem): path.stem for path in SVG_DIR.glob("*.svg")}
+
+
+@cache
+def _picture(code: str) -> bytes:
+    return (SVG_DIR / f"{code}.svg").read_bytes()

@@ -1,0 +1,125 @@
+"""The game's tables. The rules that the database itself holds are constraints here; the others are in services.py."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+OPTIONS_PER_QUESTION = 4
+
+
+class Country(models.Model):
+    """A country with a flag; `manage.py load_countries` brings the 195."""
+
+    code = models.CharField(max_length=2, validators=[RegexValidator(r"^[A-Z]{2}\Z")], help_text="ISO 3166-1 alpha-2.")
+    name = models.CharField(max_length=60, help_text="The everyday English name.")
+    flag_emoji = models.CharField(max_length=8)
+    region = models.CharField(max_length=40)
+    subregion = models.CharField(max_length=40)
+    lookalikes = ArrayField(
+        models.CharField(max_length=2),
+        default=list,
+        blank=True,
+        help_text="Codes of countries with a flag hard to tell from this one.",
+    )
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name_plural = "countries"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["code"], name="country_code_once"),
+            # Checked at the end of a transaction: one load may rename two countries into each other's names.
+            models.UniqueConstraint(fields=["name"], name="country_name_once", deferrable=models.Deferrable.DEFERRED),
+            models.CheckConstraint(condition=Q(code__regex=r"^[A-Z]{2}$"), name="country_code_form"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def looks_like(self, other: "Country") -> bool:
+        """Whether the two flags are too alike to be options of the same question."""
+        return other.code in self.lookalikes or self.code in other.lookalikes
+
+
+class DailyChallenge(models.Model):
+    """The country of one UTC day, the same for everybody."""
+
+    date = models.DateField()
+    # Nothing looks a challenge up by its country, and countries are never deleted: no index.
+    country = models.ForeignKey(Country, models.PROTECT, db_index=False, related_name="challenges")
+    selection_algorithm_version = models.PositiveSmallIntegerField()
+
+    class Meta:
+        ordering: ClassVar = ["-date"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["date"], name="dailychallenge_date_once")]
+
+    def __str__(self) -> str:
+        return f"Challenge of {self.date}"
+
+
+class Question(models.Model):
+    """A flag and four names: the one question of a daily challenge, or one person's practice question."""
+
+    class Kind(models.TextChoices):
+        """Who is asked: everybody on a day, or one person whenever they like."""
+
+        DAILY = "daily"
+        PRACTICE = "practice"
+
+    kind = models.CharField(max_length=8, choices=Kind)
+    country = models.ForeignKey(Country, models.PROTECT, related_name="questions", help_text="The right answer.")
+    challenge = models.OneToOneField(DailyChallenge, models.CASCADE, null=True, blank=True, related_name="question")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        db_index=False,  # question_by_user begins with it
+        related_name="practice_questions",
+    )
+    options = ArrayField(
+        models.BigIntegerField(), help_text="Ids of the countries to choose from, in the order they are shown."
+    )
+    is_open = models.BooleanField(default=False, help_text="A practice question that waits for its answer.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(kind="daily", challenge__isnull=False, user__isnull=True, is_open=False)
+                | Q(kind="practice", challenge__isnull=True, user__isnull=False),
+                name="question_kind_consistent",
+            ),
+            models.CheckConstraint(condition=Q(options__len=OPTIONS_PER_QUESTION), name="question_four_options"),
+            models.CheckConstraint(condition=Q(options__contains=[F("country")]), name="question_has_right_option"),
+            # An unanswered practice question is asked again instead of piling up, however many requests race.
+            models.UniqueConstraint(fields=["user"], condition=Q(is_open=True), name="question_one_open_per_user"),
+        ]
+        indexes: ClassVar = [
+            # What somebody was asked lately, and the cascade when they are deleted.
+            models.Index(fields=["user", "-id"], condition=Q(user__isnull=False), name="question_by_user"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} question {self.pk}"
+
+
+class UserAnswer(models.Model):
+    """What somebody answered; never changed afterwards, so the statistics can be recounted from it."""
+
+    # useranswer_once begins with the user: no index of its own.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="answers")
+    question = models.ForeignKey(Question, models.CASCADE, related_name="answers")
+    answered_country = models.ForeignKey(Country, models.PROTECT, db_index=False, related_name="+")
+    is_correct = models.BooleanField()
+    answered_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["user", "question"], name="useranswer_once")]
+
+    def __str__(self) -> str:
+        return f"Answer {self.pk}"

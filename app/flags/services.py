@@ -1,0 +1,351 @@
+# ruff: noqa: N818 - an exception here is an outcome of the game, not an error: AlreadyAnswered, not AlreadyAnsweredError.
+"""What the game does. Pages, API and commands all come through here.
+
+Days are UTC days, whoever plays wherever. Functions that depend on the moment take it as `now` (or `today`), so that a
+request is judged by the time it arrived at, and tests can choose it.
+"""
+
+import datetime
+import random
+from dataclasses import dataclass
+
+from django.core.cache import cache
+from django.db import IntegrityError, transaction
+from django.db.models import Count, Q
+from django.utils import timezone
+
+from flags import selection
+from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
+from users.models import User, UserStats
+from users.services import lock_stats, recount
+
+# As many practice questions back, nobody is asked the same country again.
+PRACTICE_MEMORY = 20
+
+# Counting every answer is the one query that grows with the table, and a chart may be a minute old.
+MOST_GUESSED_SECONDS = 60
+
+
+class NoCountries(Exception):
+    """The table of countries is empty or too small to make a question from."""
+
+    def __init__(self) -> None:
+        super().__init__("There are no countries to ask for: run `python manage.py load_countries`.")
+
+
+class AnswerError(Exception):
+    """Why an answer wasn't taken; the text is for the person who gave it."""
+
+
+class QuestionNotFound(AnswerError):
+    """There is no such question for this person."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such question.")
+
+
+class AlreadyAnswered(AnswerError):
+    """A question is answered once."""
+
+    def __init__(self) -> None:
+        super().__init__("You have answered this question already.")
+
+
+class NotAnOption(AnswerError):
+    """The country isn't among the question's options."""
+
+    def __init__(self) -> None:
+        super().__init__("This country is not one of the question's options.")
+
+
+class ChallengeClosed(AnswerError):
+    """A daily challenge can be answered until its UTC day ends."""
+
+    def __init__(self) -> None:
+        super().__init__("This challenge has ended: a new one began at midnight UTC.")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What somebody has achieved so far, as of a day."""
+
+    total_answers: int
+    total_correct: int
+    current_streak: int
+    longest_streak: int
+    last_guess_date: datetime.date | None
+
+    @property
+    def accuracy(self) -> float:
+        """The share of right answers, in percent with one decimal; 0 before the first answer."""
+        return round(100 * self.total_correct / self.total_answers, 1) if self.total_answers else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderboardRow:
+    """One place on the leaderboard. Equal results share a rank."""
+
+    rank: int
+    user_id: int
+    name: str
+    total_correct: int
+    current_streak: int
+    longest_streak: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuessedCountry:
+    """How often a country's flag was answered, rightly or wrongly."""
+
+    code: str
+    name: str
+    emoji: str
+    guesses: int
+
+
+def utc_date(now: datetime.datetime | None = None) -> datetime.date:
+    """The game's date at `now`, by default at this moment."""
+    return (now or timezone.now()).astimezone(datetime.UTC).date()
+
+
+# --- The daily challenge --------------------------------------------------------------------------------------------
+
+
+def challenge_for(date: datetime.date) -> DailyChallenge:
+    """The challenge of a day, made when it is asked for the first time.
+
+    However many ask at once, the first insert wins and everybody reads the same row.
+    """
+    challenges = DailyChallenge.objects.select_related("country")
+    if challenge := challenges.filter(date=date).first():
+        return challenge
+    country_ids = dict(Country.objects.values_list("code", "id"))
+    if len(country_ids) < OPTIONS_PER_QUESTION:
+        raise NoCountries
+    DailyChallenge.objects.bulk_create(
+        [
+            DailyChallenge(
+                date=date,
+                country_id=country_ids[selection.country_code_for(date, list(country_ids))],
+                selection_algorithm_version=selection.VERSION,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return challenges.get(date=date)
+
+
+def daily_question(now: datetime.datetime | None = None) -> Question:
+    """The question of today's challenge: one row that everybody answers."""
+    today = utc_date(now)
+    questions = Question.objects.select_related("country", "challenge").filter(challenge__date=today)
+    if question := questions.first():
+        return question
+    challenge = challenge_for(today)
+    Question.objects.bulk_create(
+        [
+            Question(
+                kind=Question.Kind.DAILY,
+                challenge=challenge,
+                country=challenge.country,
+                options=_options_for(challenge.country),
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return questions.get()
+
+
+# --- Practice -------------------------------------------------------------------------------------------------------
+
+
+def open_practice_question(user: User) -> Question | None:
+    """The practice question that waits for this person's answer, if there is one."""
+    return Question.objects.select_related("country").filter(user=user, is_open=True).first()
+
+
+def new_practice_question(user: User) -> Question:
+    """A practice question for this person: the one that still waits for an answer, or a new one."""
+    if question := open_practice_question(user):
+        return question
+    country = _country_to_practise(user)
+    Question.objects.bulk_create(
+        [
+            Question(
+                kind=Question.Kind.PRACTICE, user=user, country=country, options=_options_for(country), is_open=True
+            )
+        ],
+        ignore_conflicts=True,
+    )
+    return Question.objects.select_related("country").get(user=user, is_open=True)
+
+
+def _country_to_practise(user: User) -> Country:
+    """A random country that this person wasn't asked lately."""
+    recent = Question.objects.filter(user=user).order_by("-id").values_list("country_id", flat=True)[:PRACTICE_MEMORY]
+    countries = Country.objects.order_by("?")
+    country = countries.exclude(id__in=list(recent)).first() or countries.first()
+    if country is None:
+        raise NoCountries
+    return country
+
+
+# --- Options --------------------------------------------------------------------------------------------------------
+
+
+def options_of(question: Question) -> list[Country]:
+    """The countries to choose from, in the order in which they are shown."""
+    countries = Country.objects.in_bulk(question.options)
+    return [countries[id_] for id_ in question.options]
+
+
+def _options_for(country: Country) -> list[int]:
+    """The ids of the right country and of three plausible wrong ones, shuffled.
+
+    Wrong ones come from the same region as long as it has enough, and no two flags of the four look alike.
+    """
+    others = list(Country.objects.exclude(id=country.id))
+    random.shuffle(others)
+    others.sort(key=lambda other: other.region != country.region)
+    options = [country]
+    for other in others:
+        if len(options) == OPTIONS_PER_QUESTION:
+            break
+        if not any(other.looks_like(option) for option in options):
+            options.append(other)
+    if len(options) < OPTIONS_PER_QUESTION:
+        raise NoCountries
+    random.shuffle(options)
+    return [option.id for option in options]
+
+
+# --- Answering ------------------------------------------------------------------------------------------------------
+
+
+def answer(user: User, question_id: int, country_code: str, now: datetime.datetime | None = None) -> UserAnswer:
+    """Takes somebody's answer to a question and counts it, both or neither.
+
+    Raises QuestionNotFound (for somebody else's practice question too), ChallengeClosed, NotAnOption, AlreadyAnswered.
+    The lock on the person's totals comes first, so their answers are counted one after the other.
+    """
+    now = now or timezone.now()
+    question = _question_for(user, question_id, today=utc_date(now))
+    chosen = next((option for option in options_of(question) if option.code == country_code), None)
+    if chosen is None:
+        raise NotAnOption
+    user_answer = UserAnswer(
+        user=user,
+        question=question,
+        answered_country=chosen,
+        is_correct=chosen.id == question.country_id,
+        answered_at=now,
+    )
+    try:
+        with transaction.atomic():
+            stats = lock_stats(user)
+            user_answer.save(force_insert=True)
+            _count(stats, user_answer)
+            if question.kind == Question.Kind.PRACTICE:
+                Question.objects.filter(id=question.id).update(is_open=False)
+    except IntegrityError as error:
+        if _violated_constraint(error) == "useranswer_once":
+            raise AlreadyAnswered from None
+        raise
+    return user_answer
+
+
+def answer_to(user: User, question: Question) -> UserAnswer | None:
+    """What this person answered to the question, if they did."""
+    return UserAnswer.objects.select_related("answered_country").filter(user=user, question=question).first()
+
+
+def _question_for(user: User, question_id: int, today: datetime.date) -> Question:
+    question = (
+        Question.objects.select_related("country", "challenge")
+        .filter(Q(user=user) | Q(challenge__date__lte=today), id=question_id)
+        .first()
+    )
+    if question is None:
+        raise QuestionNotFound
+    if question.challenge and question.challenge.date != today:
+        raise ChallengeClosed
+    return question
+
+
+def _count(stats: UserStats, user_answer: UserAnswer) -> None:
+    """Brings the locked totals up to date with an answer that was just stored."""
+    challenge = user_answer.question.challenge
+    if challenge and stats.last_guess_date and stats.last_guess_date >= challenge.date:
+        # Around midnight today's answer can overtake yesterday's, which arrived in time but was served later. The
+        # totals can't be extended backwards, so count this one person anew.
+        recount(stats, today=stats.last_guess_date)
+        return
+    stats.count(is_correct=user_answer.is_correct)
+    if challenge:
+        stats.extend_streak(challenge.date, is_correct=user_answer.is_correct)
+    stats.save()
+
+
+def _violated_constraint(error: IntegrityError) -> str | None:
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+
+
+# --- Figures --------------------------------------------------------------------------------------------------------
+
+
+def statistics(user: User, now: datetime.datetime | None = None) -> Statistics:
+    """Somebody's totals; the streak as of today, so a missed day shows at once."""
+    stats = UserStats.objects.filter(user=user).first() or UserStats(user=user)
+    return Statistics(
+        total_answers=stats.total_answers,
+        total_correct=stats.total_correct,
+        current_streak=stats.streak_on(utc_date(now)),
+        longest_streak=stats.longest_streak,
+        last_guess_date=stats.last_guess_date,
+    )
+
+
+def leaderboard(limit: int = 10, now: datetime.datetime | None = None) -> list[LeaderboardRow]:
+    """The people with the most right answers; the longer streak wins a tie. Nobody's e-mail address is shown."""
+    today = utc_date(now)
+    best = (
+        UserStats.objects.select_related("user")
+        .filter(total_correct__gt=0, user__is_active=True)
+        .order_by("-total_correct", "-longest_streak", "user_id")[:limit]
+    )
+    results = [(stats.total_correct, stats.longest_streak) for stats in best]
+    return [
+        LeaderboardRow(
+            rank=results.index(result) + 1,
+            user_id=stats.user_id,
+            name=stats.user.public_name,
+            total_correct=stats.total_correct,
+            current_streak=stats.streak_on(today),
+            longest_streak=stats.longest_streak,
+        )
+        for stats, result in zip(best, results, strict=True)
+    ]
+
+
+def most_guessed(limit: int = 10, now: datetime.datetime | None = None) -> list[GuessedCountry]:
+    """The countries whose flags were answered most often, at most a minute old.
+
+    Without answers to today's challenge: everybody gives one, so the chart would tell which country it is.
+    """
+    today = utc_date(now)
+    key = f"most_guessed:{today}:{limit}"
+    counted: list[GuessedCountry] | None = cache.get(key)
+    if counted is None:
+        counted = _count_guesses(limit, today)
+        cache.set(key, counted, MOST_GUESSED_SECONDS)
+    return counted
+
+
+def _count_guesses(limit: int, today: datetime.date) -> list[GuessedCountry]:
+    over = Q(questions__challenge__isnull=True) | Q(questions__challenge__date__lt=today)
+    counted = (
+        Country.objects.annotate(guesses=Count("questions__answers", filter=over))
+        .filter(guesses__gt=0)
+        .order_by("-guesses", "name")[:limit]
+    )
+    return [GuessedCountry(country.code, country.name, country.flag_emoji, country.guesses) for country in counted]

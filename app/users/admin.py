@@ -1,0 +1,51 @@
+"""The admin's pages for people."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
+from django.contrib.auth.forms import AdminUserCreationForm
+from django.http import HttpRequest
+
+from users.models import User, UserStats
+
+
+class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Django's own form, which names the user name; ours is the e-mail address."""
+
+    class Meta:
+        model = User
+        fields = ("email", "display_name")
+
+
+@admin.register(User)
+class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Accounts: find them, help with passwords, switch them off."""
+
+    add_form = UserCreationForm
+    list_display = ("email", "display_name", "is_active", "is_staff", "date_joined", "last_login")
+    list_filter = ("is_active", "is_staff")
+    search_fields = ("email", "display_name")
+    ordering = ("-id",)
+    readonly_fields = ("date_joined", "last_login")
+    fieldsets = (
+        (None, {"fields": ("email", "password", "display_name")}),
+        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Dates", {"fields": ("date_joined", "last_login")}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "display_name", "usable_password", "password1", "password2")}),)
+
+
+@admin.register(UserStats)
+class UserStatsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
+    """Totals, to look at: they follow from the answers (`manage.py recount_statistics`)."""
+
+    list_display = ("user", "total_correct", "total_answers", "current_streak", "longest_streak", "last_guess_date")
+    search_fields = ("user__email", "user__display_name")
+    ordering = ("-total_correct", "-longest_streak", "user_id")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """The first answer makes the row."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: UserStats | None = None) -> bool:
+        """Whatever were typed here, the next recount would undo."""
+        return False

@@ -1,0 +1,92 @@
+"""Logging in and out over HTTP: /api/csrf and /api/session."""
+
+from typing import Annotated, Any
+
+from django.contrib.auth import authenticate, login, logout
+from django.http import HttpRequest
+from django.middleware.csrf import get_token
+from ninja import Field, Router, Schema
+from ninja.responses import Status
+
+from config.errors import error_response
+from config.schemas import errors
+from config.throttles import PerAddressThrottle
+from users.models import User
+
+router = Router(tags=["session"])
+
+# Guessing a password over the API; nginx has a limit of its own, for the login page as well.
+logging_in = PerAddressThrottle("login", "10/m")
+
+
+class CsrfOut(Schema):
+    """The token for the X-CSRFToken header; it belongs to the cookie that came with it."""
+
+    csrf_token: str
+
+
+class UserOut(Schema):
+    """You."""
+
+    id: int
+    email: str
+    name: str
+
+    @staticmethod
+    def resolve_name(user: User) -> str:
+        """The name that others see."""
+        return user.public_name
+
+
+class SessionOut(Schema):
+    """Who is logged in (null: nobody), and the CSRF token to go on with: logging in and out changes it."""
+
+    user: UserOut | None
+    csrf_token: str
+
+
+class Credentials(Schema):
+    """What one logs in with."""
+
+    # A NUL can't be stored, so nobody's address has one; PostgreSQL would refuse the question.
+    email: Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\x00]+$")]
+    # Hashing is slow on purpose: a megabyte of password would keep a worker busy.
+    password: Annotated[str, Field(min_length=1, max_length=256)]
+
+
+@router.get("csrf", response={200: CsrfOut, **errors()}, operation_id="csrf")
+def csrf(request: HttpRequest) -> dict[str, str]:
+    """A CSRF token, and the cookie that it is compared with."""
+    return {"csrf_token": get_token(request)}
+
+
+@router.get("session", response={200: SessionOut, **errors()}, operation_id="who_am_i")
+def who_am_i(request: HttpRequest) -> dict[str, Any]:
+    """Who is logged in."""
+    return _session(request)
+
+
+@router.post(
+    "session",
+    throttle=logging_in,
+    response={200: SessionOut, **errors(400, 401, 403, 422, 429)},
+    operation_id="log_in",
+)
+def log_in(request: HttpRequest, body: Credentials) -> Any:
+    """Logs in and sets the session cookie."""
+    user = authenticate(request, username=body.email, password=body.password)
+    if user is None:
+        return error_response(401, "wrong_credentials", "The e-mail address or the password is wrong.")
+    login(request, user)
+    return _session(request)
+
+
+@router.delete("session", response={204: None, **errors(403)}, operation_id="log_out")
+def log_out(request: HttpRequest) -> Status[None]:
+    """Logs out; also fine when nobody was logged in."""
+    logout(request)
+    return Status(204, None)
+
+
+def _session(request: HttpRequest) -> dict[str, Any]:
+    return {"user": request.user if request.user.is_authenticated else None, "csrf_token": get_token(request)}

@@ -1,0 +1,94 @@
+"""Forms to sign up and log in."""
+
+from typing import Any, ClassVar, cast
+
+from django import forms
+from django.contrib.auth import password_validation
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+
+from users.models import User
+
+HAS_ACCOUNT = "This e-mail address has an account already. Log in instead, or use another address."
+
+
+class LoginForm(AuthenticationForm):
+    """Django's own form in our words; the e-mail address is the user name."""
+
+    error_messages = {  # noqa: RUF012 (as the class above has it)
+        **AuthenticationForm.error_messages,
+        "invalid_login": "That e-mail address and password don’t go together. Check both and try again.",
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Browsers offer saved addresses under "username", and phones show the keyboard with @ for type=email.
+        self.fields["username"].widget = forms.EmailInput(
+            {"autocomplete": "username", "maxlength": 254, "autofocus": True}
+        )
+
+    def clean_username(self) -> str:
+        """The address as it is stored, in lower case: the database's own rule."""
+        return str(self.cleaned_data["username"]).lower()
+
+
+class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
+    """An e-mail address, a password (once: the browser can show it), and the name that others see."""
+
+    password = forms.CharField(
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+        strip=False,
+        help_text="At least 8 characters, and nothing that thousands of others use too. A short sentence is good.",
+    )
+
+    class Meta:
+        model = User
+        fields = ("email", "display_name")
+        labels: ClassVar = {"display_name": "Display name (optional)"}
+        help_texts: ClassVar = {
+            "email": "Only for logging in. Other players never see it.",
+            "display_name": "What other players see on the leaderboard.",
+        }
+        widgets: ClassVar = {
+            "email": forms.EmailInput({"autocomplete": "email", "autofocus": True}),
+            "display_name": forms.TextInput({"autocomplete": "nickname"}),
+        }
+
+    def clean_email(self) -> str:
+        """Says at the field, not above the form, that an address is taken."""
+        email = str(self.cleaned_data["email"])
+        if User.objects.filter(email=email).exists():
+            raise ValidationError(HAS_ACCOUNT, code="taken")
+        return email
+
+    def clean_display_name(self) -> str:
+        """Refuses what looks like an e-mail address: the leaderboard would publish it."""
+        name = " ".join(str(self.cleaned_data["display_name"]).split())
+        if "@" in name:
+            raise ValidationError(
+                "Other players will see this name: leave out the @ of an e-mail address.", code="address"
+            )
+        if not name.isprintable():
+            raise ValidationError("This name has invisible characters in it: type it anew.", code="unprintable")
+        return name
+
+    def _post_clean(self) -> None:
+        # Here and not in clean_password, because similarity is judged against the address and name just entered.
+        super()._post_clean()  # type: ignore[misc]  # not in the stubs
+        password = self.cleaned_data.get("password")
+        if password:
+            try:
+                password_validation.validate_password(password, self.instance)
+            except ValidationError as problem:
+                self.add_error("password", problem)
+
+    def save(self, commit: bool = True) -> User:
+        """Creates the user, or raises ValidationError when the same address signed up in the same moment."""
+        self.instance.set_password(self.cleaned_data["password"])
+        try:
+            with transaction.atomic():
+                super().save(commit)
+        except IntegrityError as error:
+            raise ValidationError({"email": HAS_ACCOUNT}) from error
+        return cast(User, self.instance)

@@ -1,0 +1,132 @@
+"""People and their totals."""
+
+import datetime
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.contrib.auth.models import PermissionsMixin
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils import timezone
+
+from users.fields import LowercaseEmailField
+
+ONE_DAY = datetime.timedelta(days=1)
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes users; the e-mail address is the login name."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Creates somebody who can play; without a password, nobody can log in as them."""
+        if not email:
+            raise ValueError("A user needs an e-mail address: it is the login name.")
+        user = self.model(email=email, **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        """Creates somebody who may do everything in the admin (`manage.py createsuperuser`)."""
+        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+
+
+class User(AbstractBaseUser, PermissionsMixin):
+    """Somebody who plays, known by an e-mail address that nobody else sees."""
+
+    email = LowercaseEmailField("e-mail address", max_length=254)
+    display_name = models.CharField(max_length=40, blank=True, help_text="Shown on the leaderboard.")
+    is_staff = models.BooleanField(default=False, help_text="May open the admin.")
+    is_active = models.BooleanField(default=True, help_text="May log in. Switch it off rather than deleting somebody.")
+    date_joined = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects: ClassVar[UserManager] = UserManager()
+
+    USERNAME_FIELD = "email"
+    EMAIL_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta:
+        # A constraint rather than unique=True, which would add a second index for LIKE.
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["email"],
+                name="user_email_once",
+                violation_error_message="This e-mail address has an account already.",
+            ),
+            models.CheckConstraint(condition=Q(email=Lower("email")), name="user_email_lowercase"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.email)
+
+    @property
+    def public_name(self) -> str:
+        """The name that others may see: the chosen one, never the e-mail address."""
+        return self.display_name or f"Player {self.pk}"
+
+
+class UserStats(models.Model):
+    """Somebody's totals, kept beside the raw answers so that a page needs one row instead of a count.
+
+    `manage.py recount_statistics` proves them against the answers. A streak is a run of consecutive UTC days whose
+    daily challenge was answered correctly.
+    """
+
+    user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="stats")
+    total_answers = models.PositiveIntegerField(default=0)
+    total_correct = models.PositiveIntegerField(default=0)
+    current_streak = models.PositiveIntegerField(default=0)
+    longest_streak = models.PositiveIntegerField(default=0)
+    last_guess_date = models.DateField(null=True, blank=True, help_text="The UTC date of the last daily answer.")
+
+    class Meta:
+        verbose_name_plural = "user stats"
+        # PositiveIntegerField brings the checks that nothing is below zero.
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(total_correct__lte=F("total_answers")), name="userstats_correct_le_answers"
+            ),
+            models.CheckConstraint(
+                condition=Q(current_streak__lte=F("longest_streak")), name="userstats_current_le_longest"
+            ),
+            models.CheckConstraint(
+                condition=Q(longest_streak__lte=F("total_correct")), name="userstats_longest_le_correct"
+            ),
+            models.CheckConstraint(
+                condition=Q(last_guess_date__isnull=False) | Q(longest_streak=0), name="userstats_streak_has_a_date"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["-total_correct", "-longest_streak", "user"], name="userstats_leaderboard"),
+            # For expire_streaks and "who has a streak": few rows have one, so the index stays small.
+            models.Index(
+                fields=["last_guess_date"], condition=Q(current_streak__gt=0), name="userstats_active_streaks"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.total_correct} of {self.total_answers} correct, streak {self.current_streak}"
+
+    def count(self, *, is_correct: bool) -> None:
+        """Counts an answer, daily or practice."""
+        self.total_answers += 1
+        self.total_correct += is_correct
+
+    def extend_streak(self, day: datetime.date, *, is_correct: bool) -> None:
+        """Takes in the daily answer of `day`, which must be later than every daily answer before it."""
+        if not is_correct:
+            self.current_streak = 0
+        elif self.last_guess_date == day - ONE_DAY:
+            self.current_streak += 1
+        else:
+            self.current_streak = 1
+        self.longest_streak = max(self.longest_streak, self.current_streak)
+        self.last_guess_date = day
+
+    def streak_on(self, today: datetime.date) -> int:
+        """The streak as of `today`: it lasts through the day after the last correct answer, then it is 0."""
+        if self.last_guess_date is None or self.last_guess_date < today - ONE_DAY:
+            return 0
+        return self.current_streak

@@ -1,0 +1,2 @@
+-- The countries, by name. Variable: limit.
+SELECT code, name, flag_emoji FROM flags_country ORDER BY name LIMIT :'limit'::bigint;

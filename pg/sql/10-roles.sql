@@ -1,0 +1,78 @@
+-- Roles: who exists, what each may be, how many connections and how much time each gets.
+-- Least privilege (CIS PostgreSQL Benchmark 4.x; PostgreSQL 17 docs, chapter 21).
+
+SELECT :'deployment' = 'development' AS is_development \gset
+
+SELECT pg_catalog.format('CREATE ROLE %I', role)
+FROM pg_catalog.unnest(ARRAY[:'app_role', 'flaglearning_owner', 'flaglearning_migrator', 'flaglearning_readonly',
+                             'flaglearning_ops', 'pgbouncer']) AS role
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role)
+\gexec
+
+-- One transaction: no session ever sees a role between two of its attributes.
+BEGIN;
+
+-- Attributes, each spelled out, so that a drifted role comes back. The limits' sum stays below max_connections.
+ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 60 PASSWORD :'app_verifier';
+ALTER ROLE flaglearning_migrator LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'migrator_verifier';
+ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'readonly_verifier';
+ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
+ALTER ROLE pgbouncer             LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'pgbouncer_verifier';
+\if :is_development
+-- Django's test runner creates and drops test_flaglearning_dev.
+ALTER ROLE :"app_role" CREATEDB;
+\endif
+
+-- Memberships: exactly these.
+CREATE TEMPORARY TABLE wanted_membership (role_name name, member_name name) ON COMMIT DROP;
+INSERT INTO wanted_membership VALUES
+    ('flaglearning_owner',          'flaglearning_migrator'),
+    ('pg_monitor',                  'flaglearning_ops'),   -- read every statistic
+    ('pg_maintain',                 'flaglearning_ops'),   -- VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, LOCK
+    ('pg_read_all_data',            'flaglearning_ops'),   -- dump
+    ('pg_signal_backend',           'flaglearning_ops'),   -- cancel and terminate
+    ('pg_use_reserved_connections', 'flaglearning_ops');   -- get in when the server is full
+
+SELECT pg_catalog.format('REVOKE %I FROM %I CASCADE', granted.rolname, member.rolname)
+FROM pg_catalog.pg_auth_members AS m
+JOIN pg_catalog.pg_roles AS granted ON granted.oid = m.roleid
+JOIN pg_catalog.pg_roles AS member  ON member.oid = m.member
+WHERE (member.rolname LIKE 'flaglearning\_%' OR member.rolname = 'pgbouncer')
+  AND NOT EXISTS (SELECT FROM wanted_membership AS w WHERE w.role_name = granted.rolname AND w.member_name = member.rolname)
+\gexec
+
+SELECT pg_catalog.format('GRANT %I TO %I', w.role_name, w.member_name) FROM wanted_membership AS w
+\gexec
+
+-- Settings: exactly those below.
+SELECT pg_catalog.format('ALTER ROLE %I %s RESET ALL', r.rolname, 'IN DATABASE ' || pg_catalog.quote_ident(d.datname))
+FROM pg_catalog.pg_db_role_setting AS s
+JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+WHERE r.rolname LIKE 'flaglearning\_%' OR r.rolname = 'pgbouncer'
+\gexec
+
+-- Time limits belong to the role: PgBouncer refuses startup options, and a setting in the client can be forgotten there.
+ALTER ROLE :"app_role" SET statement_timeout = '15s';
+ALTER ROLE :"app_role" SET lock_timeout = '5s';
+ALTER ROLE :"app_role" SET transaction_timeout = '60s';
+ALTER ROLE :"app_role" SET idle_in_transaction_session_timeout = '30s';
+
+-- A migration that can't get its lock gives up quickly: the queue behind a waiting ALTER TABLE is an outage.
+ALTER ROLE flaglearning_migrator SET lock_timeout = '5s';
+ALTER ROLE flaglearning_migrator SET idle_in_transaction_session_timeout = '5min';
+-- Whatever a migration creates belongs to the owner, whom nobody can log in as.
+ALTER ROLE flaglearning_migrator SET role = 'flaglearning_owner';
+
+ALTER ROLE flaglearning_readonly SET statement_timeout = '60s';
+ALTER ROLE flaglearning_readonly SET lock_timeout = '5s';
+ALTER ROLE flaglearning_readonly SET idle_in_transaction_session_timeout = '60s';
+ALTER ROLE flaglearning_readonly SET default_transaction_read_only = on;
+
+ALTER ROLE flaglearning_ops SET lock_timeout = '10s';
+ALTER ROLE flaglearning_ops SET idle_in_transaction_session_timeout = '5min';
+
+ALTER ROLE pgbouncer SET statement_timeout = '5s';
+
+COMMIT;

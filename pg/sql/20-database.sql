@@ -1,0 +1,21 @@
+-- The application's database: owned by a role that nobody logs in as; PUBLIC gets nothing.
+
+SELECT pg_catalog.format('CREATE DATABASE %I OWNER flaglearning_owner', :'database')
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = :'database')
+\gexec
+
+-- One transaction: nobody who may connect is refused for an instant.
+BEGIN;
+ALTER DATABASE :"database" OWNER TO flaglearning_owner;
+REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
+REVOKE ALL ON DATABASE :"database" FROM :"app_role", flaglearning_readonly, flaglearning_ops, pgbouncer;
+-- CONNECT only. No TEMPORARY: behind the pooler a temporary table would meet the next client.
+GRANT CONNECT ON DATABASE :"database" TO :"app_role", flaglearning_readonly, flaglearning_migrator, flaglearning_ops;
+
+REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
+GRANT CONNECT ON DATABASE postgres TO pgbouncer, flaglearning_ops;
+\if :is_development
+-- `psql -l` and Django's test runner connect to it before they know another.
+GRANT CONNECT ON DATABASE postgres TO :"app_role";
+\endif
+COMMIT;

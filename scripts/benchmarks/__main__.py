@@ -1,0 +1,145 @@
+"""The command line of ./scripts/bench."""
+
+import argparse
+import contextlib
+import dataclasses
+import fcntl
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from benchmarks import engine, machine, report, results
+from benchmarks.questions import backup, pool, read, start
+from benchmarks.run import Refused, Run
+from support.shell import ROOT, Failed
+from support.stack import ARTIFACTS
+
+QUESTIONS = {question.NAME: question for question in (read, pool, start, backup)}
+JSON = ARTIFACTS / "bench.json"
+USAGE_ERROR = 2
+DESCRIPTION = """
+Measures the stack against what people would pick instead. Every question has several arms, all measured on this machine
+in the same run, in turns, several times; the tables show medians with minimum and maximum. Everything it starts is
+removed at the end. A full run takes about 15 minutes and wants a machine that does nothing else.
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Refused(f"{message}.", "./scripts/bench --help")
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options. Raises Refused."""
+    questions = "\n".join(f"  {name:<8} {question.TITLE}" for name, question in QUESTIONS.items())
+    parser = _Parser(
+        prog="./scripts/bench",
+        description=DESCRIPTION,
+        epilog=f"questions:\n{questions}\n  report   measure nothing: write docs/benchmarks.md from the numbers",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("questions", nargs="*", metavar="question", help="which to answer; without any: all")
+    parser.add_argument("--quick", action="store_true", help="the main arms, few rounds: 2 minutes instead of 15")
+    parser.add_argument(
+        "--json", type=Path, default=JSON, metavar="FILE", help=f"where the numbers go ({JSON.relative_to(ROOT)})"
+    )
+    options = parser.parse_args(arguments)
+    for name in options.questions:
+        if name not in QUESTIONS and options.questions != ["report"]:
+            raise Refused(f"there is no question {name!r}.", f"choose from: {', '.join(QUESTIONS)}; or `report` alone")
+    return options
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One bench at a time: two would measure each other, and remove each other's containers."""
+    ARTIFACTS.mkdir(exist_ok=True)
+    with (ARTIFACTS / "bench.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refused("another ./scripts/bench is running.", "wait until it is done") from None
+        yield
+
+
+@contextlib.contextmanager
+def workshop() -> Iterator[Path]:
+    """A folder for what containers mount, inside the project, where the engine can see it; removed at the end."""
+    work = ARTIFACTS / "bench-work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        yield work
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def measure(options: argparse.Namespace) -> bool:
+    """Answers the questions one after the other, saving after each. True when every aim is met."""
+    met = True
+    with alone(), workshop() as work:
+        run = Run(options.quick, work)
+        for name in options.questions or QUESTIONS:
+            noise = machine.Noise()
+            run.say(f"{name}: {QUESTIONS[name].TITLE}")
+            if noise.loud:
+                run.say(f"the machine is busy (load average {noise.load:.1f}): these numbers will be worth little")
+            answer = QUESTIONS[name].answer(run)
+            circumstances = {**machine.describe(options.quick), "noise": str(noise), **answer.circumstances}
+            answer = dataclasses.replace(answer, circumstances=circumstances)
+            results.save(options.json, {name: answer})
+            print(report.text(answer), flush=True)
+            met = met and all(aim.met for aim in answer.aims)
+        run.say(f"done; the numbers are in {options.json}. docs/benchmarks.md from them: ./scripts/bench report")
+    return met
+
+
+def write_report(file: Path) -> None:
+    """docs/benchmarks.md and its pictures, from a JSON file."""
+    try:
+        answers = results.load(file)
+    except (OSError, ValueError) as error:
+        raise Refused(f"{file} can't be read: {error}", "./scripts/bench first, or --json FILE") from None
+    for written in report.write(answers, ROOT / "docs"):
+        print(f"wrote {written.relative_to(ROOT)}")
+
+
+def _failed(why: str) -> int:
+    print(f"\nERROR: the bench could not go on: {why}", file=sys.stderr)
+    print("HINT:  what it started is removed; ./scripts/up shows whether the stack itself works", file=sys.stderr)
+    return 1
+
+
+def _interrupted(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def main(arguments: Sequence[str]) -> int:
+    """0: every aim met. 1: an aim was missed, or measuring failed. 2: could not start. 130: interrupted."""
+    signal.signal(signal.SIGTERM, _interrupted)
+    try:
+        options = parse(arguments)
+        if options.questions == ["report"]:
+            write_report(options.json)
+            return 0
+        engine.check()
+        return 0 if measure(options) else 1
+    except Refused as refusal:
+        print(refusal, file=sys.stderr)
+        return USAGE_ERROR
+    except subprocess.TimeoutExpired as error:
+        # Not the error's own text: it quotes the whole environment.
+        return _failed(f"{' '.join(error.cmd[error.cmd.index('docker') :])[:300]} took more than {error.timeout:.0f} s")
+    except (Failed, AssertionError, TimeoutError, OSError) as error:
+        return _failed(str(error))
+    except KeyboardInterrupt:
+        print("\ninterrupted; what was started is removed.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

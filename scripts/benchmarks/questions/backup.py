@@ -1,0 +1,140 @@
+"""How long a backup and a restore take, and how large the file is, beside what the reference document types."""
+
+import time
+from collections.abc import Callable
+
+from benchmarks import stacks
+from benchmarks.results import Aim, Answer, Figure, Row, Table, figure
+from benchmarks.run import Run
+from benchmarks.stacks import INSIDE, TAG, Stack
+from support.stack import DEVELOPMENT
+
+NAME = "backup"
+TITLE = "Backup and restore"
+
+ANSWERS, QUICK_ANSWERS, DAYS = 5_000_000, 500_000, 1000
+OURS, REFERENCE = "./scripts/ops", "the reference"
+AIM = 3
+# The reference's commands, in the container that ours run in, over the same TLS, as roles of the same rights.
+CONNECT = (
+    "set -eo pipefail; export PGHOST=postgres PGSSLMODE=verify-full PGSSLROOTCERT=/tls/ca.crt "
+    "PGUSER=flaglearning_{role} PGPASSWORD=$(cat /run/secrets/{role}_password); "
+)
+FILE = "/backups/reference.sql.gz"
+TARGET = "flaglearning_reference"
+
+
+def answer(run: Run) -> Answer:
+    """Fills a database, then backs it up and restores it, both ways in turns."""
+    stack = Stack("fl-bench-backup", DEVELOPMENT, port=24100, TAG=TAG)
+    answers = run.choose(ANSWERS, QUICK_ANSWERS)
+    with stacks.removed_afterwards(stack):
+        run.say("backup: building what is not built yet")
+        stack.build("postgres", "pgbouncer", "app", "ops")
+        stack.up("app")
+        run.say(f"backup: making {answers:,} answers")
+        superuser(stack, "flaglearning_dev", (INSIDE / "answers.sql").read_text(), answers=answers, days=DAYS)
+        seconds: dict[tuple[str, str], list[float]] = {}
+        sizes: dict[str, int] = {}
+        rounds = run.choose(3, 1)
+        for number, arm in run.rounds(rounds, (OURS, REFERENCE)):
+            for work in ("backup", "restore"):
+                superuser(stack, "postgres", "CHECKPOINT")
+                took = timed(ARMS[arm, work], stack)
+                seconds.setdefault((arm, work), []).append(took)
+                run.say(f"backup: round {number}/{rounds}  {arm:<14} {work:<8} {took:.1f} s")
+            sizes[arm] = size(stack, arm)
+            clean_up(stack)
+    return answer_of(answers, {key: figure(values, "s") for key, values in seconds.items()}, sizes)
+
+
+def timed(work: Callable[[Stack], None], stack: Stack) -> float:
+    began = time.monotonic()
+    work(stack)
+    return time.monotonic() - began
+
+
+def superuser(stack: Stack, database: str, sql: str, **variables: object) -> None:
+    words = [word for name, value in variables.items() for word in ("-v", f"{name}={value}")]
+    psql = ("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, *words, "-f", "-")
+    stack.exec("postgres", *psql, stdin=sql)
+
+
+def in_container(stack: Stack, role: str, script: str) -> str:
+    shell = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "bash", "ops", "-c", CONNECT.format(role=role) + script)
+    return stack.compose(*shell, timeout=3600)
+
+
+# ---------------------------------------------------------------- the arms
+
+
+def our_backup(stack: Stack) -> None:
+    stack.command("./scripts/ops", "backup", "full", timeout=3600)
+
+
+def our_restore(stack: Stack) -> None:
+    stack.command("./scripts/ops", "restore", "full", "latest", "--yes", timeout=3600)
+
+
+def reference_backup(stack: Stack) -> None:
+    in_container(stack, "ops", f"pg_dump flaglearning_dev | gzip > {FILE}")
+
+
+def reference_restore(stack: Stack) -> None:
+    # The database is made outside of what is timed… as is its ANALYZE, which the reference doesn't do at all.
+    superuser(stack, "postgres", f"CREATE DATABASE {TARGET} OWNER flaglearning_owner TEMPLATE template0")
+    superuser(stack, TARGET, "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pgaudit")
+    # Without stopping at errors, as the reference does it: some about extensions are the superuser's business.
+    in_container(stack, "migrator", f"gunzip -c {FILE} | psql -q {TARGET} >/dev/null 2>&1")
+    counted = in_container(stack, "migrator", f"psql -Atc 'SELECT count(*) FROM flags_useranswer' {TARGET}")  # noqa: S608 - a constant
+    assert int(counted) >= QUICK_ANSWERS, f"the reference's restore has {counted} answers"
+
+
+ARMS = {
+    (OURS, "backup"): our_backup,
+    (OURS, "restore"): our_restore,
+    (REFERENCE, "backup"): reference_backup,
+    (REFERENCE, "restore"): reference_restore,
+}
+
+
+def size(stack: Stack, arm: str) -> int:
+    """Bytes of what the backup wrote."""
+    files = FILE if arm == REFERENCE else "/backups/flaglearning_dev-full-*"
+    return int(in_container(stack, "ops", f"du -sb {files} | tail -n 1 | cut -f 1"))
+
+
+def clean_up(stack: Stack) -> None:
+    """Databases that were put aside or are the reference's, and the files: every round has the same room."""
+    superuser(stack, "postgres", f"""
+        SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database
+        WHERE datname ~ '_before_' OR datname = '{TARGET}' \\gexec""")  # noqa: S608 # fmt: skip
+    in_container(stack, "ops", f"rm -rf {FILE} /backups/flaglearning_dev-full-*")
+
+
+# ---------------------------------------------------------------- what came out
+
+
+def answer_of(answers: int, seconds: dict[tuple[str, str], Figure], sizes: dict[str, int]) -> Answer:
+    times = {work: seconds[REFERENCE, work].over(seconds[OURS, work]) for work in ("backup", "restore")}
+    share = 100 * sizes[OURS] / sizes[REFERENCE]
+    rows = tuple(
+        Row(arm, (seconds[arm, "backup"], seconds[arm, "restore"], Figure((sizes[arm] / 2**20,), "MB")))
+        for arm in (OURS, REFERENCE)
+    )
+    faster = Row("how many times faster", (times["backup"], times["restore"], f"{share:.1f} % of its size"))
+    return Answer(
+        title=TITLE,
+        how=f"""{answers:,} answers, half of them to practice questions of which there are as many. Whole commands with
+        the start of their container. Ours: `./scripts/ops backup full` (dump, counting the rows, reading it back)
+        and `./scripts/ops restore full` (checksums, new database, load, counting, ANALYZE, switch). Theirs:
+        `pg_dump | gzip` and `gunzip | psql` into an empty database that is there already; no check, no ANALYZE.""",
+        aims=(
+            *(
+                Aim(f"{work} at least {AIM} times faster", f"{figure.median:.1f}×", figure.median >= AIM)
+                for work, figure in times.items()
+            ),
+            Aim("the file no larger", f"{share:.1f} %", share <= 100),
+        ),
+        tables=(Table("Time and size", ("backup", "restore", "file"), (*rows, faster)),),
+    )

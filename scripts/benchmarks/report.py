@@ -1,0 +1,98 @@
+"""The answers for people: text on the terminal, docs/benchmarks.md with pictures."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks import plot
+from benchmarks.results import Aim, Answer, Cell, Figure, Table
+
+INTRODUCTION = """# Benchmarks
+
+Written by `./scripts/bench report` from the numbers of `./scripts/bench`: don't edit it, measure again. Every number is
+the median of several rounds (minimum–maximum in brackets); the arms of a table took turns in the same run on the same
+machine.
+"""
+
+
+def write(answers: dict[str, Answer], docs: Path) -> Iterator[Path]:
+    """Writes benchmarks.md and images/bench-*.svg; yields each file written."""
+    sections = [INTRODUCTION, _summary(answers)]
+    for name, answer in answers.items():
+        drawn = [table for table in answer.tables if table.plotted]
+        for table in drawn:
+            picture = docs / "images" / f"bench-{name}.svg"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            picture.write_text(plot.bars(table), encoding="utf-8")
+            yield picture
+        sections.append(_section(name, answer, bool(drawn)))
+    sections.append(_circumstances(answers))
+    page = docs / "benchmarks.md"
+    page.write_text("\n".join(sections), encoding="utf-8")
+    yield page
+
+
+def text(answer: Answer) -> str:
+    """The answer as aligned plain text."""
+    parts = [f"\n{answer.title}", *(_aligned(table) for table in answer.tables), *map(_aim, answer.aims)]
+    return "\n".join(parts) + "\n"
+
+
+def _aim(aim: Aim) -> str:
+    return f"{'met   ' if aim.met else 'MISSED'}  {aim.text}: {aim.measured}"
+
+
+def _aligned(table: Table) -> str:
+    head = ["", *map(_heading, table.columns, _units(table))]
+    lines = [head, *([row.name, *map(str, row.cells)] for row in table.rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    body = "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+    return f"\n{table.caption}\n{body}\n"
+
+
+def _units(table: Table) -> list[str]:
+    """The unit of each column, when its name doesn't say it."""
+    return [next((cell.unit for cell in column if isinstance(cell, Figure)), "") for column in _columns(table)]
+
+
+def _columns(table: Table) -> Iterator[tuple[Cell, ...]]:
+    yield from zip(*(row.cells for row in table.rows), strict=True)
+
+
+def _heading(name: str, unit: str) -> str:
+    return name if not unit or unit in name else f"{name} ({unit})"
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def _summary(answers: dict[str, Answer]) -> str:
+    rows = [
+        f"| {answer.title} | {aim.text} | {aim.measured} | {'yes' if aim.met else '**no**'} |"
+        for answer in answers.values()
+        for aim in answer.aims
+    ]
+    return "\n".join(["| question | aim | measured | met |", "|---|---|---|---|", *rows, ""])
+
+
+def _section(name: str, answer: Answer, picture: bool) -> str:
+    parts = [f"## {answer.title}\n", f"{answer.how}\n"]
+    if picture:
+        parts.append(f"![{answer.title}](images/bench-{name}.svg)\n")
+    parts += [_markdown(table) for table in answer.tables]
+    parts += [f"- {note}" for note in answer.notes]
+    return "\n".join([*parts, ""])
+
+
+def _markdown(table: Table) -> str:
+    head = [table.caption, *map(_heading, table.columns, _units(table))]
+    lines = [head, ["---", *("--:" for _ in table.columns)], *([row.name, *map(str, row.cells)] for row in table.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _circumstances(answers: dict[str, Answer]) -> str:
+    parts = ["## Machine, versions, command\n"]
+    for name, answer in answers.items():
+        parts += [f"**{name}**\n", *(f"- {key}: {value}" for key, value in answer.circumstances.items()), ""]
+    return "\n".join(parts)

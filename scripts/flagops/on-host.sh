@@ -1,0 +1,120 @@
+# Restore, reset, password: what these need of Docker. Sourced by scripts/ops, whose functions it uses. `|| return` everywhere: bash
+# ignores `set -e` in a function that is called with `||`, as main is.
+# shellcheck shell=bash disable=SC2034  # `options` is run_service's
+
+# usage: clerk ARGUMENT… — the superuser's part, through the socket (docker/postgres/database-clerk)
+clerk() {
+	local options=(--no-TTY --entrypoint database-clerk)
+	run_service roles "$@" </dev/null
+}
+
+# usage: has WORD ARGUMENT… — is it among the arguments?
+has() {
+	local word
+	for word in "${@:2}"; do [ "$word" = "$1" ] && return; done
+	return 1
+}
+
+# usage: restore ARGUMENT… — the container that restores, and the superuser's clerk beside it, who ends with it
+restore() {
+	local status=0 token name clerk
+	if has --dry-run "$@"; then ops restore "$@"; return; fi
+	token=$(od -An -N4 -tx1 /dev/urandom | tr -d ' ')
+	name=flaglearning-clerk-$token
+	clerk_beside "$token" "$name" &
+	clerk=$!
+	trap : INT TERM     # the container gets them too; here it is waited for
+	RESTORE_TOKEN=$token ops restore "$@" || status=$?
+	# It ends by itself after a restore. If it never came to one, nobody else tells it; and it may still be starting.
+	while kill -0 "$clerk" 2>/dev/null; do
+		docker kill --signal TERM "$name" >/dev/null 2>&1 || true
+		sleep 0.2
+	done
+	trap - INT TERM
+	# A restore that was killed while the pooler's clients waited.
+	case $status in 0 | 1 | 2 | 4) ;; *) ops restore resume >/dev/null 2>&1 || true ;; esac
+	return $status
+}
+
+# usage: clerk_beside TOKEN NAME
+clerk_beside() {
+	local options=(--no-TTY --entrypoint database-clerk --name "$2")
+	run_service roles restore "$1" </dev/null
+}
+
+# usage: drop_kept NAME [--yes] [--dry-run]
+drop_kept() {
+	local word name=''
+	ops restore drop "$@" || return
+	has --dry-run "$@" && return
+	for word; do case $word in -*) ;; *) name=$word ;; esac; done
+	clerk drop "$name"
+}
+
+# usage: reset [--yes] [--dry-run]
+reset() {
+	ops reset "$@" || return
+	has --dry-run "$@" && return
+	clerk reset || return
+	manage migrate --no-input --verbosity 0 || return
+	manage load_countries
+}
+
+# usage: reset_password ROLE [--prompt] [--yes]
+reset_password() {
+	local role='' prompt=() word file old new service
+	for word; do
+		case $word in
+			--prompt) prompt=(--prompt) ;;
+			--yes | -y) ;;
+			*) role=$word ;;
+		esac
+	done
+	new=$(ops password make "$role" "${prompt[@]}") || return
+	new=${new%$'\r'}
+	file=$(secret_file "$role") || return
+	old=$(<"$file") || return
+	if ! has --yes "$@" && ! has -y "$@" && [[ $file = */docker/secrets.dev/* ]]; then
+		die 1 "$file is development's public password, in git: it would be changed for everybody who pulls." \
+			"--yes if you mean it; or SECRETS_DIR=./secrets, a folder of your own (./scripts/secrets new)"
+	fi
+	write_secret "$file" "$new" || return
+	if ! apply_setup; then
+		write_secret "$file" "$old"
+		apply_setup >/dev/null 2>&1 || true
+		die 1 "the server did not take the new password (its message is above); the old one is back, in the file and in the server." "./scripts/ops doctor"
+	fi
+	case $role in
+		app) service=app ;;
+		pgbouncer) give_pooler "$new" || return ;;
+	esac
+	if [ -n "${service:-}" ] && [ -n "$(docker compose ps --quiet "$service")" ]; then
+		echo "$service is started again: it reads its password when it starts." >&2
+		docker compose up --detach --no-deps --no-build --force-recreate --wait "$service" >&2 || return
+	fi
+	ops password prove "$role" <<<"$old" || return
+	echo "the secret file: $file" >&2
+}
+
+# usage: secret_file ROLE — where Compose takes it from
+secret_file() {
+	docker compose --profile '*' config --format json |
+		sed -n "/^    \"$1_password\": {/,/}/s/.*\"file\": \"\(.*\)\".*/\1/p"
+}
+
+# usage: write_secret FILE PASSWORD — in one step: the file is the old one or the new one, never half of it
+write_secret() {
+	local mode
+	mode=$(stat -c %a "$1")
+	(umask 077 && printf '%s\n' "$2" >"$1.new") && chmod "$mode" "$1.new" || return
+	chown --reference="$1" "$1.new" 2>/dev/null || true
+	mv "$1.new" "$1"
+}
+
+# usage: give_pooler PASSWORD — its own login: the file it reads, and RELOAD; no client is disconnected
+give_pooler() {
+	[ -n "$(docker compose ps --quiet --status running pgbouncer)" ] || return 0
+	docker compose exec -T pgbouncer bash -c \
+		'umask 077; read -r password; printf "\"pgbouncer\" \"%s\"\n" "${password//\"/\"\"}" >/run/pgbouncer/userlist.new && mv /run/pgbouncer/userlist.new /run/pgbouncer/userlist.txt' <<<"$1" || return
+	docker compose exec -T pgbouncer bash -c 'kill -HUP "$(pidof pgbouncer 2>/dev/null || pgrep -o pgbouncer)"'
+}

@@ -1,0 +1,85 @@
+"""The stack as this container sees it: its servers, its roles, their secrets.
+
+DEPLOYMENT      development | production; anything else, or nothing, counts as production
+APP_DATABASE    the application's database
+APP_ROLE        the role that the application logs in as
+POSTGRES_PORT, PGBOUNCER_PORT   where development publishes the servers on the developer's machine
+ALLOWED_HOSTS   the names that the application answers to
+SECRETS         the folder of the secrets (/run/secrets)
+CA              the certificate of the CA that signed the servers' (/tls/ca.crt)
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+from flagops.errors import Refused
+
+Short = Literal["ops", "readonly", "migrator", "app"]
+ROLES: tuple[Short, ...] = get_args(Short)
+
+DEPLOYMENT = os.environ.get("DEPLOYMENT", "production")
+IS_DEVELOPMENT = DEPLOYMENT == "development"
+APP_DATABASE = os.environ.get("APP_DATABASE", "flaglearning_prod")
+APP_ROLE = os.environ.get("APP_ROLE", "flaglearning_prod")
+ALLOWED_HOSTS = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "localhost").split(",")]
+SECRETS = Path(os.environ.get("SECRETS", "/run/secrets"))
+CA = Path(os.environ.get("CA", "/tls/ca.crt"))
+OWNER = "flaglearning_owner"
+
+
+class Door(NamedTuple):
+    """Where a server listens: on the containers' network, and on the developer's machine."""
+
+    host: str
+    port: int
+    published_port: str
+
+
+POSTGRES = Door("postgres", 5432, os.environ.get("POSTGRES_PORT") or "5432")
+PGBOUNCER = Door("pgbouncer", 6432, os.environ.get("PGBOUNCER_PORT") or "6432")
+
+
+def role_name(short: Short) -> str:
+    """The server's name of a role; the application's depends on the deployment."""
+    return APP_ROLE if short == "app" else f"flaglearning_{short}"
+
+
+def password(short: Short) -> str:
+    """The role's password, from its secret: never from the environment or the command line."""
+    path = SECRETS / f"{short}_password"
+    try:
+        return path.read_text().rstrip("\r\n")
+    except OSError as error:
+        raise Refused(
+            f"the secret {path.name} can't be read.",
+            "ls -ld $SECRETS_DIR; ./scripts/secrets new completes a folder of secrets (docs/production.md)",
+            str(error),
+        ) from None
+
+
+def parameters(short: Short = "ops", database: str = "", door: Door = POSTGRES) -> dict[str, str]:
+    """libpq's parameters for a role, without its password: verify-full, always."""
+    return {
+        "host": door.host,
+        "port": str(door.port),
+        "dbname": database or APP_DATABASE,
+        "user": role_name(short),
+        "sslmode": "verify-full",
+        "sslrootcert": str(CA),
+        "connect_timeout": "5",
+        "application_name": "ops",
+    }
+
+
+def client_environment(short: Short = "ops", database: str = "", door: Door = POSTGRES) -> dict[str, str]:
+    """The environment for a client tool (psql, pg_dump …). The password goes into a file of libpq's own format, on the
+    container's tmpfs, mode 0600: an environment variable or an argument would show in `docker inspect` or `ps`.
+    """
+    names = {"dbname": "PGDATABASE", "application_name": "PGAPPNAME"}
+    variables = {names.get(key, "PG" + key.upper()): value for key, value in parameters(short, database, door).items()}
+    passfile = Path("/tmp") / f".pgpass-{short}"  # noqa: S108 - this container's own tmpfs
+    escaped = password(short).replace("\\", "\\\\").replace(":", "\\:")
+    passfile.touch(mode=0o600)
+    passfile.write_text(f"*:*:*:{role_name(short)}:{escaped}\n")
+    return {**os.environ, **variables, "PGPASSFILE": str(passfile)}

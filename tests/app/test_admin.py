@@ -1,0 +1,114 @@
+"""The admin: every page opens, obeys the CSP, and asks as much for many rows as for one."""
+
+import datetime
+import re
+from collections.abc import Callable
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from conftest import PASSWORD, right
+from flags import services
+from flags.models import Country, Question, UserAnswer
+from users.models import User, UserStats
+
+LISTS = [
+    "/admin/users/user/",
+    "/admin/users/userstats/",
+    "/admin/flags/country/",
+    "/admin/flags/dailychallenge/",
+    "/admin/flags/question/",
+    "/admin/flags/useranswer/",
+]
+
+
+@pytest.fixture
+def admin(db: None) -> Client:
+    client = Client()
+    client.force_login(User.objects.create_superuser("root@example.org", PASSWORD))
+    return client
+
+
+@pytest.fixture
+def play(countries: dict[str, Country], make_user: Callable[..., User]) -> Callable[[int], None]:
+    """Fills every table with so many days of somebody's answers."""
+
+    def days(count: int) -> None:
+        for offset in range(count):
+            player = make_user()
+            moment = datetime.datetime(2026, 1, 1 + offset, tzinfo=datetime.UTC)
+            for question in (services.daily_question(moment), services.new_practice_question(player)):
+                services.answer(player, question.id, right(question), moment)
+
+    return days
+
+
+def test_it_needs_a_login(client: Client, user: User) -> None:
+    client.force_login(user)
+    assert client.get("/admin/").status_code == 302
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/users/user/add/", *LISTS])
+def test_every_page_opens_and_needs_no_inline_code(admin: Client, play: Callable[[int], None], path: str) -> None:
+    play(1)
+    page = admin.get(path).content.decode()
+    assert not re.search(r"<style|<script(?![^>]*(src=|application/json))|<[^>]+\s(style|on\w+)=", page)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_more_rows_ask_no_more(admin: Client, play: Callable[[int], None], path: str) -> None:
+    play(1)
+    admin.get(path)  # content types are asked for once a process
+    with CaptureQueriesContext(
+        connection,
+    ) as one:
+        admin.get(path)
+    play(5)
+    with CaptureQueriesContext(connection) as many:
+        admin.get(path)
+    assert len(many) == len(one)
+
+
+@pytest.mark.parametrize("path", LISTS)
+def test_every_search_works(admin: Client, play: Callable[[int], None], path: str) -> None:
+    play(1)
+    assert admin.get(path, {"q": "example"}).status_code == 200
+
+
+@pytest.mark.parametrize("model", [UserStats, Country, Question, UserAnswer])
+def test_what_the_game_wrote_can_be_looked_at_but_not_changed(
+    admin: Client, play: Callable[[int], None], model: type[Country]
+) -> None:
+    play(1)
+    row = model.objects.first()
+    assert row is not None
+    path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+    assert admin.get(f"{path}{row.pk}/change/").status_code == 200
+    assert admin.post(f"{path}{row.pk}/change/").status_code == 403
+    assert admin.get(f"{path}add/").status_code == 403
+
+
+def test_an_account_can_be_made_and_then_log_in(admin: Client) -> None:
+    form = {"email": "New@Example.org", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert admin.post("/admin/users/user/add/", form).status_code == 302
+    assert Client().login(username="new@example.org", password=PASSWORD)
+
+
+def test_an_address_that_has_an_account_is_a_message_not_a_crash(admin: Client, user: User) -> None:
+    form = {"email": user.email.upper(), "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+    assert "has an account already" in admin.post("/admin/users/user/add/", form).content.decode()
+
+
+def test_an_account_can_be_switched_off(admin: Client, user: User) -> None:
+    form = {"email": user.email, "display_name": "Ann"}
+    assert admin.post(f"/admin/users/user/{user.pk}/change/", form).status_code == 302
+    assert not Client().login(username=user.email, password=PASSWORD)
+
+
+def test_deleting_somebody_deletes_what_they_did(admin: Client, practice: Question, user: User) -> None:
+    services.answer(user, practice.id, right(practice))
+    admin.post(f"/admin/users/user/{user.pk}/delete/", {"post": "yes"})
+    assert not UserAnswer.objects.exists()
+    assert not UserStats.objects.exists()

@@ -1,0 +1,200 @@
+"""The API as a program uses it: what it answers when all is well, and how many queries that takes."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from conftest import PASSWORD, right, wrong
+from flags import services
+from flags.models import Country, Question
+from users.models import User
+
+JSON = "application/json"
+
+ClientOf = Callable[[User], Client]
+
+
+@pytest.fixture
+def player(client_of: ClientOf, user: User) -> Client:
+    return client_of(user)
+
+
+@pytest.fixture
+def daily(countries: dict[str, Country]) -> Question:
+    return services.daily_question()
+
+
+# --- Today's challenge ----------------------------------------------------------------------------------------------
+
+
+def test_a_guest_sees_todays_challenge(client: Client, daily: Question) -> None:
+    body = client.get("/api/challenge/today").json()
+    assert body["date"] == services.utc_date().isoformat()
+    assert body["question"]["id"] == daily.id
+    assert body["answer"] is None
+
+
+def test_a_question_has_four_options_with_code_and_name(client: Client, daily: Question) -> None:
+    options = client.get("/api/challenge/today").json()["question"]["options"]
+    assert options == [{"code": option.code, "name": option.name} for option in services.options_of(daily)]
+
+
+def test_a_question_does_not_tell_its_answer(client: Client, daily: Question) -> None:
+    body = client.get("/api/challenge/today").json()
+    assert set(body["question"]) == {"id", "kind", "image_url", "options"}
+    assert daily.country.code.lower() not in body["question"]["image_url"].rsplit("/", 1)[-1].split(".")
+    assert daily.country.flag_emoji not in str(body)
+
+
+def test_the_image_is_there(client: Client, daily: Question) -> None:
+    image = client.get(client.get("/api/challenge/today").json()["question"]["image_url"])
+    assert image["Content-Type"] == "image/svg+xml"
+
+
+def test_once_answered_the_challenge_shows_the_answer(player: Client, user: User, daily: Question) -> None:
+    services.answer(user, daily.id, wrong(daily))
+    answer = player.get("/api/challenge/today").json()["answer"]
+    assert answer["correct"]["code"] == right(daily)
+    assert answer["answered"]["code"] == wrong(daily)
+
+
+# --- Practice and answers -------------------------------------------------------------------------------------------
+
+
+def test_practice_gives_the_same_question_until_it_is_answered(player: Client, countries: dict[str, Country]) -> None:
+    first = player.post("/api/practice").json()
+    assert first["kind"] == "practice"
+    assert player.post("/api/practice").json() == first
+    assert player.get("/api/practice").json() == first
+
+
+def test_an_answer_tells_the_right_country(player: Client, practice: Question) -> None:
+    response = player.post("/api/answers", {"question_id": practice.id, "country_code": right(practice)}, JSON)
+    assert response.status_code == 201
+    country = practice.country
+    assert response.json()["is_correct"] is True
+    assert response.json()["correct"] == {"code": country.code, "name": country.name, "emoji": country.flag_emoji}
+
+
+def test_a_wrong_answer_tells_it_too(player: Client, practice: Question) -> None:
+    response = player.post("/api/answers", {"question_id": practice.id, "country_code": wrong(practice)}, JSON)
+    assert response.json()["is_correct"] is False
+    assert response.json()["correct"]["code"] == right(practice)
+
+
+# --- Figures --------------------------------------------------------------------------------------------------------
+
+
+def test_my_statistics(player: Client, user: User, practice: Question) -> None:
+    services.answer(user, practice.id, right(practice))
+    assert player.get("/api/me/statistics").json() == {
+        "total_answers": 1,
+        "total_correct": 1,
+        "accuracy": 100.0,
+        "current_streak": 0,
+        "longest_streak": 0,
+        "last_guess_date": None,
+    }
+
+
+def test_the_leaderboard(client: Client, user: User, practice: Question) -> None:
+    services.answer(user, practice.id, right(practice))
+    assert client.get("/api/leaderboard").json() == [
+        {"rank": 1, "name": "Ann", "total_correct": 1, "current_streak": 0, "longest_streak": 0}
+    ]
+
+
+def test_most_guessed(client: Client, user: User, practice: Question) -> None:
+    services.answer(user, practice.id, wrong(practice))
+    (row,) = client.get("/api/countries/most-guessed").json()
+    assert (row["code"], row["emoji"], row["guesses"]) == (right(practice), practice.country.flag_emoji, 1)
+
+
+# --- Session --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def browser() -> Client:
+    """A client that checks CSRF tokens, as a browser's requests are."""
+    return Client(enforce_csrf_checks=True)
+
+
+def log_in(browser: Client, email: str, password: str = PASSWORD) -> dict[str, object]:
+    token = browser.get("/api/csrf").json()["csrf_token"]
+    credentials = {"email": email, "password": password}
+    return browser.post("/api/session", credentials, JSON, headers={"X-CSRFToken": token}).json()
+
+
+def test_log_in_play_log_out(browser: Client, user: User, practice: Question) -> None:
+    session = log_in(browser, user.email)
+    assert session["user"] == {"id": user.id, "email": user.email, "name": "Ann"}
+
+    headers = {"X-CSRFToken": str(session["csrf_token"])}
+    answer = {"question_id": practice.id, "country_code": right(practice)}
+    assert browser.post("/api/answers", answer, JSON, headers=headers).status_code == 201
+
+    assert browser.delete("/api/session", headers=headers).status_code == 204
+    assert browser.get("/api/session").json()["user"] is None
+
+
+def test_logging_in_does_not_depend_on_capitals(browser: Client, user: User) -> None:
+    assert log_in(browser, user.email.upper())["user"]["id"] == user.id  # type: ignore[index]
+
+
+def test_who_am_i(player: Client, client: Client, user: User) -> None:
+    assert player.get("/api/session").json()["user"]["email"] == user.email
+    assert Client().get("/api/session").json()["user"] is None
+
+
+# --- Queries --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"),
+    [
+        ("/api/challenge/today", 2),  # question, options
+        ("/api/leaderboard", 1),
+        ("/api/countries/most-guessed", 1),
+        ("/api/session", 0),
+        ("/api/openapi.json", 0),
+    ],
+)
+def test_a_guests_request_asks_little(
+    client: Client, daily: Question, django_assert_num_queries, path: str, queries: int
+) -> None:
+    with django_assert_num_queries(queries):
+        assert client.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "queries"),
+    [
+        ("/api/challenge/today", 5),  # session, user, question, answer, options
+        ("/api/practice", 4),  # session, user, question, options
+        ("/api/me/statistics", 3),  # session, user, totals
+    ],
+)
+def test_a_players_request_asks_little(
+    player: Client, daily: Question, practice: Question, django_assert_num_queries, path: str, queries: int
+) -> None:
+    with django_assert_num_queries(queries):
+        assert player.get(path).status_code == 200
+
+
+def test_an_answer_asks_little(player: Client, practice: Question, user: User, django_assert_num_queries) -> None:
+    body = {"question_id": practice.id, "country_code": right(practice)}
+    # session, user, question, options; savepoint, lock (for the first answer: insert, lock), answer, totals, closing
+    with django_assert_num_queries(12):
+        player.post("/api/answers", body, JSON)
+
+
+def test_a_longer_leaderboard_asks_no_more(
+    client: Client, make_user: Callable[..., User], countries: dict[str, Country], django_assert_num_queries
+) -> None:
+    for _ in range(5):
+        someone = make_user()
+        question = services.new_practice_question(someone)
+        services.answer(someone, question.id, right(question))
+    with django_assert_num_queries(1):
+        assert len(client.get("/api/leaderboard").json()) == 5

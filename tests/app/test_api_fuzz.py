@@ -1,0 +1,71 @@
+"""The whole API from its OpenAPI document, with values that nobody would send: no 5xx, and nothing undocumented."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.cache import cache
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from django.test import Client
+from hypothesis import HealthCheck, settings
+from schemathesis.specs.openapi.checks import unsupported_method
+
+from config.wsgi import application
+from flags import services
+from flags.models import Country
+from users.models import User
+
+guests = schemathesis.openapi.from_wsgi("/api/openapi.json", application)
+
+
+def document_of_a_player() -> dict[str, Any]:
+    """The document without its word on sessions: a player has a real one, and no made-up one is to take its place."""
+    document = deepcopy(guests.raw_schema)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation.pop("security", None)
+    return document
+
+
+players = schemathesis.openapi.from_dict(document_of_a_player())
+players.app = application
+
+# Without a token the answer to an unknown method is 403, as to any other: test_api_errors.py has the 405.
+LEFT_OUT = [unsupported_method]
+
+CSRF_TOKEN = "t" * 32
+
+per_operation = settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(autouse=True)
+def one_connection() -> Iterator[None]:
+    """Keeps the handler from closing the connection, and with it the transaction that the test lives in."""
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in (request_started, request_finished):
+        signal.connect(close_old_connections)
+
+
+@guests.parametrize()
+@per_operation
+def test_a_guest_can_send_anything(case: schemathesis.Case, countries: dict[str, Country]) -> None:
+    cache.clear()  # or the throttle would answer soon
+    case.call_and_validate(
+        headers={"X-CSRFToken": CSRF_TOKEN}, cookies={"csrftoken": CSRF_TOKEN}, excluded_checks=LEFT_OUT
+    )
+
+
+@players.parametrize()
+@per_operation
+def test_a_player_can_send_anything(case: schemathesis.Case, countries: dict[str, Country], user: User) -> None:
+    cache.clear()
+    client = Client()
+    client.force_login(user)
+    services.new_practice_question(user)
+    cookies = {"csrftoken": CSRF_TOKEN, "sessionid": client.cookies["sessionid"].value}
+    case.call_and_validate(headers={"X-CSRFToken": CSRF_TOKEN}, cookies=cookies, excluded_checks=LEFT_OUT)

@@ -1,0 +1,125 @@
+"""What holds when people act in the same moment: real threads, real connections, real transactions."""
+
+import datetime
+import threading
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from conftest import right, wrong
+from flags import services
+from flags.countries import load_countries
+from flags.models import Country, DailyChallenge, Question, UserAnswer
+from users.models import User, UserStats
+from users.services import differences, expire_streaks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+# Below the connections that the application's role may have.
+CROWD = 40
+
+LAST_MOMENT = datetime.datetime(2026, 3, 10, 23, 59, 59, tzinfo=datetime.UTC)
+MIDNIGHT = datetime.datetime(2026, 3, 11, tzinfo=datetime.UTC)
+
+
+def together(*acts: Callable[[], Any]) -> list[Any]:
+    """Runs the acts at once, each with a connection of its own, and returns what each gave or raised."""
+    ready = threading.Barrier(len(acts))
+
+    def run(act: Callable[[], Any]) -> Any:
+        try:
+            connection.ensure_connection()
+            ready.wait(timeout=30)
+            return act()
+        except Exception as error:
+            return error
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(len(acts)) as pool:
+        return list(pool.map(run, acts))
+
+
+def practice_questions(user: User, count: int) -> list[Question]:
+    """Practice questions that are all waiting for an answer, which the game itself never allows."""
+    countries = list(Country.objects.all()[: services.OPTIONS_PER_QUESTION])
+    options = [country.id for country in countries]
+    return Question.objects.bulk_create(
+        Question(kind="practice", user=user, country=countries[0], options=options) for _ in range(count)
+    )
+
+
+def test_a_crowd_that_asks_first_gets_one_challenge(countries: dict[str, Country]) -> None:
+    asked = together(*[lambda: services.daily_question(MIDNIGHT).id] * CROWD)
+    assert asked == [Question.objects.get().id] * CROWD
+    assert DailyChallenge.objects.count() == 1
+
+
+def test_ten_clicks_are_one_practice_question(countries: dict[str, Country], user: User) -> None:
+    asked = together(*[lambda: services.new_practice_question(user).id] * 10)
+    assert asked == [Question.objects.get().id] * 10
+
+
+def test_ten_clicks_are_one_answer(practice: Question, user: User) -> None:
+    results = together(*[lambda: services.answer(user, practice.id, right(practice))] * 10)
+    assert Counter(type(result) for result in results) == {UserAnswer: 1, services.AlreadyAnswered: 9}
+    assert services.statistics(user).total_answers == 1
+
+
+def test_different_answers_of_one_person_all_count(countries: dict[str, Country], user: User) -> None:
+    def answering(question: Question) -> Callable[[], UserAnswer]:
+        return lambda: services.answer(user, question.id, right(question))
+
+    together(*[answering(question) for question in practice_questions(user, 20)])
+    assert services.statistics(user).total_correct == 20
+
+
+def test_a_crowd_answers_the_daily_challenge(countries: dict[str, Country], make_user: Callable[..., User]) -> None:
+    question = services.daily_question(MIDNIGHT)
+
+    def answering(player: User) -> Callable[[], UserAnswer]:
+        return lambda: services.answer(player, question.id, right(question), MIDNIGHT)
+
+    together(*[answering(make_user()) for _ in range(CROWD)])
+    assert UserStats.objects.filter(current_streak=1, total_correct=1).count() == CROWD
+
+
+@pytest.mark.parametrize(("choose", "streak"), [(right, 2), (wrong, 1)])
+def test_answers_on_both_sides_of_midnight(
+    countries: dict[str, Country],
+    make_user: Callable[..., User],
+    choose: Callable[[Question], str],
+    streak: int,
+) -> None:
+    yesterday, today = services.daily_question(LAST_MOMENT), services.daily_question(MIDNIGHT)
+    for player in [make_user() for _ in range(10)]:
+        together(
+            lambda player=player: services.answer(player, yesterday.id, choose(yesterday), LAST_MOMENT),
+            lambda player=player: services.answer(player, today.id, right(today), MIDNIGHT),
+        )
+        assert services.statistics(player, MIDNIGHT).current_streak == streak
+    assert differences(MIDNIGHT.date()) == []
+
+
+def test_a_streak_is_not_expired_while_it_is_extended(
+    countries: dict[str, Country], make_user: Callable[..., User]
+) -> None:
+    days = [MIDNIGHT + datetime.timedelta(days=offset) for offset in (0, 1)]
+    first, second = (services.daily_question(day) for day in days)
+    for player in [make_user() for _ in range(5)]:
+        services.answer(player, first.id, right(first), days[0])
+        together(
+            lambda player=player: services.answer(player, second.id, right(second), days[1]),
+            lambda: expire_streaks(days[1].date()),
+        )
+        assert services.statistics(player, days[1]).current_streak == 2
+
+
+def test_two_stacks_that_start_together_load_the_countries_once(db: None) -> None:
+    results = together(*[load_countries] * 4)
+    assert [result.total for result in results] == [195] * 4
+    assert Country.objects.count() == 195

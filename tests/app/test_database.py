@@ -1,0 +1,84 @@
+"""How the app talks to PostgreSQL."""
+
+import select
+from collections.abc import Iterator
+from unittest.mock import patch
+
+import psycopg
+import pytest
+from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connection, connections
+
+from config.postgresql.base import DatabaseWrapper
+from users.models import User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_statement_that_comes_again_is_prepared() -> None:
+    for number in range(10):
+        User.objects.filter(email=f"{number}@example.org").exists()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%users_user%'")
+        assert cursor.fetchone() == (1,)
+
+
+def test_no_cursor_outlives_a_statement() -> None:
+    # The pooler gives the next statement another server session, where a cursor isn't.
+    assert connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
+
+
+def test_connections_are_kept_checked_and_let_go_some_day() -> None:
+    assert 60 <= connection.settings_dict["CONN_MAX_AGE"] <= 300
+    assert connection.settings_dict["CONN_HEALTH_CHECKS"]
+
+
+@pytest.fixture
+def kept() -> Iterator[DatabaseWrapper]:
+    """A connection as a worker keeps it between requests; not the one that the other fixtures use."""
+    wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
+    wrapper.ensure_connection()
+    yield wrapper
+    wrapper.close()
+
+
+class TestHealthCheck:
+    def test_a_live_connection_is_usable_without_a_question(self, kept: DatabaseWrapper) -> None:
+        with patch.object(kept.connection, "cursor", side_effect=AssertionError("asked")):
+            assert kept.is_usable()
+
+    def test_a_connection_that_the_server_ended_is_not_usable(self, kept: DatabaseWrapper) -> None:
+        end(kept)
+        assert not kept.is_usable()
+
+    def test_the_next_request_gets_a_new_connection(self, kept: DatabaseWrapper) -> None:
+        end(kept)
+        kept.health_check_enabled, kept.health_check_done = True, False  # as at the start of a request
+        with kept.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
+
+    def test_in_an_aborted_transaction_it_is_not_usable(self, kept: DatabaseWrapper) -> None:
+        kept.set_autocommit(False)
+        with pytest.raises(ProgrammingError), kept.cursor() as cursor:
+            cursor.execute("SELECT nothing")
+        assert not kept.is_usable()
+
+    def test_after_an_error_the_server_is_asked(self, kept: DatabaseWrapper) -> None:
+        kept.errors_occurred = True
+        with patch.object(kept.connection, "cursor", side_effect=psycopg.OperationalError("asked")):
+            assert not kept.is_usable()
+
+    def test_a_notice_is_no_end(self, kept: DatabaseWrapper) -> None:
+        kept.connection.execute("LISTEN here")
+        kept.connection.execute("NOTIFY here")
+        select.select([kept.connection.fileno()], [], [], 5)
+        assert kept.is_usable()
+
+
+def end(kept: DatabaseWrapper) -> None:
+    """Ends a connection from the other side, as a restart of the pooler or the server does."""
+    pid = kept.connection.info.backend_pid
+    with connection.cursor() as cursor:
+        # With a timeout it waits until the backend is gone.
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        assert cursor.fetchone() == (True,)

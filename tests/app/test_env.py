@@ -1,0 +1,180 @@
+"""Settings from the environment: what stops the start, and that the sentence says what to set."""
+
+import traceback
+from pathlib import Path
+
+import pytest
+from django.core.exceptions import ImproperlyConfigured
+
+from config.env import Environment
+
+STRONG = "kT7vQ2mX9bR4wZ8nL3cF6hJ1gD5sP0yAeUiOqWxEtVrBzNlMkHjG"
+URL = "postgresql://app@db:6432/flags?sslmode=verify-full&sslrootcert=/tls/ca.crt"
+
+
+def development(**variables: str) -> Environment:
+    return Environment({"DEPLOYMENT": "development", **variables})
+
+
+def production(**variables: str) -> Environment:
+    return Environment({"DEPLOYMENT": "production", **variables})
+
+
+def refusal(build: object) -> str:
+    with pytest.raises(ImproperlyConfigured) as refused:
+        build()  # type: ignore[operator]
+    return str(refused.value)
+
+
+def test_an_unset_deployment_is_production() -> None:
+    assert Environment({}).production
+
+
+def test_an_unknown_deployment_stops() -> None:
+    assert "set DEPLOYMENT=development or" in refusal(lambda: Environment({"DEPLOYMENT": "staging"}))
+
+
+def test_debug_is_off_by_default() -> None:
+    assert development().debug() is False
+
+
+def test_debug_is_refused_in_production() -> None:
+    assert "unset DJANGO_DEBUG" in refusal(production(DJANGO_DEBUG="true").debug)
+
+
+def test_debug_is_yes_or_no() -> None:
+    assert "set DJANGO_DEBUG=true or DJANGO_DEBUG=false" in refusal(development(DJANGO_DEBUG="maybe").debug)
+
+
+# --- Secret files ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n", "\n\n"])
+def test_a_files_trailing_newline_is_not_part_of_the_secret(tmp_path: Path, ending: str) -> None:
+    (file := tmp_path / "key").write_bytes(f" s3cret{ending}".encode())
+    assert development(DJANGO_SECRET_KEY_FILE=str(file)).secret_key() == " s3cret"
+
+
+@pytest.mark.parametrize("name", ["DJANGO_SECRET_KEY", "DATABASE_PASSWORD"])
+def test_a_variable_and_its_file_together_stop(name: str) -> None:
+    env = development(**{name: "a", f"{name}_FILE": "/b"})
+    assert f"{name} and {name}_FILE are both set" in refusal(lambda: env.secret(name))
+
+
+def test_a_missing_secret_file_stops(tmp_path: Path) -> None:
+    env = development(DATABASE_PASSWORD_FILE=str(tmp_path / "none"), DATABASE_URL=URL)
+    assert "can't be read (No such file or directory): set DATABASE_PASSWORD_FILE" in refusal(env.database)
+
+
+def test_an_empty_secret_file_stops(tmp_path: Path) -> None:
+    (file := tmp_path / "key").write_text("\n")
+    assert "is empty: write the secret" in refusal(development(DJANGO_SECRET_KEY_FILE=str(file)).secret_key)
+
+
+def test_a_binary_secret_file_stops(tmp_path: Path) -> None:
+    (file := tmp_path / "key").write_bytes(b"\xff\xfe")
+    assert "it is not UTF-8 text" in refusal(development(DJANGO_SECRET_KEY_FILE=str(file)).secret_key)
+
+
+# --- Secret key -----------------------------------------------------------------------------------------------------
+
+
+def test_no_secret_key_stops() -> None:
+    assert "Set DJANGO_SECRET_KEY_FILE" in refusal(development().secret_key)
+
+
+def test_development_takes_any_secret_key() -> None:
+    assert development(DJANGO_SECRET_KEY="x").secret_key() == "x"
+
+
+def test_production_takes_a_strong_secret_key() -> None:
+    assert production(DJANGO_SECRET_KEY=STRONG).secret_key() == STRONG
+
+
+def test_production_refuses_a_short_secret_key() -> None:
+    assert "has 49 characters" in refusal(production(DJANGO_SECRET_KEY=STRONG[:49]).secret_key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "development-only-secret-key-that-production-refuses-to-start-with",
+        "django-insecure-" + STRONG,
+        "CHANGE-ME-" + STRONG,
+        "ab" * 30,
+    ],
+)
+def test_production_refuses_a_placeholder_as_secret_key(key: str) -> None:
+    assert "placeholder or development's own" in refusal(production(DJANGO_SECRET_KEY=key).secret_key)
+
+
+# --- Hosts ----------------------------------------------------------------------------------------------------------
+
+
+def test_production_needs_host_names() -> None:
+    assert "set ALLOWED_HOSTS" in refusal(production().allowed_hosts)
+
+
+def test_host_names_are_separated_by_commas() -> None:
+    assert production(ALLOWED_HOSTS="a.example, b.example,").allowed_hosts() == ["a.example", "b.example"]
+
+
+def test_development_serves_this_machine() -> None:
+    assert development().allowed_hosts() == ["localhost", "127.0.0.1", "[::1]"]
+
+
+# --- Database -------------------------------------------------------------------------------------------------------
+
+
+def test_a_database_url_becomes_djangos_settings() -> None:
+    assert production(DATABASE_URL=URL, DATABASE_PASSWORD=STRONG).database() == {
+        "NAME": "flags",
+        "USER": "app",
+        "HOST": "db",
+        "PORT": "6432",
+        "PASSWORD": STRONG,
+        "OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/tls/ca.crt"},
+    }
+
+
+def test_development_takes_the_references_url() -> None:
+    url = "postgresql://flaglearning_user:dev_password_2024@localhost:5432/flaglearning_dev"
+    assert development(DATABASE_URL=url).database()["PASSWORD"] == "dev_password_2024"
+
+
+@pytest.mark.parametrize("url", ["", "postgresql://db", "postgresql:///flags"])
+def test_a_url_without_host_or_database_stops(url: str) -> None:
+    assert "DATABASE_URL is missing or names no host and database" in refusal(development(DATABASE_URL=url).database)
+
+
+def test_a_url_that_is_none_stops_without_repeating_it() -> None:
+    env = development(DATABASE_URL="postgresql://app:hunter2@[db/flags")
+    with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL is not a PostgreSQL URL") as refused:
+        env.database()
+    # The parser's message quotes the URL: it must not come along in the traceback either.
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_two_passwords_stop() -> None:
+    env = development(DATABASE_URL="postgresql://a:b@c/d", DATABASE_PASSWORD="e")
+    assert "remove one of the two" in refusal(env.database)
+
+
+def test_production_refuses_a_password_in_the_url() -> None:
+    env = production(DATABASE_URL=URL.replace("app@", f"app:{STRONG}@"))
+    assert "set DATABASE_PASSWORD_FILE" in refusal(env.database)
+
+
+def test_production_needs_a_database_password() -> None:
+    assert "set DATABASE_PASSWORD_FILE" in refusal(production(DATABASE_URL=URL).database)
+
+
+@pytest.mark.parametrize("password", ["dev_password_2024", STRONG[:31]])
+def test_production_refuses_a_short_database_password(password: str) -> None:
+    assert "which can be guessed" in refusal(production(DATABASE_URL=URL, DATABASE_PASSWORD=password).database)
+
+
+@pytest.mark.parametrize("mode", ["disable", "prefer", "require", "verify-ca"])
+def test_production_verifies_the_database_server(mode: str) -> None:
+    env = production(DATABASE_URL=URL.replace("verify-full", mode), DATABASE_PASSWORD=STRONG)
+    assert f"sslmode={mode}" in refusal(env.database)

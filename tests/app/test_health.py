@@ -1,0 +1,155 @@
+"""/healthz and /readyz: true, quick, and silent about secrets, whatever hangs."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.test import Client
+
+from config import health
+from config.health import DatabaseProbe
+
+
+def test_healthz_needs_no_database(client: Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("path", health.PATHS)
+def test_health_does_not_depend_on_host_or_scheme(db: None, settings: Any, path: str) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    settings.ALLOWED_HOSTS = ["flags.example"]
+    assert Client().get(path, headers={"Host": "_"}).status_code == 200
+
+
+def test_readyz_is_200_when_the_database_answers(client: Client, db: None) -> None:
+    response = client.get("/readyz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+# --- What fails at once ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The parameters that the probe connects with, to be spoiled."""
+    monkeypatch.setattr(health, "probe", DatabaseProbe())
+    parameters = connection.get_connection_params()
+    monkeypatch.setattr(connection, "get_connection_params", lambda: parameters)
+    return parameters
+
+
+def failed(client: Client) -> str:
+    response = client.get("/readyz")
+    assert response.status_code == 503
+    assert response.json()["status"] == "unavailable"
+    return str(response.json()["failed"])
+
+
+def test_a_server_that_is_not_there(client: Client, database: dict[str, Any]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        database |= {"host": "127.0.0.1", "port": free.getsockname()[1]}
+    assert failed(client) == "database: connection failed"
+
+
+def test_a_name_that_is_unknown(client: Client, database: dict[str, Any]) -> None:
+    database["host"] = "no-such-host.invalid"
+    assert failed(client) == "database: name lookup failed"
+
+
+def test_a_login_that_is_refused(client: Client, database: dict[str, Any]) -> None:
+    database["dbname"] = "no_such_database"
+    assert failed(client) == "database: connection failed"
+
+
+def test_a_failure_tells_no_secret(client: Client, database: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    database |= {"dbname": "no_such_database", "password": "hunter2"}
+    response = client.get("/readyz")
+    assert set(response.json()) == {"status", "failed"}
+    for secret in ("hunter2", "no_such_database", database["user"]):
+        assert secret not in response.content.decode()
+    assert "hunter2" not in caplog.text
+
+
+# --- What hangs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def hang() -> Iterator[threading.Event]:
+    """Something to hang on; released at the end."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+def test_a_server_that_accepts_and_says_nothing(client: Client, database: dict[str, Any]) -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        database |= {"host": "127.0.0.1", "port": silent.getsockname()[1]}
+        started = time.monotonic()
+        assert failed(client) == "database: connection timed out"
+        assert time.monotonic() - started < 2
+
+
+def test_a_name_lookup_that_hangs(
+    client: Client, database: dict[str, Any], hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look_up(*_: object, **__: object) -> None:
+        hang.wait(10)
+        raise OSError
+
+    monkeypatch.setattr(health, "socket", SimpleNamespace(getaddrinfo=look_up, SOCK_STREAM=1))
+    database["host"] = "db.example"
+    started = time.monotonic()
+    assert failed(client) == "database: name lookup timed out"
+    assert time.monotonic() - started < 2
+
+
+class PausedServer:
+    """A connection to a server that was paused after the login."""
+
+    def __init__(self, hang: threading.Event) -> None:
+        self.hang = hang
+
+    def __enter__(self) -> "PausedServer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def execute(self, *_: object, **__: object) -> None:
+        self.hang.wait(10)
+
+
+def readyz_threads() -> int:
+    return sum(thread.name == "readyz" for thread in threading.enumerate())
+
+
+def test_a_query_that_hangs_leaves_one_thread_and_recovers(
+    database: dict[str, Any], hang: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probe = DatabaseProbe()
+    monkeypatch.setattr(psycopg, "connect", lambda **_: PausedServer(hang))
+    assert [probe.run(0.05) for _ in range(5)] == ["query timed out"] * 5
+    assert readyz_threads() == 1
+    hang.set()
+    assert probe.run(1) is None
+
+
+def test_it_recovers_when_the_server_comes_back(client: Client, db: None, database: dict[str, Any]) -> None:
+    name = database["dbname"]
+    database["dbname"] = "no_such_database"
+    failed(client)
+    database["dbname"] = name
+    assert client.get("/readyz").status_code == 200
+
+
+def test_a_probe_that_breaks_is_a_failure(database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda args: None)
+    monkeypatch.setattr(psycopg, "connect", lambda **_: 1 / 0)
+    assert DatabaseProbe().run(1) == "probe failed"

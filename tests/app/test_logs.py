@@ -1,0 +1,109 @@
+"""Logs: JSON lines with the request's id, and nothing that nobody should read."""
+
+import io
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.test import Client
+
+from config.logs import JsonFormatter, request_id
+from conftest import PASSWORD
+from users.models import User
+
+Lines = Callable[[], list[dict[str, object]]]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    """What was logged so far, as the container's log would have it."""
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger().addHandler(handler)
+    yield lambda: [json.loads(line) for line in handler.stream.getvalue().splitlines()]
+    logging.getLogger().removeHandler(handler)
+
+
+def record(message: str, *args: object, **kwargs: object) -> logging.LogRecord:
+    return logging.LogRecord("test", logging.INFO, __file__, 1, message, args, None, **kwargs)
+
+
+def test_a_request_is_one_line(client: Client, lines: Lines) -> None:
+    client.get("/api/csrf?token=s3cret")
+    (line,) = lines()
+    assert {key: line[key] for key in ("method", "path", "status", "user_id")} == {
+        "method": "GET",
+        "path": "/api/csrf",
+        "status": 200,
+        "user_id": None,
+    }
+    assert "s3cret" not in str(line)
+
+
+def test_a_players_line_has_their_id(client: Client, user: User, lines: Lines) -> None:
+    client.force_login(user)
+    client.get("/api/session")
+    assert lines()[-1]["user_id"] == user.id
+
+
+def test_a_health_check_that_is_well_is_no_line(client: Client, lines: Lines) -> None:
+    client.get("/healthz")
+    assert lines() == []
+
+
+@pytest.mark.parametrize("given", ["0123456789abcdef0123456789abcdef", "a1b2-c3d4_E5"])
+def test_a_sane_request_id_is_taken_over(client: Client, lines: Lines, given: str) -> None:
+    response = client.get("/api/csrf", headers={"X-Request-ID": given})
+    assert response["X-Request-ID"] == given
+    assert lines()[-1]["request_id"] == given
+
+
+@pytest.mark.parametrize("given", ["", "short", "x" * 65, "a b c d e f", 'id","level":"FAKE', "id\x1b[31mred"])
+def test_another_request_id_is_replaced(client: Client, given: str) -> None:
+    assert re.fullmatch("[0-9a-f]{32}", client.get("/api/csrf", headers={"X-Request-ID": given})["X-Request-ID"])
+
+
+def test_the_id_ends_with_the_request(client: Client) -> None:
+    client.get("/api/csrf")
+    assert request_id.get() == ""
+
+
+def test_every_line_of_a_request_has_its_id(client: Client, lines: Lines) -> None:
+    Client(enforce_csrf_checks=True).post("/api/practice", headers={"X-Request-ID": "abcdefgh"})
+    assert [line["request_id"] for line in lines()] == ["abcdefgh"] * 2
+
+
+def test_no_password_and_no_session_is_logged(client: Client, user: User, lines: Lines) -> None:
+    for password in (PASSWORD, "wrong password"):
+        client.post("/api/session", {"email": user.email, "password": password}, "application/json")
+        client.post("/accounts/login/", {"username": user.email, "password": password})
+    logged = str(lines())
+    for secret in (PASSWORD, "wrong password", client.cookies["sessionid"].value, user.password):
+        assert secret not in logged
+
+
+@pytest.mark.parametrize("message", ["two\nlines", "\x1b[31m", '"quoted"', "\ud800", "naïve 🇫🇷"])
+def test_whatever_is_said_is_one_line_of_ascii(message: str) -> None:
+    line = JsonFormatter().format(record(message))
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == message
+
+
+def test_a_traceback_is_in_the_line() -> None:
+    try:
+        raise RuntimeError("broken")
+    except RuntimeError as error:
+        failed = record("oh")
+        failed.exc_info = (RuntimeError, error, error.__traceback__)
+    assert "RuntimeError: broken" in json.loads(JsonFormatter().format(failed))["exception"]
+
+
+def test_extras_stay_out_unless_they_are_fields() -> None:
+    said = record("oh")
+    said.__dict__ |= {"request": "secret", "fields": {"status": 200, "odd": object}}
+    line = json.loads(JsonFormatter().format(said))
+    assert "request" not in line
+    assert line["status"] == 200

@@ -1,0 +1,124 @@
+"""What a browser is told, and production's standards."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+import config
+from flags.models import Country
+
+APP = Path(config.__file__).parent.parent
+
+STRONG = "kT7vQ2mX9bR4wZ8nL3cF6hJ1gD5sP0yAeUiOqWxEtVrBzNlMkHjG"
+
+PRODUCTION = {
+    "DEPLOYMENT": "production",
+    "DJANGO_SECRET_KEY": STRONG,
+    "ALLOWED_HOSTS": "flags.example",
+    "DATABASE_URL": "postgresql://app@db/flaglearning_prod?sslmode=verify-full&sslrootcert=/tls/ca.crt",
+    "DATABASE_PASSWORD": STRONG,
+}
+
+
+def in_production(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    """Runs Python in the app's folder with production's environment, and nothing else of this one's."""
+    environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "config.settings", **PRODUCTION, **changes}
+    return subprocess.run(
+        [sys.executable, *command], cwd=APP, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_djangos_own_deployment_check_has_nothing_to_say() -> None:
+    checked = in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    assert checked.stdout == "System check identified no issues (0 silenced).\n", checked.stderr
+    assert checked.returncode == 0
+
+
+def test_the_check_silences_nothing() -> None:
+    assert "SILENCED" not in (APP / "config" / "settings.py").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("missing", "sentence"),
+    [
+        ("DJANGO_SECRET_KEY", "Set DJANGO_SECRET_KEY_FILE"),
+        ("ALLOWED_HOSTS", "set ALLOWED_HOSTS"),
+        ("DATABASE_URL", "DATABASE_URL is missing"),
+        ("DATABASE_PASSWORD", "set DATABASE_PASSWORD_FILE"),
+    ],
+)
+@pytest.mark.parametrize("command", [["manage.py", "check"], ["-c", "import config.wsgi"]])
+def test_a_setting_that_is_missing_stops_the_start_with_one_sentence(
+    command: list[str], missing: str, sentence: str
+) -> None:
+    stopped = in_production(*command, **{missing: ""})
+    assert stopped.returncode != 0
+    assert sentence in stopped.stderr
+    assert len(stopped.stderr.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def production_settings() -> dict[str, Any]:
+    script = """if True:
+        import json
+        from django.conf import settings
+        names = (name for name in dir(settings) if name.startswith(("SECURE", "SESSION", "CSRF")))
+        print(json.dumps({name: getattr(settings, name) for name in names}, default=str))
+        """
+    return dict(json.loads(in_production("-c", script).stdout))
+
+
+def test_productions_cookies_travel_over_https_alone(production_settings: dict[str, Any]) -> None:
+    assert production_settings["SESSION_COOKIE_SECURE"]
+    assert production_settings["CSRF_COOKIE_SECURE"]
+    assert production_settings["SECURE_SSL_REDIRECT"]
+    assert production_settings["SECURE_HSTS_SECONDS"] >= 31_536_000
+
+
+def test_no_script_can_read_the_cookies(production_settings: dict[str, Any]) -> None:
+    assert production_settings["SESSION_COOKIE_HTTPONLY"]
+    assert production_settings["CSRF_COOKIE_HTTPONLY"]
+
+
+def test_http_is_sent_on_to_https(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    response = Client().get("/leaderboard/")
+    assert (response.status_code, response["Location"]) == (301, "https://testserver/leaderboard/")
+
+
+def test_https_at_the_proxy_is_https(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    assert Client().get("/api/csrf", headers={"X-Forwarded-Proto": "https"}).status_code == 200
+
+
+def policy(client: Client, path: str) -> dict[str, str]:
+    return dict(part.split(" ", 1) for part in client.get(path)["Content-Security-Policy"].split("; "))
+
+
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/admin/login/", "/api/csrf", "/nothing"])
+def test_every_page_has_a_policy_without_inline(client: Client, countries: dict[str, Country], path: str) -> None:
+    directives = policy(client, path)
+    assert directives["default-src"] == "'none'"
+    assert directives["script-src"] == directives["style-src"] == "'self'"
+    assert "unsafe" not in str(directives)
+
+
+def test_no_page_can_be_framed(client: Client, db: None) -> None:
+    assert policy(client, "/accounts/login/")["frame-ancestors"] == "'none'"
+    assert client.get("/accounts/login/")["X-Frame-Options"] == "DENY"
+
+
+def test_a_password_is_stored_hashed_with_the_strong_hasher() -> None:
+    script = """if True:
+        import django
+        django.setup()
+        from django.contrib.auth.hashers import make_password
+        print(make_password("x").split("$")[0])
+        """
+    assert in_production("-c", script).stdout == "pbkdf2_sha256\n"

@@ -1,0 +1,39 @@
+"""Every page, light and dark, on a desktop and a phone: no accessibility rule broken, nothing wider than the screen."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from player import Account
+
+GUEST_PAGES = {"today": "/", "login": "/accounts/login/", "signup": "/accounts/signup/", "leaderboard": "/leaderboard/"}
+PLAYER_PAGES = {
+    "today-answered": "/",
+    "practice": "/practice/",
+    "statistics": "/statistics/",
+    "leaderboard": "/leaderboard/",
+    "most-guessed": "/most-guessed/",
+}
+PAGES = [("guest", name, path) for name, path in GUEST_PAGES.items()] + [
+    ("player", name, path) for name, path in PLAYER_PAGES.items()
+]
+SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 360, "height": 740}}
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize("screen", SCREENS)
+@pytest.mark.parametrize(("who", "name", "path"), PAGES, ids=[f"{who}-{name}" for who, name, _ in PAGES])
+def test_a_page_is_accessible_and_fits(
+    new_page, screenshot, regular: Account, who: str, name: str, path: str, screen: str, colours: str
+) -> None:
+    page = new_page(
+        viewport=SCREENS[screen],
+        color_scheme=colours,
+        storage_state=regular.storage_state if who == "player" else None,
+    )
+    page.goto(path)
+    screenshot(page, f"{who}-{name}-{screen}-{colours}")
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow == 0, f"{overflow} pixels too wide"
+    report = Axe().run(page, options=RULES)
+    assert report.violations_count == 0, report.generate_report()

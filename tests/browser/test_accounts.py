@@ -1,0 +1,60 @@
+"""Accounts, and what other people see of them."""
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from player import Account, Player
+
+
+def test_logging_out_and_in_again(player: Player) -> None:
+    player.log_out()
+    player.log_in()
+    expect(player.page.get_by_role("button", name="Log out")).to_be_visible()
+    expect(player.page.locator("header")).to_contain_text(player.account.name)
+
+
+def test_a_wrong_password_says_so_and_nothing_more(page: Page, regular: Account) -> None:
+    Player(page, regular).log_in(password="not the password")
+    expect(page.get_by_role("alert")).to_contain_text("don’t go together")
+    known = page.get_by_role("alert").inner_text()
+    Player(page).log_in(password="not the password")
+    assert page.get_by_role("alert").inner_text() == known, "whether an address has an account is nobody's business"
+
+
+def test_signing_up_explains_what_is_wrong(page: Page, regular: Account, screenshot) -> None:
+    page.goto("/accounts/signup/")
+    page.get_by_label("E-mail address").fill(regular.email)
+    page.get_by_label("Display name").fill("me@example.org")
+    page.get_by_label("Password").fill("password")
+    page.get_by_role("button", name="Sign up").click()
+    for field, complaint in [
+        ("E-mail address", "has an account already"),
+        ("Display name", "leave out the @"),
+        ("Password", "too common"),
+    ]:
+        expect(page.get_by_label(field)).to_have_attribute("aria-invalid", "true")
+        expect(page.locator(".field").filter(has=page.get_by_label(field))).to_contain_text(complaint)
+    screenshot(page, "signup-errors")
+
+
+def test_a_page_for_players_leads_there_after_logging_in(page: Page, regular: Account) -> None:
+    page.goto("/statistics/")
+    page.get_by_label("E-mail address").fill(regular.email)
+    page.get_by_label("Password").fill(regular.password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="My statistics")).to_be_visible()
+
+
+@pytest.mark.parametrize("target", ["https://example.org/", "//example.org/", "javascript:alert(1)"])
+def test_next_leads_nowhere_else(new_page, regular: Account, base_url: str, target: str) -> None:
+    page = new_page(storage_state=regular.storage_state)
+    page.goto(f"/accounts/login/?next={target}")
+    assert page.url == f"{base_url}/"
+
+
+def test_the_leaderboard_shows_names_and_no_address(new_page, regular: Account) -> None:
+    page = new_page(storage_state=regular.storage_state)
+    page.goto("/leaderboard/")
+    expect(page.get_by_role("heading", name="Leaderboard")).to_be_visible()
+    assert "@" not in page.locator("main").inner_text()
+    assert regular.email not in page.content()

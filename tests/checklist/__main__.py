@@ -1,0 +1,56 @@
+"""`./scripts/checklist`: run the checks against a target, print the report, say it all in the exit status.
+
+0: every check that can hold for this deployment passed. 1: something failed, and the report says what to do.
+2: the checklist could not run (wrong arguments, no such target, a stack that is down), and one sentence says why.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./scripts/checklist", description="Prove the production checklist.")
+    parser.add_argument("--target", metavar="URL", help="docker://COMPOSE_PROJECT (default: docker://flaglearning)")
+    parser.add_argument("-k", metavar="EXPRESSION", help="only these checks: TLS-03, tls, 'pooling or backups'")
+    parser.add_argument(
+        "--artifacts", metavar="DIR", help="where checklist.html, .json and .xml go (default: artifacts/)"
+    )
+    options = parser.parse_args(arguments)
+    passed_on = [
+        f"{name}={value}" for name, value in (("--target", options.target), ("--artifacts", options.artifacts)) if value
+    ]
+    picked = ["-k", options.k] if options.k else []
+    # No terminal plugin: the report is the output.
+    status = pytest.main(
+        ["-o", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", *passed_on, *picked, str(HERE)],
+        plugins=[Loud()],
+    )
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        print(
+            f"ERROR: no check matches -k '{options.k}'.\nHINT:  ids look like TLS-03; items are files: tls, pooling",
+            file=sys.stderr,
+        )
+    return int(status) if status in (0, 1) else 2
+
+
+class Loud:
+    """Without the terminal plugin nobody would print why pytest could not run at all."""
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        print(excinfo.value if isinstance(excinfo.value, pytest.exit.Exception) else "interrupted", file=sys.stderr)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            print(report.longreprtext, file=sys.stderr)
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        print(excrepr, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,73 @@
+"""What a check is written with: `check`, `deviates`, `not_yet` and the `evidence` fixture."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NoReturn, TypeVar
+
+T = TypeVar("T", bound=Callable[..., object])
+
+# The reference's own checklist, word for word, by the prefix of the ids of its checks.
+ITEMS = {
+    "PASS": "Strong password (32+ characters, random)",
+    "TLS": "SSL/TLS required for connections",
+    "PRIV": "NO CREATEDB privilege",
+    "BACK": "Automated backups configured",
+    "POOL": "Connection pooling (pgBouncer)",
+    "NET": "Firewall rules",
+    "MON": "Monitoring (pg_stat_statements)",
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """A check's stable id, its one-line claim, and the next command when it doesn't hold."""
+
+    id: str
+    claim: str
+    remedy: str
+
+    @property
+    def item(self) -> str:
+        """The prefix of the checklist item that this check belongs to."""
+        return self.id.partition("-")[0]
+
+
+def check(id: str, *, claim: str, remedy: str) -> Callable[[T], T]:
+    """Make a test function a check: `@check("TLS-03", claim="…", remedy="…")`."""
+    described = Check(id, claim, remedy)
+    if described.item not in ITEMS:
+        raise ValueError(f"the id {id} belongs to no item: it starts with one of {', '.join(ITEMS)}")
+
+    def decorate(function: T) -> T:
+        function.check = described  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+class Deviation(Exception):  # noqa: N818  (no error)
+    """Development loosens this on purpose."""
+
+
+class NotYet(Exception):  # noqa: N818  (no error)
+    """What would prove the claim doesn't exist here."""
+
+
+def deviates(reason: str) -> NoReturn:
+    """End the check: this is what development loosens on purpose, and why. In production it counts as a failure."""
+    raise Deviation(reason)
+
+
+def not_yet(missing: str) -> NoReturn:
+    """End the check: nothing here can prove the claim; say what is missing. In production it counts as a failure."""
+    raise NotYet(missing)
+
+
+@dataclass
+class Evidence:
+    """What a check saw, in its own words: `evidence("sslmode=disable answered: FATAL: SSL required")`."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(" ".join(line.split()))

@@ -1,0 +1,183 @@
+"""Functions that run inside a container (or later a host) with its own Python: `call(host, function, *arguments)`.
+
+Each imports what it needs itself and returns something that JSON can carry: only its source text travels. None
+returns a secret: what it learns of one is its length, not its letters.
+"""
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+
+def call(host: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Run the function where the host is; return what it returned."""
+    # The annotations stay text: what they name need not exist there.
+    program = (
+        f"from __future__ import annotations\nimport json, sys\n{inspect.getsource(function)}\n"
+        f"print(json.dumps({function.__name__}(*json.loads(sys.argv[1]))))"
+    )
+    done = host.run("python3 -c %s %s", program, json.dumps(arguments))
+    assert done.rc == 0, f"{function.__name__} failed there: {done.stderr.strip()[-600:]}"
+    return json.loads(done.stdout)
+
+
+def write_passfiles(public: dict[str, str]) -> list[str]:
+    """For libpq: /tmp/pass/NAME from each secret, /tmp/pass/public_NAME from each of development's public passwords."""
+    import os
+    from pathlib import Path
+
+    os.umask(0o077)
+    folder = Path("/tmp/pass")  # noqa: S108  (the container's own)
+    folder.mkdir(exist_ok=True)
+    passwords = {f"public_{name}": password for name, password in public.items()}
+    for secret in Path("/run/secrets").glob("*_password"):
+        passwords[secret.name] = secret.read_text().rstrip("\r\n")
+    for name, password in passwords.items():
+        escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+        (folder / name).write_text(f"*:*:*:*:{escaped}\n")
+    (folder / "none").write_text("")
+    return sorted(passwords)
+
+
+def run_psql(attempts: list[list[str]]) -> list[list[Any]]:
+    """psql for each (connection string, command), a few at a time: [exit status, standard output, standard error]."""
+    import subprocess
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(attempt: list[str]) -> list[Any]:
+        options = ["-X", "--no-password", "--csv", "--tuples-only", "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1"]
+        done = subprocess.run(["psql", *options, "-d", attempt[0], "-c", attempt[1]], capture_output=True, text=True)
+        return [done.returncode, done.stdout, done.stderr]
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(one, attempts))
+
+
+def measure_secrets(public_digests: list[str]) -> dict[str, dict[str, Any]]:
+    """Of each secret: its length, how many different characters, its Shannon entropy in bits, whether it is one of
+    development's public ones, and which other secret has the same value."""
+    import hashlib
+    import math
+    from collections import Counter
+    from pathlib import Path
+
+    values = {file.name: file.read_text().rstrip("\r\n") for file in sorted(Path("/run/secrets").iterdir())}
+    measured = {}
+    for name, value in values.items():
+        counts = Counter(value).values()
+        bits = -sum(count * math.log2(count / len(value)) for count in counts)
+        measured[name] = {
+            "length": len(value),
+            "distinct": len(set(value)),
+            "bits": int(bits),
+            "public": hashlib.sha256(value.encode()).hexdigest() in public_digests,
+            "same_as": [other for other, theirs in values.items() if other != name and theirs == value],
+        }
+    return measured
+
+
+def knock(addresses: list[list[Any]], timeout: float) -> dict[str, str]:
+    """Try to open a TCP connection to each (host, port), all at once: 'open', or why not."""
+    import socket
+    from concurrent.futures import ThreadPoolExecutor
+
+    def one(address: list[Any]) -> str:
+        try:
+            socket.create_connection((address[0], address[1]), timeout).close()
+        except TimeoutError:
+            return "no answer"
+        except OSError as error:
+            return (error.strerror or str(error)).lower()
+        return "open"
+
+    with ThreadPoolExecutor(64) as pool:
+        return {
+            f"{host}:{port}": answer for (host, port), answer in zip(addresses, pool.map(one, addresses), strict=True)
+        }
+
+
+def crowd(app: str, ops_server: str, ops_console: str, clients: int) -> dict[str, Any]:
+    """Hold many clients at the pooler, let all ask at once; look from both ends: its admin console, and the server."""
+    import time
+    from concurrent.futures import ThreadPoolExecutor
+
+    import psycopg2
+    import psycopg2.extras
+
+    held = []
+
+    def connect(conninfo: str) -> Any:
+        connection = psycopg2.connect(conninfo)
+        connection.autocommit = True
+        held.append(connection)
+        return connection
+
+    def ask(connection: Any) -> Any:
+        cursor = connection.cursor()
+        cursor.execute("SELECT pg_backend_pid() FROM pg_sleep(0.02)")
+        return cursor.fetchone()[0]
+
+    try:
+        crowd = [connect(app) for _ in range(clients)]
+        with ThreadPoolExecutor(clients) as pool:
+            backends = set(pool.map(ask, crowd))
+        console = connect(ops_console).cursor(cursor_factory=psycopg2.extras.RealDictCursor)
+        server = connect(ops_server).cursor()
+        # Both ends move while others work: the two counts are taken again until they were taken at the same instant.
+        for _ in range(10):
+            console.execute("SHOW POOLS")
+            pools = [dict(row) for row in console.fetchall()]
+            server.execute(
+                "SELECT usename, datname, host(client_addr), count(*) FROM pg_stat_activity"
+                " WHERE client_addr IS NOT NULL GROUP BY 1, 2, 3"
+            )
+            sessions = server.fetchall()
+            console.execute("SHOW POOLS")
+            if [row["sv_idle"] for row in pools] == [row["sv_idle"] for row in console.fetchall()]:
+                break
+            time.sleep(0.2)
+        return {"backends": len(backends), "pools": pools, "sessions": sessions}
+    finally:
+        for connection in held:
+            connection.close()
+
+
+def connect_as_the_application() -> dict[str, Any]:
+    """In the app's container, with its own settings and its own driver: what the connection is, seen from both ends."""
+    import os
+    from pathlib import Path
+
+    import psycopg
+
+    password = Path(os.environ["DATABASE_PASSWORD_FILE"]).read_text().rstrip("\r\n")
+    with psycopg.connect(os.environ["DATABASE_URL"], password=password, connect_timeout=5) as connection:
+        user, server_sees = next(connection.execute("SELECT current_user, host(inet_client_addr())"))
+        return {
+            "user": user,
+            "server_sees": server_sees,
+            "host": connection.info.host,
+            "port": connection.info.port,
+            "ssl": bool(connection.pgconn.ssl_in_use),
+        }
+
+
+def request(url: str, host: str, ca: str) -> dict[str, Any]:
+    """GET without following redirects: status, headers, the beginning of the body; over https what TLS was agreed."""
+    import http.client
+    import ssl
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=5)
+    connection.connect()
+    tls = ""
+    if parts.scheme == "https":
+        secure = ssl.create_default_context(cafile=ca).wrap_socket(connection.sock, server_hostname=parts.hostname)
+        tls = f"{secure.version()}, {(secure.cipher() or ['?'])[0]}"
+        connection.sock = secure
+    connection.request("GET", parts.path or "/", headers={"Host": host})
+    answer = connection.getresponse()
+    body = answer.read(300).decode(errors="replace")
+    connection.close()
+    return {"status": answer.status, "headers": dict(answer.getheaders()), "body": body, "tls": tls}

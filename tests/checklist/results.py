@@ -1,0 +1,91 @@
+"""Outcomes of checks, verdicts of items, the exit status: pure functions of what happened."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Literal
+
+from checklist.api import ITEMS, Check
+
+Outcome = Literal["pass", "deviation", "not yet", "fail"]
+Verdict = Literal["pass", "deviation", "fail", "not run"]
+Deployment = Literal["development", "production"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check: how it ended, why (unless it passed), and what it saw."""
+
+    check: Check
+    outcome: Outcome
+    reason: str = ""
+    evidence: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the reference's checklist."""
+
+    number: int
+    title: str
+    verdict: Verdict
+    results: tuple[Result, ...]
+
+    @property
+    def counts(self) -> str:
+        """'1 deviating, 5 pass'."""
+        found = Counter(result.outcome for result in self.results)
+        words: dict[Outcome, str] = {"fail": "fail", "not yet": "not yet", "deviation": "deviating", "pass": "pass"}
+        return ", ".join(f"{found[outcome]} {word}" for outcome, word in words.items() if found[outcome]) or "not run"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A whole run against one target."""
+
+    target: str
+    deployment: Deployment
+    results: tuple[Result, ...]
+    seconds: float = 0.0
+    at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def items(self) -> list[Item]:
+        """The seven items, in the reference's order."""
+        found = []
+        for number, (prefix, title) in enumerate(ITEMS.items(), 1):
+            mine = tuple(sorted((r for r in self.results if r.check.item == prefix), key=lambda r: r.check.id))
+            found.append(Item(number, title, verdict([r.outcome for r in mine], self.deployment), mine))
+        return found
+
+    @property
+    def ok(self) -> bool:
+        """Nothing failed that can hold for this deployment, and something was checked."""
+        return bool(self.results) and all(item.verdict != "fail" for item in self.items)
+
+
+def judge(raised: str, reason: str, evidence: list[str], deployment: Deployment) -> tuple[Outcome, str]:
+    """A check's outcome and its reason, from what its function raised: 'nothing', 'deviation', 'not yet' or 'error'."""
+    match raised:
+        case "nothing" if evidence:
+            return "pass", ""
+        case "nothing":
+            return "fail", "the check passed without showing any evidence, which proves nothing"
+        case "deviation" if deployment == "production":
+            return "fail", f"this is only for development: {reason}"
+        case "deviation":
+            return "deviation", reason
+        case "not yet":
+            return "not yet", reason
+        case _:
+            return "fail", reason
+
+
+def verdict(outcomes: list[Outcome], deployment: Deployment) -> Verdict:
+    """An item is as good as its worst check. What is not proven yet fails in production and deviates in development."""
+    if not outcomes:
+        return "not run"
+    if "fail" in outcomes or ("not yet" in outcomes and deployment == "production"):
+        return "fail"
+    return "deviation" if {"deviation", "not yet"} & set(outcomes) else "pass"

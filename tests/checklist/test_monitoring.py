@@ -1,0 +1,152 @@
+"""Item 7: pg_stat_statements records, the log tells, and who shouldn't see doesn't."""
+# ruff: noqa: S608 -- the only names that are pasted into SQL here are this stack's own role names
+
+import re
+import secrets
+import time
+from typing import Any
+
+from checklist.api import Evidence, check
+from checklist.client import Client, Superuser
+from checklist.remote import call, request
+from checklist.target import SERVICES, Target
+
+PRELOAD = (
+    "shared_preload_libraries in pg/conf.d/40-statistics.conf has to name it, and no file of pg/local.d may undo that;"
+    " then `docker compose up --build --force-recreate postgres roles`"
+)
+# Nobody else combines these functions, so that its entry in pg_stat_statements counts this check alone.
+MARKER = "SELECT pg_catalog.reverse(pg_catalog.md5(pg_catalog.initcap(current_database())))"
+COUNT = f"SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query = '{MARKER}'"
+EXPECTED = {
+    "log_connections": "on",
+    "log_disconnections": "on",
+    "log_lock_waits": "on",
+    "log_checkpoints": "on",
+    "track_activities": "on",
+    "track_counts": "on",
+    "track_io_timing": "on",
+    "compute_query_id": "on",
+}
+
+
+@check("MON-01", claim="pg_stat_statements is loaded, and installed in the application's database", remedy=PRELOAD)
+def test_extension_is_there(superuser: Superuser, evidence: Evidence) -> None:
+    libraries = superuser.value("SHOW shared_preload_libraries")
+    versions = superuser.rows("SELECT extversion FROM pg_extension WHERE extname = 'pg_stat_statements'")
+    evidence(f"shared_preload_libraries = {libraries}")
+    evidence(f"extension: {versions[0]['extversion'] if versions else 'not installed'}")
+    assert "pg_stat_statements" in libraries.replace(" ", "").split(","), "pg_stat_statements is not loaded"
+    assert versions, "the extension is not installed: docker compose up roles"
+
+
+@check(
+    "MON-02", claim="it records: what the application runs through the pooler is counted, call by call", remedy=PRELOAD
+)
+def test_it_records(target: Target, beside: Client, evidence: Evidence) -> None:
+    def counted() -> int:
+        answer = beside.login(target.door("postgres"), "flaglearning_ops", "ops_password", COUNT)
+        assert answer.ok, f"the ops role can't read pg_stat_statements: {answer}"
+        return int(answer.text)
+
+    before = counted()
+    run = beside.attempt(target.door("pgbouncer"), target.app_role, "app_password", MARKER)
+    for answer in beside.try_all({"first": run, "second": run, "third": run}).values():
+        assert answer.ok, f"the marker query failed: {answer}"
+    after = counted()
+    evidence(f"calls of a marker query as {target.app_role} through the pooler: {before} before, {after} after 3 runs")
+    assert after - before == 3, f"3 runs were counted as {after - before}"
+
+
+@check(
+    "MON-03",
+    claim="what others run is for the ops role to see: the application sees no text of theirs and can't reset",
+    remedy="`docker compose up roles` restores pg/sql/40-monitoring.sql",
+)
+def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) -> None:
+    door = target.door("postgres")
+    hidden = beside.login(
+        door,
+        target.app_role,
+        "app_password",
+        "SELECT count(*) FILTER (WHERE query <> '<insufficient privilege>') || ' of ' || count(*)"
+        " FROM pg_stat_statements WHERE userid <> current_user::regrole",
+    )
+    evidence(f"texts of other roles' queries that {target.app_role} can read: {hidden.text}")
+    assert hidden.text.startswith("0 of"), f"{target.app_role} reads other roles' queries: {hidden}"
+    roles = {target.app_role: "app_password", "flaglearning_readonly": "readonly_password"}
+    reset = "SELECT pg_stat_statements_reset()"
+    attempts = {role: beside.attempt(door, role, password, reset) for role, password in roles.items()}
+    for role, answer in beside.try_all(attempts).items():
+        evidence(f"pg_stat_statements_reset() as {role}: {answer}")
+        assert "42501" in answer.text, f"{role} may reset the statistics: {answer}"
+
+
+@check(
+    "MON-04",
+    claim="no statement that sets a password is kept in pg_stat_statements",
+    remedy="pg_stat_statements.track_utility = off; `SELECT pg_stat_statements_reset()` as flaglearning_ops clears it",
+)
+def test_no_password_is_kept(superuser: Superuser, evidence: Evidence) -> None:
+    utility = superuser.value("SHOW pg_stat_statements.track_utility")
+    kept = superuser.value(
+        r"SELECT count(*) FROM pg_stat_statements WHERE query ~* '\m(role|user)\M.*\mpassword\M\s+''|SCRAM-SHA-256\$'"
+    )
+    total = superuser.value("SELECT count(*) FROM pg_stat_statements")
+    evidence(f"track_utility = {utility}; of {total} statements {kept} set a password or hold a verifier")
+    assert utility == "off", "utility statements are kept with their text"
+    assert kept == "0", f"{kept} statements with a password are kept"
+
+
+@check(
+    "MON-05",
+    claim="a refused login is in the server's log, with who, where to and from where",
+    remedy="compare pg/conf.d/30-logging.conf with what runs",
+)
+def test_log_tells(target: Target, beside: Client, superuser: Superuser, evidence: Evidence) -> None:
+    intruder = f"checklist_{secrets.token_hex(4)}"
+    refused = beside.login(target.door("postgres"), intruder, "none")
+    assert not refused.ok, f"{intruder} was let in"
+    for _ in range(20):
+        # The log is the container engine's: it may be an instant behind.
+        lines = [line for line in target.log("postgres", 30).splitlines() if intruder in line and "FATAL" in line]
+        if lines:
+            break
+        time.sleep(0.1)
+    assert lines, "the server's log says nothing of a refused login"
+    evidence(f"log: {lines[0]}")
+    assert re.search(rf"{intruder}@{target.database}", lines[0]), "the log line does not say who wanted where"
+    values = superuser.settings(*EXPECTED)
+    evidence(", ".join(f"{name}={value}" for name, value in sorted(values.items())))
+    assert values == EXPECTED, "a setting is not what an operator needs"
+
+
+@check(
+    "MON-06",
+    claim="slow queries and changes of the schema leave a trace: auto_explain and pgaudit are loaded",
+    remedy=PRELOAD,
+)
+def test_slow_and_audit(superuser: Superuser, evidence: Evidence) -> None:
+    shown = superuser.settings("shared_preload_libraries", "auto_explain.log_min_duration", "pgaudit.log")
+    evidence("; ".join(f"{name} = {value}" for name, value in shown.items()))
+    libraries = set(re.split(r",\s*", shown["shared_preload_libraries"]))
+    assert {"auto_explain", "pgaudit"} <= libraries, "a library is not loaded"
+    assert shown["auto_explain.log_min_duration"] not in ("-1", "(not set)"), "slow queries are not logged"
+    assert {"ddl", "role"} <= set(re.split(r",\s*", shown["pgaudit.log"])), (
+        "changes of schema and roles are not audited"
+    )
+
+
+@check(
+    "MON-07",
+    claim="every service says that it is well, and the site says that its database answers",
+    remedy="`docker compose ps`; `docker compose logs --tail 50` of what is not healthy",
+)
+def test_health(target: Target, at_edge: Any, evidence: Evidence) -> None:
+    states = {service: target.health(service) for service in SERVICES}
+    evidence("; ".join(f"{service}: {state}" for service, state in states.items()))
+    name = target.environment("app").get("ALLOWED_HOSTS", "proxy").split(",")[0]
+    ready = call(at_edge, request, "https://proxy:8443/readyz", name, "/tls/ca.crt")
+    evidence(f"/readyz: {ready['status']} {ready['body']}")
+    assert all(state == "running, healthy" for state in states.values()), "a service is not healthy"
+    assert ready["status"] == 200, f"/readyz answered {ready['status']}"

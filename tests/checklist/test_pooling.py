@@ -1,0 +1,224 @@
+"""Item 5: the pooler is the application's only door, and it keeps the server's sessions few."""
+# ruff: noqa: S608 -- the only names that are pasted into SQL here are this stack's own role names
+
+from typing import Any
+
+from checklist.api import Evidence, check, deviates
+from checklist.client import Client, Superuser
+from checklist.remote import call, connect_as_the_application, crowd, knock
+from checklist.target import Target
+
+CROWD = 120  # clients: more than the pool has servers, fewer than would be felt
+POOLER = "compare pg/pgbouncer.ini with what runs; then `docker compose up --build pgbouncer`"
+
+
+@check(
+    "POOL-01",
+    claim="the application, with its own settings, reaches the database through the pooler",
+    remedy="DATABASE_URL of the app has to name pgbouncer:6432",
+)
+def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None:
+    seen = call(target.host("app"), connect_as_the_application)
+    door = target.door("pgbouncer")
+    evidence(f"the app connects to {seen['host']}:{seen['port']} as {seen['user']}, TLS: {seen['ssl']}")
+    evidence(
+        f"the server sees it come from {seen['server_sees']};"
+        f" the pooler's addresses are {', '.join(target.addresses('pgbouncer'))}"
+    )
+    assert (seen["host"], seen["port"]) == (door.host, door.port), f"the app connects to {seen['host']}:{seen['port']}"
+    assert seen["server_sees"] in target.addresses("pgbouncer"), "the session at the server is not the pooler's"
+
+
+@check(
+    "POOL-02",
+    claim="from the application's network there is no way round the pooler to the server",
+    remedy="the app belongs to the network `application` alone; postgres must not be on it",
+)
+def test_no_way_round(target: Target, at_application: Client, evidence: Evidence) -> None:
+    server, pooler = target.door("postgres"), target.door("pgbouncer")
+    ways = [[host, server.port] for host in (server.host, *target.addresses("postgres"))]
+    answers = call(target.host("app"), knock, [*ways, [pooler.host, pooler.port]], 2)
+    for address, answer in answers.items():
+        evidence(f"TCP from the app to {address}: {answer}")
+    login = at_application.login(
+        server, target.app_role, "app_password", host=target.addresses("postgres")[0], connect_timeout=2
+    )
+    evidence(f"psql from the app's network to the server: {login}")
+    assert answers.pop(f"{pooler.host}:{pooler.port}") == "open", (
+        "the app does not reach the pooler, so nothing was proven"
+    )
+    assert "open" not in answers.values(), "the app reaches the server directly"
+    assert not login.ok, "a client on the app's network logged in at the server"
+
+
+@check(
+    "POOL-03",
+    claim="the server's sessions of the application are the pooler's and nobody else's",
+    remedy="find who connects directly: `./scripts/ops connections`",
+)
+def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
+    assert beside.login(target.door("pgbouncer"), target.app_role, "app_password").ok
+    rows = superuser.rows(
+        "SELECT host(client_addr) AS address, count(*) FROM pg_stat_activity"
+        f" WHERE usename = '{target.app_role}' AND client_addr IS NOT NULL GROUP BY 1"
+    )
+    evidence(
+        "sessions of the application by address: " + ", ".join(f"{row['address']}: {row['count']}" for row in rows)
+    )
+    strangers = [row["address"] for row in rows if row["address"] not in target.addresses("pgbouncer")]
+    if strangers and target.development:
+        deviates(
+            f"a developer's own session comes from {', '.join(strangers)}: the server's port is published on loopback"
+        )
+    assert rows, "the application has no session at the server, so nothing was proven"
+    assert not strangers, f"the application's role has direct sessions from {', '.join(strangers)}"
+
+
+@check(
+    "POOL-04",
+    claim=f"{CROWD} clients share few server sessions: transaction pooling, within the pool's size",
+    remedy=POOLER,
+)
+def test_crowd_shares_sessions(target: Target, beside: Client, evidence: Evidence) -> None:
+    server, pooler = target.door("postgres"), target.door("pgbouncer")
+    seen = call(
+        beside.host,
+        crowd,
+        beside.conninfo(pooler, target.app_role, "app_password"),
+        beside.conninfo(server, "flaglearning_ops", "ops_password", dbname="postgres"),
+        beside.conninfo(pooler, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
+        CROWD,
+    )
+    pool = next(row for row in seen["pools"] if (row["database"], row["user"]) == (target.database, target.app_role))
+    config = {row["key"]: row["value"] for row in beside.console("CONFIG")}
+    limit = int(config["default_pool_size"]) + int(config["reserve_pool_size"])
+    clients = int(pool["cl_active"]) + int(pool["cl_waiting"])
+    servers = sum(int(pool[key]) for key in ("sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login"))
+    sessions = sum(
+        count
+        for user, database, address, count in seen["sessions"]
+        if (user, database) == (target.app_role, target.database) and address in target.addresses("pgbouncer")
+    )
+    evidence(f"pool_mode = {pool['pool_mode']}, default_pool_size + reserve_pool_size = {limit}")
+    evidence(
+        f"admin console: {clients} clients, {servers} server connections;"
+        f" pg_stat_activity: {sessions} sessions from the pooler"
+    )
+    evidence(f"{CROWD} queries asked at once by {CROWD} clients were served by {seen['backends']} backends")
+    assert pool["pool_mode"] == "transaction", f"pool_mode is {pool['pool_mode']}"
+    assert clients >= CROWD, f"the console counts {clients} clients, and this check alone holds {CROWD}"
+    assert servers == sessions, f"the pooler counts {servers} server connections, the server {sessions}"
+    assert 1 < seen["backends"] <= limit, f"{seen['backends']} backends, more than the pool's {limit}"
+    assert sessions <= limit, f"{sessions} sessions, more than the pool's {limit}"
+
+
+@check(
+    "POOL-05",
+    claim="what pooler and roles may open together fits into the server's connections",
+    remedy="lower max_db_connections in pg/pgbouncer.ini or a role's CONNECTION LIMIT, or raise max_connections",
+)
+def test_limits_fit(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
+    settings = {
+        row["name"]: int(row["setting"])
+        for row in superuser.rows(
+            "SELECT name, setting FROM pg_settings WHERE name ~ '^(max|superuser_reserved|reserved)_connections$'"
+        )
+    }
+    free = settings["max_connections"] - settings["superuser_reserved_connections"] - settings["reserved_connections"]
+    served = {row["datname"] for row in superuser.rows("SELECT datname FROM pg_database")}
+    pooled = {
+        row["name"]: int(row["max_connections"])
+        for row in beside.console("DATABASES")
+        if row["name"] in served and row["name"] != "pgbouncer"
+    }
+    direct = {
+        row["rolname"]: int(row["rolconnlimit"])
+        for row in superuser.rows(
+            "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin AND NOT rolsuper"
+            f" AND rolname NOT IN ('{target.app_role}', 'pgbouncer')"
+        )
+    }
+    total = sum(pooled.values()) + sum(direct.values())
+    evidence(f"max_connections {settings['max_connections']}, of which {free} are for everybody")
+    evidence("pooler: " + ", ".join(f"{name} {limit}" for name, limit in pooled.items()))
+    evidence("direct: " + ", ".join(f"{name} {limit}" for name, limit in direct.items()) + f"; together {total}")
+    assert 0 not in pooled.values(), "a database of the pooler has no limit (max_db_connections)"
+    assert -1 not in direct.values(), "a role has no CONNECTION LIMIT"
+    assert total <= free, f"{total} connections may be opened, {free} are there"
+
+
+@check(
+    "POOL-06",
+    claim="only the ops role enters the pooler's admin console",
+    remedy=POOLER,
+)
+def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) -> None:
+    door = target.door("pgbouncer")
+    roles = {
+        target.app_role: "app_password",
+        "flaglearning_readonly": "readonly_password",
+        "flaglearning_ops": "ops_password",
+    }
+    attempts = {
+        role: beside.attempt(door, role, password, "SHOW VERSION", dbname="pgbouncer")
+        for role, password in roles.items()
+    }
+    for role, answer in beside.try_all(attempts).items():
+        evidence(f"{role}: {answer}")
+        assert answer.ok == (role == "flaglearning_ops"), f"the console answered {role}: {answer}"
+
+
+@check(
+    "POOL-07",
+    claim="roles that have no business in the pool are refused there: migrator, lookup role, superuser, strangers",
+    remedy="compare pg/pgbouncer_hba.conf and pg/sql/30-pooler.sql with what runs; `docker compose up --build`",
+)
+def test_pool_refuses_others(target: Target, beside: Client, evidence: Evidence) -> None:
+    door = target.door("pgbouncer")
+    passwords = {
+        "flaglearning_migrator": "migrator_password",
+        "pgbouncer": "pgbouncer_password",
+        "postgres": "none",
+        "nobody_we_know": "none",
+    }
+    attempts = {
+        f"{role} to {database}": beside.attempt(door, role, password, dbname=database)
+        for role, password in passwords.items()
+        for database in (target.database, "postgres")
+    }
+    for who, answer in beside.try_all(attempts).items():
+        evidence(f"{who}: {answer}")
+        assert not answer.ok, f"let into the pool: {who}"
+        assert "FATAL" in answer.text or "no password supplied" in answer.text, f"not refused, but: {answer}"
+
+
+@check(
+    "POOL-08",
+    claim="the lookup function tells the pooler nothing about roles that are not the pool's",
+    remedy="`docker compose up --build roles` restores pg/sql/30-pooler.sql",
+)
+def test_lookup_is_locked_down(target: Target, beside: Client, evidence: Evidence) -> None:
+    server: Any = target.door("postgres")
+    names = f"'{target.app_role}', 'postgres', 'flaglearning_migrator', 'flaglearning_owner', 'pgbouncer'"
+    asked = beside.login(
+        server,
+        "pgbouncer",
+        "pgbouncer_password",
+        f"SELECT n || ': ' || (SELECT count(*) FROM pgbouncer.lookup(n)) || ' rows' FROM unnest(ARRAY[{names}]) n",
+        dbname="postgres",
+    )
+    evidence(f"as pgbouncer: {asked.text}")
+    assert asked.ok, f"the lookup role can't look up: {asked}"
+    answers = dict(line.split(": ") for line in asked.text.splitlines())
+    table = beside.login(
+        server, "pgbouncer", "pgbouncer_password", "SELECT count(rolpassword) FROM pg_authid", dbname="postgres"
+    )
+    evidence(f"as pgbouncer, straight from pg_authid: {table}")
+    other = beside.login(
+        server, "flaglearning_ops", "ops_password", "SELECT pgbouncer.lookup('flaglearning_ops')", dbname="postgres"
+    )
+    evidence(f"as flaglearning_ops, through the function: {other}")
+    assert answers.pop(target.app_role) == "1 rows", "the function does not know the application"
+    assert set(answers.values()) == {"0 rows"}, "the function tells about roles that are not the pool's"
+    assert "42501" in table.text, "the lookup role reads pg_authid"
+    assert "42501" in other.text, "another role may call the lookup function"

@@ -1,0 +1,91 @@
+"""A role's new password: server, pooler, secret file and service in one step; afterwards the old one is refused."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from support.ops import Ops
+from support.postgres import Bouncer, Postgres
+from support.shell import ROOT
+from support.stack import DEVELOPMENT, Stack
+
+
+@pytest.fixture
+def own(ops: Ops, tmp_path: Path) -> Iterator[Stack]:
+    """The same stack with secrets of its own: development's are in git."""
+    secrets = tmp_path / "secrets"
+    shutil.copytree(ROOT / "docker/secrets.dev", secrets)
+    own = Stack(ops.stack.project, DEVELOPMENT)
+    own.variables = {**ops.stack.variables, "SECRETS_DIR": str(secrets)}
+    yield own
+    assert ops.script("setup", "apply").status == 0
+    ops.stack.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", "app", "pgbouncer")
+
+
+def logs_in(server: Postgres | Bouncer, role: str, password: str) -> bool:
+    database = {"dbname": "postgres"} if role == "pgbouncer" else {}
+    try:
+        server.connect(role, password=password, **database).close()
+    except psycopg.OperationalError as error:
+        if "authentication failed" in str(error):
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize("role", ["app", "readonly", "migrator", "ops", "pgbouncer"])
+def test_the_new_one_lets_in_and_the_old_one_does_not(
+    ops: Ops, postgres: Postgres, bouncer: Bouncer, own: Stack, role: str
+) -> None:
+    old = own.secret(f"{role}_password")
+    done = ops.script("password", "reset", role, stack=own)
+    assert done.status == 0, done.err
+    new = own.secret(f"{role}_password")
+    assert new != old
+    assert new not in done.out + done.err
+    doors = [postgres, bouncer] if role in ("app", "readonly") else [postgres]
+    for door in doors:
+        assert [logs_in(door, role, password) for password in (new, old)] == [True, False]
+    if role in ("app", "pgbouncer"):  # the game goes on
+        own.exec("app", "python", "-m", "config.healthcheck")
+        assert bouncer.connect("app", password=own.secret("app_password")).execute("SELECT 1").fetchone() == (1,)
+
+
+def test_one_of_your_own(ops: Ops, postgres: Postgres, own: Stack) -> None:
+    done = ops.script("password", "reset", "readonly", "--prompt", stack=own, stdin='it\'s "odd": \\ $HOME\n')
+    assert done.status == 0, done.err
+    assert logs_in(postgres, "readonly", 'it\'s "odd": \\ $HOME')
+
+
+@pytest.mark.parametrize("typed", ["", "geheimniß"])
+def test_no_password_at_all(ops: Ops, own: Stack, typed: str) -> None:
+    before = own.secret("readonly_password")
+    assert ops.script("password", "reset", "readonly", "--prompt", stack=own, stdin=f"{typed}\n").status == 2
+    assert own.secret("readonly_password") == before
+
+
+def test_developments_public_file_is_not_changed_in_passing(ops: Ops) -> None:
+    before = (ROOT / "docker/secrets.dev/app_password").read_text()
+    refused = ops.script("password", "reset", "app")
+    assert (refused.status, "in git" in refused.err) == (1, True)
+    assert (ROOT / "docker/secrets.dev/app_password").read_text() == before
+
+
+def test_without_a_server_the_old_one_stays(ops: Ops, own: Stack) -> None:
+    before = own.secret("readonly_password")
+    own.stop("postgres")
+    try:
+        refused = ops.script("password", "reset", "readonly", stack=own)
+    finally:
+        own.start("postgres")
+        ops.stack.up()
+    assert (refused.status, "the old one is back" in refused.err) == (1, True)
+    assert own.secret("readonly_password") == before
+
+
+@pytest.mark.parametrize(("role", "status"), [("nobody", 4), ("postgres", 2), ("a;b", 4), ("", 4)])
+def test_roles_without_a_password(ops: Ops, role: str, status: int) -> None:
+    assert ops.script("password", "reset", role).status == status

@@ -1,0 +1,84 @@
+"""Starting over, on a development server; and that nothing a client says makes a production server one."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from support.ops import Ops
+from support.postgres import Bouncer, Postgres
+
+DATABASE = "flaglearning_dev"
+
+
+@pytest.fixture
+def production(ops: Ops, postgres: Postgres) -> Iterator[None]:
+    """The server is told that it is production, as pg/sql/05-deployment.sql would tell it."""
+    postgres.superuser("ALTER DATABASE postgres SET flaglearning.deployment = 'production'")
+    yield
+    postgres.superuser("ALTER DATABASE postgres SET flaglearning.deployment = 'development'")
+
+
+def test_everything_is_new(ops: Ops, postgres: Postgres, bouncer: Bouncer) -> None:
+    postgres.superuser("CREATE TABLE leftover (); TRUNCATE flags_country CASCADE", database=DATABASE)
+    with bouncer.connect("app") as player:  # somebody is there
+        player.execute("SELECT 1")
+        done = ops.script("reset", "--yes")
+    assert done.status == 0, done.err
+    assert bouncer.value("app", "SELECT count(*) FROM flags_country") == 195
+    assert postgres.superuser("SELECT to_regclass('leftover')", database=DATABASE) == ""
+    assert ops.script("setup", "verify").status == 0
+
+
+def test_it_asks_and_can_tell_what_it_would_do(ops: Ops, postgres: Postgres) -> None:
+    before = oid(postgres)
+    assert ops.script("reset").status == 1
+    assert "Nothing was done" in ops.script("reset", "--dry-run").out
+    assert oid(postgres) == before
+
+
+FOOLING = {
+    "nothing": {},
+    "the client's environment": {"DEPLOYMENT": "development"},
+    "a setting of the client's sessions": {"PGOPTIONS": "-c flaglearning.deployment=development"},
+    "another database's name": {"APP_DATABASE": "flaglearning_test"},
+}
+
+
+@pytest.mark.usefixtures("production")
+@pytest.mark.parametrize("environment", FOOLING.values(), ids=FOOLING.keys())
+def test_a_production_server_is_not_reset(ops: Ops, postgres: Postgres, environment: dict[str, str]) -> None:
+    before = oid(postgres)
+    refused = ops.script("reset", "--yes", **environment)
+    assert (refused.status, "this server is production" in refused.err) == (1, True), refused.err
+    assert oid(postgres) == before
+
+
+@pytest.mark.usefixtures("production")
+def test_the_superusers_part_refuses_by_itself(ops: Ops, postgres: Postgres) -> None:
+    """Whoever goes round the CLI meets the same answer."""
+    before = oid(postgres)
+    done = ops.stack.command(
+        "docker", "compose", "run", "--rm", "--no-deps", "-T", "--env", "DEPLOYMENT=development",
+        "--entrypoint", "database-clerk", "roles", "reset", check=False,
+    )  # fmt: skip
+    assert (done.returncode, "this server is production" in done.stderr) == (1, True)
+    assert oid(postgres) == before
+
+
+@pytest.mark.usefixtures("production")
+def test_a_production_server_does_not_become_development(ops: Ops) -> None:
+    refused = ops.script("setup", "apply", DEPLOYMENT="development")
+    assert refused.status == 1
+    assert "this is a production server, and DEPLOYMENT says otherwise" in refused.err
+
+
+@pytest.mark.parametrize("role", ["app", "migrator", "ops"])
+def test_nobody_else_can_write_what_the_server_is(postgres: Postgres, role: str) -> None:
+    database = {"dbname": "postgres"} if role != "migrator" else {}
+    with postgres.connect(role, **database) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("ALTER DATABASE postgres SET flaglearning.deployment = 'development'")
+
+
+def oid(postgres: Postgres) -> str:
+    return postgres.superuser(f"SELECT oid FROM pg_database WHERE datname = '{DATABASE}'")  # noqa: S608

@@ -1,0 +1,49 @@
+"""The production overlay on this machine: a stack of its own, with a folder of secrets that was made for it."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.fixtures import bouncer, postgres, proxy  # noqa: F401
+from support.shell import run
+from support.stack import ARTIFACTS, PRODUCTION, Stack
+
+
+@pytest.fixture(scope="session")
+def secrets_folder() -> Iterator[Path]:
+    """What ./scripts/secrets new makes; removed at the end."""
+    folder = ARTIFACTS / "prod-secrets"
+    shutil.rmtree(folder, ignore_errors=True)
+    run("./scripts/secrets", "new", str(folder), env={"TAG": "test"})
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stack(secrets_folder: Path) -> Iterator[Stack]:
+    stack = Stack(
+        "flaglearning-test-prod",
+        PRODUCTION,
+        port=21020,
+        SECRETS_DIR=str(secrets_folder),
+        ALLOWED_HOSTS="localhost",
+        PUBLIC_HTTP_PORT="21020",
+        PUBLIC_HTTPS_PORT="21021",
+    )
+    stack.remove()
+    try:
+        stack.up()
+        yield stack
+    finally:
+        if not os.environ.get("KEEP_STACK"):
+            stack.remove()
+
+
+@pytest.fixture
+def other_secrets(secrets_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the secrets to spoil, owners and modes included."""
+    run("cp", "--archive", str(secrets_folder), str(tmp_path / "secrets"))
+    return tmp_path / "secrets"

@@ -1,0 +1,134 @@
+"""Many clients on few server connections, and none of them notices another."""
+
+import asyncio
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from support.policy import pooled_databases
+from support.postgres import Bouncer, Postgres
+
+CLIENTS = 500
+
+
+@pytest.fixture
+def pair(bouncer: Bouncer) -> Iterator[tuple[psycopg.Connection, psycopg.Connection]]:
+    """Two clients that take turns on one server connection (the pool reuses the last one)."""
+    with bouncer.connect("app") as one, bouncer.connect("app") as other:
+        yield one, other
+
+
+def backend(connection: psycopg.Connection) -> int:
+    return connection.execute("SELECT pg_backend_pid()").fetchone()[0]  # type: ignore[index]
+
+
+def test_two_clients_share_a_server_connection(pair: tuple[psycopg.Connection, psycopg.Connection]) -> None:
+    one, other = pair
+    assert backend(one) == backend(other)
+
+
+def test_a_setting_does_not_leak(pair: tuple[psycopg.Connection, psycopg.Connection]) -> None:
+    one, other = pair
+    one.execute("SET search_path = nowhere")
+    assert other.execute("SHOW search_path").fetchone() == ('"$user", public',)
+
+
+def test_a_roles_own_settings_survive_the_reset(pair: tuple[psycopg.Connection, psycopg.Connection]) -> None:
+    one, other = pair
+    one.execute("SET statement_timeout = 0")
+    assert other.execute("SHOW statement_timeout").fetchone() == ("15s",)
+
+
+def test_an_advisory_lock_does_not_leak(
+    pair: tuple[psycopg.Connection, psycopg.Connection], postgres: Postgres
+) -> None:
+    one, other = pair
+    one.execute("SELECT pg_advisory_lock(4711)")
+    other.execute("SELECT 1")
+    assert postgres.value("app", "SELECT pg_try_advisory_lock(4711)") is True
+
+
+def test_a_temporary_table_cannot_be_made(app: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute("CREATE TEMPORARY TABLE leak (id int)")
+
+
+def test_prepared_statements_work_on_every_server_connection(bouncer: Bouncer) -> None:
+    """The client prepares once, then runs on a server connection that has never seen the statement."""
+    with bouncer.connect("app", prepare_threshold=0) as client, ExitStack() as others:
+        first, _ = ask(client, 1)
+        # until somebody else holds the connection that the client had
+        assert any(held_by(others, bouncer) == first for _ in range(20))
+        second, answer = ask(client, 2)
+        assert (second != first, answer) == (True, 2)
+
+
+def ask(client: psycopg.Connection, number: int) -> tuple[int, int]:
+    """The server session that answered, and the answer."""
+    return client.execute("SELECT pg_backend_pid(), %s::int", [number]).fetchone()  # type: ignore[return-value]
+
+
+def held_by(others: ExitStack, bouncer: Bouncer) -> int:
+    """One more client, in a transaction; the server session it holds."""
+    other = others.enter_context(bouncer.connect("app"))
+    others.enter_context(other.transaction())
+    return backend(other)
+
+
+def test_the_same_name_means_each_clients_own_statement(bouncer: Bouncer) -> None:
+    with bouncer.connect("app", prepare_threshold=0) as one, bouncer.connect("app", prepare_threshold=0) as other:
+        assert one.execute("SELECT 1 + %s", [1]).fetchone() == (2,)
+        assert other.execute("SELECT 10 + %s", [1]).fetchone() == (11,)
+        assert one.execute("SELECT 1 + %s", [2]).fetchone() == (3,)
+
+
+def test_500_clients_on_few_server_connections(bouncer: Bouncer, postgres: Postgres) -> None:
+    pool = pooled_databases()[bouncer.stack.database]
+    with ThreadPoolExecutor() as thread:
+        answers = thread.submit(asyncio.run, many_clients(bouncer))
+        most = busiest(postgres, until=answers.done)
+    assert answers.result() == list(range(CLIENTS))
+    assert 1 < most <= int(pool["pool_size"]) + int(pool["reserve_pool_size"])
+
+
+async def many_clients(bouncer: Bouncer) -> list[int]:
+    """All are connected before the first asks anything; then all ask at once."""
+    parameters = bouncer.parameters("app", connect_timeout=30)
+    few = asyncio.Semaphore(50)  # handshakes at a time: this machine computes the clients' side of SCRAM as well
+
+    async def connected() -> psycopg.AsyncConnection:
+        async with few:
+            return await psycopg.AsyncConnection.connect(**parameters, autocommit=True)
+
+    async def ask(client: psycopg.AsyncConnection, number: int) -> int:
+        row = await (await client.execute("SELECT %s::int FROM pg_sleep(0.02)", [number])).fetchone()
+        return row[0]  # type: ignore[index]
+
+    clients = await asyncio.gather(*(connected() for _ in range(CLIENTS)))
+    try:
+        return await asyncio.gather(*(ask(client, number) for number, client in enumerate(clients)))
+    finally:
+        for client in clients:
+            await client.close()
+
+
+def busiest(postgres: Postgres, until) -> int:  # type: ignore[no-untyped-def]
+    """The most server sessions that the application had at any moment."""
+    most = 0
+    with postgres.connect("ops") as ops:
+        while not until():
+            row = ops.execute("SELECT count(*) FROM pg_stat_activity WHERE usename = 'flaglearning_user'").fetchone()
+            most = max(most, row[0])  # type: ignore[index]
+    return most
+
+
+def test_the_console_shows_but_the_app_may_not(bouncer: Bouncer) -> None:
+    assert {row["name"] for row in bouncer.show("DATABASES")} >= {"flaglearning_dev", "pgbouncer"}
+
+
+def test_a_name_in_no_configuration_is_refused(bouncer: Bouncer) -> None:
+    with pytest.raises(psycopg.OperationalError):
+        bouncer.connect("app", dbname="elsewhere")

@@ -1,0 +1,115 @@
+"""No secret where somebody might look: not in `docker inspect`, an image, a log, a statistic or a process listing."""
+# ruff: noqa: S608 - the names pasted into SQL are the tests' own
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from support.postgres import Postgres
+from support.shell import eventually, run
+from support.stack import Stack
+
+# What somebody types into psql, as the superuser and as a role; it must not be found again.
+TYPED = "typed-by-a-person-4711"
+RUNNING = ["postgres", "pgbouncer", "app", "proxy"]
+ONE_SHOTS = ["certificates", "roles", "migrate"]
+
+
+@pytest.fixture(scope="module")
+def secrets(stack: Stack) -> set[str]:
+    """Every secret of the stack, as it is in the files."""
+    return {stack.secret(name) for name in stack.config["secrets"] if name != "ca"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def passwords_were_typed(stack: Stack, postgres: Postgres) -> None:
+    """ALTER ROLE … PASSWORD that works, fails, is slow, waits for a lock, and is cut off."""
+    postgres.superuser(f"CREATE ROLE typed PASSWORD '{TYPED}'; ALTER ROLE typed PASSWORD '{TYPED}'; DROP ROLE typed")
+    postgres.superuser(f"ALTER ROLE nobody_here PASSWORD '{TYPED}'", check=False)
+    postgres.superuser(f"ALTER ROLE flaglearning_ops PASSWORD '{TYPED}' VALID UNTILL now", check=False)
+    postgres.superuser(f"DO $$BEGIN EXECUTE 'CREATE ROLE typed PASSWORD ''{TYPED}'''; PERFORM 1/0; END$$", check=False)
+    with ThreadPoolExecutor() as thread:
+        lock = "BEGIN; LOCK TABLE pg_authid IN EXCLUSIVE MODE; SELECT pg_sleep(2.5); COMMIT"
+        held = thread.submit(postgres.superuser, lock)
+        blocked = "SELECT 1 FROM pg_locks WHERE relation = 'pg_authid'::regclass AND mode = 'ExclusiveLock' AND granted"
+        eventually(lambda: postgres.superuser(blocked), within=5)
+        postgres.superuser(
+            f"SET statement_timeout = '1200ms'; ALTER ROLE flaglearning_ops PASSWORD '{TYPED}'", check=False
+        )
+        held.result()
+    with postgres.connect("app") as app, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        app.execute(f"ALTER ROLE flaglearning_ops PASSWORD '{TYPED}'".encode())
+    assert "still waiting" in stack.logs("postgres"), "the probe that waits for a lock didn't wait"
+    assert "<REDACTED>" in stack.logs("postgres"), "the probe isn't in the audit log"
+
+
+def leaked(text: str, secrets: set[str]) -> list[str]:
+    return sorted(secret for secret in {*secrets, TYPED} if secret in text)
+
+
+@pytest.mark.parametrize("service", [*RUNNING, *ONE_SHOTS])
+def test_not_in_docker_inspect(stack: Stack, secrets: set[str], service: str) -> None:
+    assert leaked(run("docker", "inspect", stack.container(service)).stdout, secrets) == []
+
+
+@pytest.mark.parametrize("service", [*RUNNING, *ONE_SHOTS])
+def test_not_in_an_images_history_or_settings(stack: Stack, secrets: set[str], service: str) -> None:
+    image = stack.inspect(service)["Image"]
+    history = run("docker", "history", "--no-trunc", image).stdout
+    assert leaked(history + run("docker", "image", "inspect", image).stdout, secrets) == []
+
+
+@pytest.mark.parametrize("service", [*RUNNING, *ONE_SHOTS])
+def test_not_in_a_log(stack: Stack, secrets: set[str], service: str) -> None:
+    assert leaked(stack.logs(service), secrets) == []
+
+
+@pytest.mark.parametrize("service", RUNNING)
+def test_not_in_a_process_listing(stack: Stack, secrets: set[str], service: str) -> None:
+    script = "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'"
+    seen = stack.exec(service, "bash", "-c", script, check=False)
+    assert "PATH=" in seen
+    assert leaked(seen, secrets) == []
+
+
+@pytest.mark.parametrize("view", ["pg_stat_statements", "pg_stat_activity"])
+def test_not_in_the_statistics(postgres: Postgres, secrets: set[str], view: str) -> None:
+    seen = postgres.superuser(f"SELECT query FROM {view}", database=postgres.stack.database)
+    assert seen
+    assert leaked(seen, secrets) == []
+
+
+def test_a_secret_file_in_a_container_is_the_services_own_business(stack: Stack) -> None:
+    """Each service gets the secrets it needs and no other."""
+    given = {
+        service: stack.exec(service, "sh", "-c", "ls /run/secrets 2>/dev/null || true").split() for service in RUNNING
+    }
+    declared = {
+        service: [s["source"] for s in stack.config["services"][service].get("secrets", [])] for service in RUNNING
+    }
+    assert {name: sorted(files) for name, files in given.items()} == {
+        name: sorted(files) for name, files in declared.items()
+    }
+    assert given["proxy"] == []
+    assert "postgres_password" not in given["app"]
+
+
+def test_the_ca_bundle_of_the_build_is_in_no_image(stack: Stack) -> None:
+    """It comes as a build secret: a layer would keep it."""
+    bundle = Path(stack.config["secrets"]["ca"]["file"])
+    if not bundle.is_file():  # no bundle was passed: nothing can have stayed
+        return
+    found = run(
+        "docker",
+        "run",
+        "--rm",
+        "--entrypoint",
+        "sh",
+        f"flaglearning/app:{stack.variables['TAG']}",
+        "-c",
+        "ls /run/ca.crt",
+        check=False,
+    )
+    assert found.returncode != 0

@@ -1,0 +1,82 @@
+"""./scripts/up: twice is the same as once, and what is wrong it says in one sentence before it starts anything."""
+
+import socket
+from collections.abc import Iterator
+from subprocess import CompletedProcess
+
+import pytest
+
+from support.stack import DEVELOPMENT, ERASE_LINE, Stack
+
+ELSEWHERE = "flaglearning-test-up"  # a project that never starts
+
+
+def up(stack: Stack, *arguments: str, **variables: str) -> CompletedProcess[str]:
+    assignments = [f"{name}={value}" for name, value in variables.items()]
+    done: CompletedProcess[str] = stack.command("env", *assignments, "./scripts/up", *arguments, check=False)
+    return done
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_over() -> Iterator[None]:
+    yield
+    Stack(ELSEWHERE).remove()
+
+
+def refused(done: CompletedProcess[str], *words: str) -> bool:
+    """A sentence about what is wrong and one about what to do, with these words, from scripts/up or a service."""
+    print(done.stdout, done.stderr)
+    said = [line for line in done.stderr.replace(ERASE_LINE, "").splitlines() if line.startswith(("ERROR:", "HINT:"))]
+    return done.returncode == 1 and len(said) >= 2 and all(word in " ".join(said) for word in words)
+
+
+@pytest.fixture(scope="module")
+def first_run(stack: Stack) -> CompletedProcess[str]:
+    return up(stack)
+
+
+def test_a_second_run_changes_nothing(stack: Stack, first_run: CompletedProcess[str]) -> None:
+    before = stack.containers(), stack.inspect("postgres")["State"]["StartedAt"]
+    done = up(stack)
+    assert (done.returncode, done.stderr[-500:] if done.returncode else "") == (0, "")
+    assert (stack.containers(), stack.inspect("postgres")["State"]["StartedAt"]) == before
+
+
+def test_it_says_where_to_click_and_how_to_connect(stack: Stack, first_run: CompletedProcess[str]) -> None:
+    printed = first_run.stdout
+    assert f"https://localhost:{stack.port('proxy', 8443)}" in printed
+    assert f"psql -U flaglearning_user -d flaglearning_dev -h localhost -p {stack.port('postgres', 5432)}" in printed
+
+
+@pytest.mark.parametrize("variable", ["PROXY_HTTPS_PORT", "POSTGRES_PORT"])
+def test_a_taken_port(variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        stack = Stack(ELSEWHERE, DEVELOPMENT, port=21040, **{variable: port})
+        assert refused(up(stack), port, variable)
+        assert stack.containers() == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("POSTGRES_PORT", "many"),
+        ("PROXY_HTTP_PORT", "99999"),
+        ("POSTGRES_MEMORY", "lots"),
+        ("POSTGRES_MEMORY", "64m"),
+        ("WEB_CONCURRENCY", "0"),
+        ("DEPLOYMENT", "staging"),
+        ("APP_DATABASE", "Other-DB"),
+        ("SECRETS_DIR", "/nowhere"),
+    ],
+)
+def test_a_bad_value(variable: str, value: str) -> None:
+    assert refused(up(Stack(ELSEWHERE, DEVELOPMENT, port=21040, **{variable: value})), variable)
+
+
+def test_no_engine(stack: Stack) -> None:
+    assert refused(up(stack, DOCKER_HOST="tcp://127.0.0.1:1"), "no Docker engine answers")
+
+
+def test_an_unreadable_ca_bundle(stack: Stack) -> None:
+    assert refused(up(stack, "--prepare", PIP_CERT="/nowhere/ca.pem"), "/nowhere/ca.pem")

@@ -1,0 +1,115 @@
+"""The checklist's own logic: how checks end, what an item's verdict is, and what the report says about it."""
+
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from checklist import report
+from checklist.api import ITEMS, Check, check
+from checklist.results import Deployment, Outcome, Result, Run, judge, verdict
+
+CHECKLIST = Path(__file__).parents[1] / "checklist"
+
+
+def run(*outcomes: tuple[str, Outcome], deployment: Deployment = "production") -> Run:
+    """A run in which these checks ended so."""
+    results = tuple(
+        Result(
+            Check(id, f"claim of {id}", f"`remedy` of {id}"), outcome, "" if outcome == "pass" else "because", ("seen",)
+        )
+        for id, outcome in outcomes
+    )
+    return Run("docker://test", deployment, results, 1.5, datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+
+
+EVERYTHING = [(f"{prefix}-01", "pass") for prefix in ITEMS]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "deployment", "expected"),
+    [
+        (["pass", "pass"], "production", "pass"),
+        (["pass", "fail"], "production", "fail"),
+        (["pass", "not yet"], "production", "fail"),
+        (["pass", "not yet"], "development", "deviation"),
+        (["pass", "deviation"], "development", "deviation"),
+        (["deviation", "fail"], "development", "fail"),
+        ([], "production", "not run"),
+    ],
+)
+def test_an_item_is_as_good_as_its_worst_check(outcomes: list[Outcome], deployment: Deployment, expected: str) -> None:
+    assert verdict(outcomes, deployment) == expected
+
+
+def test_a_pass_without_evidence_is_a_failure() -> None:
+    assert judge("nothing", "", [], "development")[0] == "fail"
+    assert judge("nothing", "", ["seen"], "production") == ("pass", "")
+
+
+def test_a_deviation_is_for_development_alone() -> None:
+    assert judge("deviation", "for tests", ["seen"], "development") == ("deviation", "for tests")
+    outcome, reason = judge("deviation", "for tests", ["seen"], "production")
+    assert (outcome, reason) == ("fail", "this is only for development: for tests")
+
+
+def test_what_is_not_proven_is_never_a_pass() -> None:
+    assert judge("not yet", "no drill", ["seen"], "development")[0] == "not yet"
+    assert judge("not yet", "no drill", ["seen"], "production")[0] == "not yet"
+
+
+def test_production_is_ok_only_when_every_check_passed() -> None:
+    assert run(*EVERYTHING).ok
+    assert not run(*EVERYTHING, ("BACK-02", "not yet")).ok
+    assert run(*EVERYTHING, ("BACK-02", "not yet"), deployment="development").ok
+    assert not run().ok
+
+
+def test_a_check_belongs_to_an_item_of_the_reference() -> None:
+    with pytest.raises(ValueError, match="belongs to no item"):
+        check("ZZZ-01", claim="", remedy="")
+
+
+def test_ids_are_unique_and_each_has_claim_and_remedy() -> None:
+    source = "".join(file.read_text() for file in sorted(CHECKLIST.glob("test_*.py")))
+    ids = re.findall(r'@check\(\s*"([A-Z]+-\d\d)"', source)
+    assert len(ids) == len(set(ids)) == source.count("@check(") == source.count("\ndef test_")
+    assert {id.partition("-")[0] for id in ids} == set(ITEMS)
+
+
+def test_the_text_fits_80_columns_and_names_what_to_do() -> None:
+    whole = run(*EVERYTHING[1:], ("PASS-02", "fail"))
+    text = report.as_text(whole, 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "remedy` of PASS-02" in text
+    assert "remedy` of TLS-01" not in text
+    assert "\033" not in text
+    assert "\033" in report.as_text(whole, 80, colour=True)
+
+
+def test_the_page_is_self_contained_and_escapes_what_it_shows() -> None:
+    nasty = Result(Check("TLS-01", "<b>claim</b>", "do `x < y`"), "fail", "<script>", ('"><img src=x>',))
+    page = report.as_html(Run("docker://<test>", "production", (nasty,)))
+    assert not re.search(r"<(script|link|img|iframe)|https?://|url\(|@import", page)
+    assert "&lt;b&gt;claim&lt;/b&gt;" in page
+    assert "<code>x &lt; y</code>" in page
+
+
+def test_junit_counts_failures_and_skips() -> None:
+    root = ElementTree.fromstring(report.as_junit(run(*EVERYTHING, ("BACK-02", "not yet"))))  # noqa: S314  (our own)
+    backups = next(suite for suite in root if suite.get("name") == ITEMS["BACK"])
+    assert (backups.get("tests"), backups.get("failures"), backups.get("skipped")) == ("2", "1", "0")
+    in_development = ElementTree.fromstring(  # noqa: S314
+        report.as_junit(run(*EVERYTHING, ("BACK-02", "not yet"), deployment="development"))
+    )
+    assert [suite.get("skipped") for suite in in_development if suite.get("name") == ITEMS["BACK"]] == ["1"]
+
+
+def test_json_has_all_seven_items_in_the_references_order() -> None:
+    found = json.loads(report.as_json(run(("TLS-01", "pass"))))
+    assert [item["title"] for item in found["items"]] == list(ITEMS.values())
+    assert found["items"][1]["checks"][0]["evidence"] == ["seen"]
+    assert found["items"][0]["verdict"] == "not run"

@@ -1,0 +1,98 @@
+"""The compose files render, and .env.example documents exactly the variables that they use."""
+
+import re
+
+import pytest
+
+from support.shell import ROOT, run
+from support.stack import DEVELOPMENT, PRODUCTION, TEST, Stack, variables_of
+
+BASE = ("docker-compose.yml",)
+NEEDED = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
+
+
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST], ids=" + ".join)
+def test_it_renders(files: tuple[str, ...]) -> None:
+    Stack("flaglearning-test-static", files, **NEEDED).compose("--profile", "*", "config", "--quiet")
+
+
+@pytest.mark.parametrize("variable", NEEDED)
+def test_production_without_a_needed_variable_says_which(variable: str) -> None:
+    others = {name: value for name, value in NEEDED.items() if name != variable}
+    done = Stack("flaglearning-test-static", PRODUCTION, **others).command(
+        "docker", "compose", "config", "--quiet", check=False
+    )
+    assert done.returncode != 0
+    assert f"{variable}" in done.stderr
+    assert "is not set" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["postgres", "pgbouncer", "proxy"])
+def test_nothing_is_published_beyond_loopback_in_development(stack: Stack, name: str) -> None:
+    assert {port["host_ip"] for port in stack.config["services"][name]["ports"]} == {"127.0.0.1"}
+
+
+def test_production_publishes_the_proxy_only() -> None:
+    services = Stack("flaglearning-test-static", PRODUCTION, **NEEDED).config["services"]
+    assert [name for name, service in services.items() if service.get("ports")] == ["proxy"]
+
+
+@pytest.mark.parametrize("service", ["postgres", "pgbouncer", "app", "proxy"])
+@pytest.mark.parametrize("key", ["mem_limit", "cpus", "pids_limit", "restart", "logging"])
+def test_production_limits(service: str, key: str) -> None:
+    config = Stack("flaglearning-test-static", PRODUCTION, **NEEDED).config["services"][service]
+    if key == "logging":
+        assert int(config["logging"]["options"]["max-file"]) * 10 <= 100  # megabytes
+    elif key == "restart":
+        assert config["restart"] == "unless-stopped"
+    else:
+        assert float(config.get(key) or config["deploy"]["resources"]["limits"][key.removesuffix("_limit")]) > 0
+
+
+# ------------------------------------------------------------ .env.example
+
+
+def documented() -> dict[str, str]:
+    """Variable → the default that .env.example shows, commented out."""
+    return dict(re.findall(r"^#?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def used() -> dict[str, str]:
+    """Variable → its default in the compose files. A variable that production needs has its development default."""
+    return {**variables_of("docker-compose.prod.yml"), **variables_of(*DEVELOPMENT)}
+
+
+def test_every_variable_is_documented() -> None:
+    assert sorted(used()) == sorted(documented())
+
+
+@pytest.mark.parametrize("variable", sorted(used()))
+def test_the_documented_default_is_the_default(variable: str) -> None:
+    assert documented()[variable] == used()[variable]
+
+
+def test_every_documented_variable_has_an_explanation() -> None:
+    """A comment above it, or above its group."""
+    for block in (ROOT / ".env.example").read_text().split("\n\n"):
+        assert re.search(r"^# ", block, re.MULTILINE), block
+
+
+def test_the_example_is_valid_as_it_stands(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    """Copied and with every line uncommented, it renders the same stack."""
+    copied = tmp_path / "env"
+    copied.write_text(re.sub(r"^#([A-Z_]+=)", r"\1", (ROOT / ".env.example").read_text(), flags=re.MULTILINE))
+    files = [option for file in DEVELOPMENT for option in ("-f", file)]
+    plain = Stack("flaglearning-test-static", DEVELOPMENT).environment
+    kept = [f"{name}={value}" for name, value in plain.items() if not name.startswith(("COMPOSE", "PIP_", *used()))]
+    rendered = [
+        run("env", "-i", *kept, "docker", "compose", "--env-file", source, *files, "config").stdout
+        for source in ("/dev/null", str(copied))
+    ]
+    assert rendered[0] == rendered[1]
+
+
+@pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION], ids=["development", "production"])
+def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
+    """Whoever registers our images' names at a public registry must not get to run here."""
+    services = Stack("flaglearning-test-static", files, **NEEDED).config["services"]
+    assert {name: service.get("pull_policy") for name, service in services.items()} == dict.fromkeys(services, "never")

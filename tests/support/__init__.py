@@ -1,0 +1,1 @@
+"""The parts of the system as objects, so that a test reads as prose."""

@@ -1,0 +1,58 @@
+"""Running commands. Only the standard library: scripts/test uses it before anything is installed."""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Failed(Exception):  # noqa: N818 - it reads as what happened
+    """A command that didn't exit with 0; says which, how, and the end of what it printed."""
+
+    def __init__(self, command: Sequence[str], status: int, output: str) -> None:
+        super().__init__(f"{' '.join(command)}\n  exited with {status}:\n{output[-4000:]}")
+        self.output = output
+        self.status = status
+
+
+def run(
+    *command: str,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path = ROOT,
+    timeout: float = 300,
+    check: bool = True,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's root; `env` is added to this process's. Raises Failed on a non-zero status."""
+    done = subprocess.run(
+        command,
+        input=stdin if stdin is not None else "",
+        env={**os.environ, **(env or {})},
+        cwd=cwd,
+        timeout=timeout,
+        text=True,
+        capture_output=True,
+    )
+    if check and done.returncode:
+        raise Failed(command, done.returncode, done.stdout + done.stderr)
+    return done
+
+
+def eventually(question: Callable[[], T], within: float, every: float = 0.1) -> T:
+    """Ask until the answer is truthy and return it; after `within` seconds fail with the last answer or exception."""
+    deadline = time.monotonic() + within
+    while True:
+        try:
+            if answer := question():
+                return answer
+            last: object = answer
+        except Exception as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {within} s; the last answer: {last!r}")
+        time.sleep(every)

@@ -1,0 +1,204 @@
+"""A compose project as an object. Only the standard library: scripts/test uses it before anything is installed.
+
+stack = Stack("flaglearning-test", DEVELOPMENT, port=21000)
+stack.up()
+stack.exec("postgres", "psql", "--version")
+stack.down()
+"""
+
+import functools
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from support.shell import ROOT, Failed, run
+
+DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
+PRODUCTION = ("docker-compose.yml", "docker-compose.prod.yml")
+TEST = ("docker-compose.yml", "docker-compose.override.yml", "tests/docker-compose.test.yml")
+PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT")
+# What a run leaves behind for a person to look at; git ignores it.
+ARTIFACTS = ROOT / "artifacts"
+# Compose 2.26 prints it before each line of a log, --no-color or not.
+ERASE_LINE = "\x1b[2K"
+# The images of a test run: a developer's own keep their tag.
+TAG = "test"
+
+
+def variables_of(*files: str) -> dict[str, str]:
+    """The variables that compose files use, each with its default."""
+    found: dict[str, str] = {}
+    for file in files:
+        text = re.sub(r"^\s*#.*$", "", (ROOT / file).read_text(), flags=re.MULTILINE)
+        # a default may itself be a variable with a default; the innermost is what a machine without any of them gets
+        for name, default in re.findall(r"\$\{(\w+):?[-?]?((?:[^${}]|\$\{[^}]*\})*)\}", text):
+            found[name] = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", default)
+    return found
+
+
+class Stack:
+    """One compose project with its own name and ports, away from whatever a developer is running."""
+
+    def __init__(self, project: str, files: tuple[str, ...] = DEVELOPMENT, port: int = 21000, **variables: str) -> None:
+        self.project = project
+        self.files = files
+        own = {name: str(port + offset) for offset, name in enumerate(PORTS)}
+        self.variables = {"TAG": TAG, **own, **variables}
+
+    # ------------------------------------------------------------ the docker command line
+
+    @functools.cached_property
+    def environment(self) -> dict[str, str]:
+        """This process's environment without a developer's own choices (theirs are in .env, or exported)."""
+        kept = {name: value for name, value in os.environ.items() if name not in variables_of(*self.files)}
+        for given in ("BUILD_CA_BUNDLE", "CI"):  # the machine's, not a choice
+            if given in os.environ:
+                kept[given] = os.environ[given]
+        return {
+            **kept,
+            **self.variables,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "COMPOSE_FILE": os.pathsep.join(self.files),
+            "COMPOSE_ENV_FILES": os.devnull,
+            "COMPOSE_PROGRESS": "quiet",
+        }
+
+    def command(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 300) -> Any:
+        """Run any command with this stack's environment: `docker compose` in it means this stack."""
+        # `env -i` semantics: variables that a developer exported must not come back through os.environ.
+        assignments = [f"{name}={value}" for name, value in self.environment.items()]
+        return run("env", "-i", *assignments, *arguments, stdin=stdin, check=check, timeout=timeout)
+
+    def compose(self, *arguments: str, stdin: str | None = None, check: bool = True, timeout: float = 300) -> str:
+        """`docker compose …` of this stack; its standard output."""
+        done = self.command("docker", "compose", *arguments, stdin=stdin, check=False, timeout=timeout)
+        if check and done.returncode:
+            raise Failed(
+                ("docker", "compose", "-p", self.project, *arguments), done.returncode, done.stdout + done.stderr
+            )
+        return str(done.stdout)
+
+    # ------------------------------------------------------------ life
+
+    def build(self, *services: str) -> None:
+        """Build the images of these services, or all."""
+        self.compose("build", *services, timeout=1800)
+
+    def up(self, *services: str) -> None:
+        """Start, wait until healthy. On failure the logs of whatever isn't are in the exception."""
+        try:
+            self.compose("up", "--detach", "--wait", "--wait-timeout", "180", *services, timeout=240)
+        except Failed as failure:
+            raise Failed(
+                ("docker", "compose", "up"), failure.status, failure.output + self.tail_of_the_unwell()
+            ) from None
+
+    def down(self) -> None:
+        """Remove everything: containers, networks, volumes. Fine when there is nothing."""
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "3")
+        self.__dict__.pop("ca", None)  # the next stack makes another
+
+    def remove(self) -> None:
+        """Remove whatever carries the project's label, at once: for what a killed run left, whatever its files said."""
+        label = f"label=com.docker.compose.project={self.project}"
+        for listing, removing in (
+            (("ps", "--all"), ("rm", "--force", "--volumes")),
+            (("network", "ls"), ("network", "rm")),
+            (("volume", "ls"), ("volume", "rm", "--force")),
+        ):
+            if found := run("docker", *listing, "--quiet", "--filter", label).stdout.split():
+                run("docker", *removing, *found, check=False)
+        # containers of single tests, which aren't the project's
+        if strays := run(
+            "docker", "ps", "--all", "--quiet", "--filter", f"label=flaglearning-test={self.project}"
+        ).stdout.split():
+            run("docker", "rm", "--force", "--volumes", *strays, check=False)
+        self.__dict__.pop("ca", None)
+
+    def well(self) -> bool:
+        """Every service that keeps running is running and healthy."""
+        rows = [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
+        healthy = {row["Service"] for row in rows if row["Health"] == "healthy"}
+        return healthy == {name for name, service in self.config["services"].items() if "healthcheck" in service}
+
+    def restart(self, *services: str) -> None:
+        self.compose("restart", *services)
+
+    def stop(self, service: str) -> None:
+        self.compose("stop", service)
+
+    def start(self, service: str) -> None:
+        self.compose("start", service)
+
+    # ------------------------------------------------------------ looking
+
+    @functools.cached_property
+    def config(self) -> dict[str, Any]:
+        """The rendered compose file."""
+        rendered: dict[str, Any] = json.loads(self.compose("--profile", "*", "config", "--format", "json"))
+        return rendered
+
+    def container(self, service: str) -> str:
+        """The id of the service's container, running or not."""
+        return self.compose("ps", "--all", "--quiet", service).strip()
+
+    def containers(self) -> dict[str, str]:
+        """Service → container id, of all."""
+        rows = [json.loads(line) for line in self.compose("ps", "--all", "--no-trunc", "--format", "json").splitlines()]
+        return {row["Service"]: row["ID"] for row in rows}
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """`docker inspect` of the service's container."""
+        inspected: dict[str, Any] = json.loads(run("docker", "inspect", self.container(service)).stdout)[0]
+        return inspected
+
+    def exec(self, service: str, *command: str, stdin: str | None = None, check: bool = True, user: str = "") -> str:
+        """Run a command in the service's container; what it prints, on both streams."""
+        who = ("--user", user) if user else ()
+        done = self.command("docker", "compose", "exec", "-T", *who, service, *command, stdin=stdin, check=False)
+        if check and done.returncode:
+            raise Failed(("exec", service, *command), done.returncode, done.stdout + done.stderr)
+        return str(done.stdout + done.stderr)
+
+    def logs(self, *services: str, tail: str = "all", since: str = "") -> str:
+        recent = ("--since", since) if since else ()
+        text = self.compose("logs", "--no-color", "--tail", tail, *recent, *services)
+        return text.replace(ERASE_LINE, "")
+
+    def tail_of_the_unwell(self) -> str:
+        """The last log lines of every service that isn't running well; of all when all are."""
+        rows = [json.loads(line) for line in self.compose("ps", "--all", "--format", "json", check=False).splitlines()]
+        unwell = [row["Service"] for row in rows if row["ExitCode"] or row["Health"] not in ("", "healthy")]
+        return "\n".join(
+            f"--- {name}\n{self.logs(name, tail='15')}" for name in unwell or [row["Service"] for row in rows]
+        )
+
+    # ------------------------------------------------------------ what a client needs
+
+    def port(self, service: str, port: int) -> int:
+        """The port on this machine's loopback that leads to the service's own."""
+        return int(self.compose("port", service, str(port)).rpartition(":")[2])
+
+    def secret(self, name: str) -> str:
+        """A secret as the services get it."""
+        return Path(self.config["secrets"][name]["file"]).read_text().rstrip("\n")
+
+    def role(self, short: str) -> str:
+        """The server's name of a role: `app` depends on the deployment."""
+        if short == "app":
+            return str(self.config["services"]["roles"]["environment"]["APP_ROLE"])
+        return short if short in ("postgres", "pgbouncer") else f"flaglearning_{short}"
+
+    @property
+    def database(self) -> str:
+        return str(self.config["services"]["roles"]["environment"]["APP_DATABASE"])
+
+    @functools.cached_property
+    def ca(self) -> str:
+        """A file with the CA that signed this stack's certificates."""
+        file = ARTIFACTS / self.project / "ca.crt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        self.compose("cp", "certificates:/tls/client/ca.crt", str(file))
+        return str(file)
