@@ -13,14 +13,14 @@ from support.fixtures import bouncer, postgres  # noqa: F401
 from support.ops import Ops
 from support.postgres import Postgres
 from support.shell import run
-from support.stack import DEVELOPMENT, Stack
+from support.stack import DEVELOPMENT, PROJECT, Stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A developer's stack. KEEP_STACK=1 leaves it for the next run, under a name that no other run clears away."""
     keep = os.environ.get("KEEP_STACK")
-    stack = Stack("flaglearning-kept-ops" if keep else "flaglearning-test-ops", DEVELOPMENT, port=21060)
+    stack = Stack(f"{PROJECT}kept-ops" if keep else f"{PROJECT}-ops", DEVELOPMENT, port=21060)
     if not keep:
         stack.remove()
     try:
@@ -73,9 +73,11 @@ def hostile(postgres: Postgres) -> Iterator[list[str]]:
             owner.execute(psycopg.sql.SQL("DROP TABLE {}").format(psycopg.sql.Identifier(name)))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def players(postgres: Postgres) -> Iterator[None]:
-    """Three people, the first two of whom have played: 3 of 4 and 1 of 2 answers were right."""
+    """Three people, the first two of whom have played: 3 of 4 and 1 of 2 answers were right.
+
+    For one test: the next may restore a backup, or reset the database, and they would be gone."""
     postgres.superuser(
         """
         INSERT INTO users_user (id, password, is_superuser, email, display_name, is_staff, is_active, date_joined)

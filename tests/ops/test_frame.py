@@ -6,7 +6,7 @@ import pytest
 
 from support.ops import Ops
 from support.postgres import Postgres
-from support.stack import DEVELOPMENT, Stack
+from support.stack import DEVELOPMENT, PROJECT, Stack
 
 SECTIONS = ["Quick reference", "1 Initial", "2 Database", "6 Monitoring", "7 Common", "8 Troubleshooting"]
 LISTINGS = [
@@ -141,7 +141,7 @@ def test_the_script_passes_output_and_status_on(ops: Ops) -> None:
 
 
 def test_without_a_stack_the_script_says_how_to_start_it(ops: Ops) -> None:
-    absent = Stack("flaglearning-test-absent", DEVELOPMENT, port=21070)
+    absent = Stack(f"{PROJECT}-absent", DEVELOPMENT, port=21070)
     try:
         result = ops.script("tables", stack=absent)
     finally:

@@ -9,7 +9,7 @@ import pytest
 
 from support.fixtures import bouncer, postgres, proxy  # noqa: F401
 from support.shell import run
-from support.stack import ARTIFACTS, PRODUCTION, Stack
+from support.stack import ARTIFACTS, PRODUCTION, PROJECT, Stack
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +25,7 @@ def secrets_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack(secrets_folder: Path) -> Iterator[Stack]:
     stack = Stack(
-        "flaglearning-test-prod",
+        f"{PROJECT}-prod",
         PRODUCTION,
         port=21020,
         SECRETS_DIR=str(secrets_folder),

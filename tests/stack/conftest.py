@@ -10,13 +10,13 @@ import pytest
 from support.certificates import Certificates
 from support.fixtures import bouncer, postgres, proxy, server  # noqa: F401
 from support.postgres import Bouncer, Postgres
-from support.stack import DEVELOPMENT, Stack
+from support.stack import DEVELOPMENT, PROJECT, Stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A developer's stack. KEEP_STACK=1 leaves it running for the next run, and for a look."""
-    stack = Stack("flaglearning-test-stack", DEVELOPMENT, port=21010)
+    stack = Stack(f"{PROJECT}-stack", DEVELOPMENT, port=21010)
     if keep := os.environ.get("KEEP_STACK"):
         print(f"the stack {stack.project} is kept: {keep}")
     else:

@@ -16,7 +16,7 @@ from checklist.client import Client
 from checklist.target import DockerTarget
 from support.postgres import Postgres
 from support.shell import ROOT, run
-from support.stack import PRODUCTION, TAG, Stack
+from support.stack import PRODUCTION, PROJECT, TAG, Stack
 
 PORT = 21050
 # What this version cannot prove anywhere: automated backups, and a host's own firewall.
@@ -78,7 +78,7 @@ def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def production(secrets: Path) -> Iterator[Stack]:
     """A production stack of this module's own."""
     stack = Stack(
-        "flaglearning-test-checklist",
+        f"{PROJECT}-checklist",
         PRODUCTION,
         port=PORT,
         SECRETS_DIR=str(secrets),

@@ -6,9 +6,9 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from support.stack import DEVELOPMENT, ERASE_LINE, Stack
+from support.stack import DEVELOPMENT, ERASE_LINE, PROJECT, Stack
 
-ELSEWHERE = "flaglearning-test-up"  # a project that never starts
+ELSEWHERE = f"{PROJECT}-up"  # a project that never starts
 
 
 def up(stack: Stack, *arguments: str, **variables: str) -> CompletedProcess[str]:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from support.stack import DEVELOPMENT, Stack
+from support.stack import DEVELOPMENT, PROJECT, Stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
     """The compose file, rendered; its images are built when a test needs them, and nothing is started."""
-    return Stack("flaglearning-test-static", DEVELOPMENT, port=21030)
+    return Stack(f"{PROJECT}-static", DEVELOPMENT, port=21030)
 
 
 @pytest.fixture(scope="session")

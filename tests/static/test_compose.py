@@ -5,7 +5,7 @@ import re
 import pytest
 
 from support.shell import ROOT, run
-from support.stack import DEVELOPMENT, PRODUCTION, TEST, Stack, variables_of
+from support.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
 
 BASE = ("docker-compose.yml",)
 NEEDED = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
@@ -13,13 +13,13 @@ NEEDED = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.
 
 @pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST], ids=" + ".join)
 def test_it_renders(files: tuple[str, ...]) -> None:
-    Stack("flaglearning-test-static", files, **NEEDED).compose("--profile", "*", "config", "--quiet")
+    Stack(f"{PROJECT}-static", files, **NEEDED).compose("--profile", "*", "config", "--quiet")
 
 
 @pytest.mark.parametrize("variable", NEEDED)
 def test_production_without_a_needed_variable_says_which(variable: str) -> None:
     others = {name: value for name, value in NEEDED.items() if name != variable}
-    done = Stack("flaglearning-test-static", PRODUCTION, **others).command(
+    done = Stack(f"{PROJECT}-static", PRODUCTION, **others).command(
         "docker", "compose", "config", "--quiet", check=False
     )
     assert done.returncode != 0
@@ -33,14 +33,14 @@ def test_nothing_is_published_beyond_loopback_in_development(stack: Stack, name:
 
 
 def test_production_publishes_the_proxy_only() -> None:
-    services = Stack("flaglearning-test-static", PRODUCTION, **NEEDED).config["services"]
+    services = Stack(f"{PROJECT}-static", PRODUCTION, **NEEDED).config["services"]
     assert [name for name, service in services.items() if service.get("ports")] == ["proxy"]
 
 
 @pytest.mark.parametrize("service", ["postgres", "pgbouncer", "app", "proxy"])
 @pytest.mark.parametrize("key", ["mem_limit", "cpus", "pids_limit", "restart", "logging"])
 def test_production_limits(service: str, key: str) -> None:
-    config = Stack("flaglearning-test-static", PRODUCTION, **NEEDED).config["services"][service]
+    config = Stack(f"{PROJECT}-static", PRODUCTION, **NEEDED).config["services"][service]
     if key == "logging":
         assert int(config["logging"]["options"]["max-file"]) * 10 <= 100  # megabytes
     elif key == "restart":
@@ -82,7 +82,7 @@ def test_the_example_is_valid_as_it_stands(tmp_path) -> None:  # type: ignore[no
     copied = tmp_path / "env"
     copied.write_text(re.sub(r"^#([A-Z_]+=)", r"\1", (ROOT / ".env.example").read_text(), flags=re.MULTILINE))
     files = [option for file in DEVELOPMENT for option in ("-f", file)]
-    plain = Stack("flaglearning-test-static", DEVELOPMENT).environment
+    plain = Stack(f"{PROJECT}-static", DEVELOPMENT).environment
     kept = [f"{name}={value}" for name, value in plain.items() if not name.startswith(("COMPOSE", "PIP_", *used()))]
     rendered = [
         run("env", "-i", *kept, "docker", "compose", "--env-file", source, *files, "config").stdout
@@ -94,5 +94,5 @@ def test_the_example_is_valid_as_it_stands(tmp_path) -> None:  # type: ignore[no
 @pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION], ids=["development", "production"])
 def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
     """Whoever registers our images' names at a public registry must not get to run here."""
-    services = Stack("flaglearning-test-static", files, **NEEDED).config["services"]
+    services = Stack(f"{PROJECT}-static", files, **NEEDED).config["services"]
     assert {name: service.get("pull_policy") for name, service in services.items()} == dict.fromkeys(services, "never")

@@ -23,8 +23,11 @@ PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT
 ARTIFACTS = ROOT / "artifacts"
 # Compose 2.26 prints it before each line of a log, --no-color or not.
 ERASE_LINE = "\x1b[2K"
+# Two checkouts can test side by side: each in a slot of its own (TEST_SLOT=1 … 9), with its own projects, images and ports.
+SLOT = os.environ.get("TEST_SLOT", "")
+PROJECT = f"flaglearning-test{SLOT}"
 # The images of a test run: a developer's own keep their tag.
-TAG = "test"
+TAG = f"test{SLOT}"
 
 
 def variables_of(*files: str) -> dict[str, str]:
@@ -44,7 +47,8 @@ class Stack:
     def __init__(self, project: str, files: tuple[str, ...] = DEVELOPMENT, port: int = 21000, **variables: str) -> None:
         self.project = project
         self.files = files
-        own = {name: str(port + offset) for offset, name in enumerate(PORTS)}
+        first = port + 200 * int(SLOT or 0)
+        own = {name: str(first + offset) for offset, name in enumerate(PORTS)}
         self.variables = {"TAG": TAG, **own, **variables}
 
     # ------------------------------------------------------------ the docker command line
