@@ -97,15 +97,18 @@ compute_sizing() {
 
 # The server archives where there is a repository (pg/archiving.conf). ARCHIVING: on; off; or nothing: if the service `repository`
 # has made one. It goes by the repository, not by how today's start was typed: a forgotten --profile would tear a hole in the WAL.
-choose_archiving() {
-	rm -f "$ARCHIVE"
+archives() {
 	case ${ARCHIVING:-} in
 		on) ;;
-		off) return 0 ;;
-		'') [ -e /var/lib/pgbackrest/.for-backups ] || return 0 ;;
+		off) return 1 ;;
+		'') [ -e /var/lib/pgbackrest/.for-backups ] ;;
 		*) fail "ARCHIVING is '$ARCHIVING'." "set it to on or off, or leave it empty" ;;
 	esac
-	cp /etc/postgresql/archiving.conf "$ARCHIVE"
+}
+
+choose_archiving() {
+	rm -f "$ARCHIVE"
+	if archives; then cp /etc/postgresql/archiving.conf "$ARCHIVE"; fi
 }
 
 # A cluster that wasn't finished (killed in the middle of its first start) has no marker: it is made anew, since nobody has
@@ -133,6 +136,7 @@ _main() {
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
 		check_tls
+		archives || true
 		initialise
 		compute_sizing
 		choose_archiving

@@ -31,6 +31,12 @@ CREATE TABLE IF NOT EXISTS operations.drill (
     report jsonb NOT NULL
 );
 
+-- Nights whose dumps were made, read back and pruned (./scripts/ops backup nightly).
+CREATE TABLE IF NOT EXISTS operations.night (
+    at    timestamptz PRIMARY KEY,
+    dumps text[] NOT NULL
+);
+
 REVOKE ALL ON ALL TABLES IN SCHEMA operations FROM PUBLIC;
 GRANT USAGE ON SCHEMA operations TO flaglearning_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA operations TO flaglearning_ops;

@@ -16,10 +16,9 @@ from flagops.ask import DryRun, Yes, confirm
 from flagops.backup import backup
 from flagops.cli import BACKUP, group
 from flagops.connecting import psql
-from flagops.database import connect, rows
+from flagops.database import connect
 from flagops.errors import Refused, Status
 from flagops.output import Json, Row, duration, note, say, show, show_json, size
-from flagops.queries import load
 from flagops.restore import restore
 
 Type = Annotated[str, typer.Option("--type", metavar="full|incr", help="Everything, or what changed since the last.")]
@@ -148,6 +147,12 @@ def drill(json: Json = False) -> Status:
 
 
 @backup.command()
+def nightly() -> None:
+    """What a timer calls: a dump of everything and one of the schema, read back; then those that are too old go."""
+    raise Refused("this command is for ./scripts/ops.", "./scripts/ops backup nightly", status=Status.USAGE)
+
+
+@backup.command()
 def report(
     json: Json = False,
     html: Annotated[
@@ -156,7 +161,7 @@ def report(
 ) -> Status:
     """The newest drill's report."""
     with connect(database="postgres") as connection:
-        found = rows(connection, load("last_drill"))
+        found = connection.execute("SELECT report FROM operations.drill ORDER BY at DESC LIMIT 1").fetchall()
     if not found:
         raise Refused("there was no drill yet.", "./scripts/ops backup drill", status=Status.NOT_FOUND)
     newest = found[0]["report"]

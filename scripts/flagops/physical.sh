@@ -92,6 +92,7 @@ start_scratch() {
 	drop_scratch
 	docker compose run --detach --no-deps --no-TTY --use-aliases --name "$name" scratch scratch "$PLAN" >/dev/null || return
 	if ! READY=$(docker exec "$name" physical ready 2>/dev/null); then
+		READY=null
 		docker wait "$name" >/dev/null 2>&1 || true
 		SCRATCH_LOG=$(docker logs "$name" 2>&1 | tail -n 20)
 		printf '%s\n' "$SCRATCH_LOG" >&2
@@ -136,6 +137,16 @@ backup_drill() {
 	[ -n "$report" ] || return "$status"
 	physical record <<<"$report" || return
 	ops backup report "$@"
+}
+
+# A dump of everything, one of the schema, both read again; then what the retention doesn't keep goes.
+backup_nightly() {
+	local full schema
+	full=$(ops backup full) || return
+	schema=$(ops backup schema) || return
+	ops backups verify "${full%$'\r'}" "${schema%$'\r'}" || return
+	ops backups prune --yes || return
+	physical night "${full%$'\r'}" "${schema%$'\r'}" </dev/null
 }
 
 # usage: failed_check WHAT SAW

@@ -181,6 +181,13 @@ def record(asked: argparse.Namespace) -> int:
     return 0
 
 
+def night(asked: argparse.Namespace) -> int:
+    """Write down that the night's dumps are made and verified."""
+    with server.connect() as session:
+        session.rows("INSERT INTO operations.night (at, dumps) VALUES (pg_catalog.now(), %s)", asked.dumps)
+    return 0
+
+
 def serve(asked: argparse.Namespace) -> int:
     """The service `backup`."""
     schedule.serve()
@@ -209,6 +216,7 @@ def parser() -> argparse.ArgumentParser:
         prove,
         checksums,
         record,
+        night,
     ):
         one = commands.add_parser(function.__name__, help=(function.__doc__ or "").partition("\n")[0])
         one.set_defaults(function=function)
@@ -222,6 +230,8 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("--timeline", type=int)
         if function in (restore, scratch):
             one.add_argument("plan")
+        if function is night:
+            one.add_argument("dumps", nargs="+")
         if function is drop:
             one.add_argument("name")
     return made

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -14,6 +15,10 @@ STANZA = "flaglearning"
 MEANINGS = {
     "CryptoError": (
         "the repository can't be decrypted: the passphrase is not the one that it was made with.",
+        "put the right one into the secret backup_cipher (SECRETS_DIR), and try again",
+    ),
+    "FormatError": (
+        "the repository can't be read: the passphrase is not the one that it was made with, or its files are damaged.",
         "put the right one into the secret backup_cipher (SECRETS_DIR), and try again",
     ),
     "No space left on device": ("the disk is full.", "./scripts/ops space; docker system df; df -h"),
@@ -31,7 +36,7 @@ MEANINGS = {
 def run(*arguments: str, check: bool = True, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
     """Run it for our stanza. Raises Refused with what it said, in words."""
     command = ["pgbackrest", f"--stanza={STANZA}", *arguments]
-    done = subprocess.run(command, text=True, capture_output=True, check=False, env=environment())
+    done = subprocess.run(command, text=True, errors="replace", capture_output=True, check=False, env=environment())
     if check and done.returncode:
         raise failed(arguments[-1], done.stdout + done.stderr)
     if not quiet and (said := complaints(done.stdout + done.stderr)):
@@ -58,6 +63,10 @@ def complaints(said: str) -> str:
     return "\n".join(line for line in lines if line.startswith(("WARN", "ERROR", "HINT")))
 
 
+SEGMENT = re.compile(r"/([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})-[0-9a-f]{40}")
+SEGMENTS_PER_LOG = 256  # of 16 MB each
+
+
 class Backup(NamedTuple):
     """One in the repository."""
 
@@ -79,10 +88,12 @@ def info() -> dict[str, Any]:
     done = run("--output=json", "info", check=False, quiet=True)
     if done.returncode:
         raise failed("info", done.stdout + done.stderr)
-    found = [stanza for stanza in json.loads(done.stdout or "[]") if stanza["name"] == STANZA]
+    found = [stanza for stanza in json.loads(done.stdout or "[]", strict=False) if stanza["name"] == STANZA]
     if not found:
         return {"backups": [], "archive": None, "state": "there is no stanza yet"}
     [stanza] = found
+    if stanza["status"]["code"] == 99:  # "other": the repository's own message tells
+        raise failed("info", "ERROR: " + " ".join(repository["status"]["message"] for repository in stanza["repo"]))
     archives = [archive for archive in stanza.get("archive", []) if archive.get("max")]
     code, message = stanza["status"]["code"], stanza["status"]["message"]
     return {
@@ -123,6 +134,20 @@ def bad_files(label: str) -> list[str]:
     return [str(error) for error in stanza["backup"][0].get("error-list") or []]
 
 
+def missing_wal() -> list[str]:
+    """Segments that are not in the archive although later ones of their timeline are: pgBackRest's verify passes over
+    them, and a recovery would end there."""
+    numbers: dict[str, set[int]] = {}
+    for timeline, log, segment in SEGMENT.findall(run("repo-ls", "--recurse", f"archive/{STANZA}", quiet=True).stdout):
+        numbers.setdefault(timeline, set()).add(int(log, 16) * SEGMENTS_PER_LOG + int(segment, 16))
+    return [
+        f"the write-ahead log {timeline}{number // SEGMENTS_PER_LOG:08X}{number % SEGMENTS_PER_LOG:08X} is missing"
+        for timeline, there in sorted(numbers.items())
+        for number in range(min(there), max(there))
+        if number not in there
+    ]
+
+
 def verify() -> list[str]:
     """Read everything in the repository; what is wrong with it."""
     done = run("--output=text", "--verbose", "verify", check=False, quiet=True)
@@ -134,7 +159,7 @@ def verify() -> list[str]:
     if stanza_status != "status: ok" or done.returncode or problems:
         summary = [line.strip() for line in done.stdout.splitlines() if line.strip()]
         problems += summary or [said.strip()[-500:]]
-    return problems
+    return problems + missing_wal()
 
 
 def ensure_stanza() -> None:
