@@ -7,16 +7,17 @@ import json as jsons
 import os
 import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flagops import drill_report, stack
+from flagops import catalog, client_tools, drill_report, stack
 from flagops.ask import DryRun, Yes, confirm
 from flagops.backup import backup
 from flagops.cli import BACKUP, group
 from flagops.connecting import psql
-from flagops.database import connect
+from flagops.database import at_scratch, connect
 from flagops.errors import Refused, Status
 from flagops.output import Json, Row, duration, note, say, show, show_json, size
 from flagops.restore import restore
@@ -244,6 +245,42 @@ def drop_directory(
 def scratch_psql(context: typer.Context) -> None:
     """psql at the scratch instance; what follows is psql's."""
     psql(context)
+
+
+@scratch.command("bring-back")
+def bring_back(name: Annotated[str, typer.Argument(metavar="TABLE", help="The lost table.")], yes: Yes = False) -> None:
+    """A table that the stack has lost: its definition, its rows, and others' foreign keys to it; all or nothing."""
+    with at_scratch() as source:
+        wanted = catalog.table(source, name)
+        keys = [row["statement"] for row in source.execute(KEYS_TO, [wanted.oid]).fetchall()]
+    with connect() as target:
+        there = target.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL AS there", [wanted.quoted]).fetchone()
+    if there and there["there"]:
+        raise Refused(
+            f"the stack has a table {wanted.full_name}: it is not replaced.",
+            f"its rows: ./scripts/ops restore physical … --table {name}",
+        )
+    confirm(f"{wanted.full_name} will be made again, as it is in the scratch instance.", yes)
+    archive, script = Path("/tmp/table.dump"), Path("/tmp/table.sql")  # noqa: S108 - this container's own tmpfs
+    hint = "./scripts/ops scratch psql, and look"
+    quoted = ".".join('"' + part.replace('"', '""') + '"' for part in (wanted.schema, wanted.name))
+    options = ["--format=custom", "--no-owner", "--no-privileges", "--no-password", "--strict-names"]
+    dumping = stack.client_environment(door=stack.SCRATCH)
+    client_tools.run(["pg_dump", *options, f"--table={quoted}", f"--file={archive}"], dumping, hint)
+    client_tools.run(["pg_restore", "--no-owner", f"--file={script}", str(archive)], dict(os.environ), hint)
+    with script.open("a") as file:
+        file.writelines(f"{statement};\n" for statement in keys)
+    # a migration's login: what it makes belongs to the owner, and the policy's default privileges apply
+    loading = {**stack.client_environment("migrator"), "PGAPPNAME": "bring-back"}
+    psql = ["psql", "--no-psqlrc", "--quiet", "--single-transaction", "--set=ON_ERROR_STOP=1", "--no-password"]
+    client_tools.run([*psql, f"--file={script}"], loading, hint)
+    say(f"brought {wanted.full_name} back" + (f", and {len(keys)} foreign keys to it" if keys else ""))
+
+
+KEYS_TO = """
+    SELECT pg_catalog.format('ALTER TABLE %%s ADD CONSTRAINT %%I %%s', conrelid::pg_catalog.regclass, conname,
+                             pg_catalog.pg_get_constraintdef(oid)) AS statement
+    FROM pg_catalog.pg_constraint WHERE contype = 'f' AND confrelid = %s::pg_catalog.oid AND conrelid <> confrelid"""
 
 
 @scratch.command("drop")

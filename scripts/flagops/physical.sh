@@ -110,9 +110,15 @@ drop_scratch() {
 
 scratch_psql() { INSTANCE=scratch ops scratch psql "$@"; }
 
-# usage: fetch_table TABLE [--yes] — a dump of it from the scratch instance; restored with everything that a restore looks at
+# usage: fetch_table TABLE [--yes] — a dump of it from the scratch instance, restored with everything that a restore looks at; one
+# that the stack has lost is made again
 fetch_table() {
-	local dump
+	local dump status=0
+	ops describe "$1" >/dev/null 2>&1 || status=$?
+	if [ $status = 4 ]; then
+		ops scratch bring-back "$@" && apply_setup >&2
+		return
+	fi
 	dump=$(INSTANCE=scratch ops backup table "$1") || return
 	restore table "${dump%$'\r'}" "${@:2}"
 }

@@ -27,7 +27,6 @@ APP_ROLE = os.environ.get("APP_ROLE", "flaglearning_prod")
 ALLOWED_HOSTS = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "localhost").split(",")]
 SECRETS = Path(os.environ.get("SECRETS", "/run/secrets"))
 CA = Path(os.environ.get("CA", "/tls/ca.crt"))
-INSTANCE = os.environ.get("INSTANCE", "")
 OWNER = "flaglearning_owner"
 
 
@@ -37,9 +36,11 @@ class Door(NamedTuple):
     host: str
     port: int
     published_port: str
+    at: str = ""  # another host, which shows the same certificate
 
 
-POSTGRES = Door("postgres", 5432, os.environ.get("POSTGRES_PORT") or "5432")
+SCRATCH = Door("postgres", 5432, "", "scratch")
+POSTGRES = Door("postgres", 5432, os.environ.get("POSTGRES_PORT") or "5432", os.environ.get("INSTANCE", ""))
 PGBOUNCER = Door("pgbouncer", 6432, os.environ.get("PGBOUNCER_PORT") or "6432")
 
 
@@ -63,9 +64,8 @@ def password(short: Short) -> str:
 
 def parameters(short: Short = "ops", database: str = "", door: Door = POSTGRES) -> dict[str, str]:
     """libpq's parameters for a role, without its password: verify-full, always."""
-    elsewhere = {"hostaddr": address_of(INSTANCE)} if INSTANCE and door is POSTGRES else {}
     return {
-        **elsewhere,
+        **({"hostaddr": address_of(door.at)} if door.at else {}),
         "host": door.host,
         "port": str(door.port),
         "dbname": database or APP_DATABASE,

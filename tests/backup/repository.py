@@ -53,7 +53,7 @@ class Repository:
 
     def archived(self, segment: str) -> bool:
         """Whether it is in the repository, on whatever timeline."""
-        found = self.shell(f"find {PATH}/archive -name '*{segment[8:]}-*' 2>/dev/null || true")
+        found = self.shell(f"find {PATH}/archive -name '*{segment[8:]}-*' ! -name '*.tmp' 2>/dev/null || true")
         return bool(found.strip())
 
     @contextlib.contextmanager

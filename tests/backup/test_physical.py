@@ -101,7 +101,7 @@ def test_another_name_than_its_own_is_no_yes(repository: Repository, stack: Stac
 def test_a_dropped_table_comes_back_to_the_second_before_across_a_timeline(
     repository: Repository, proxy: Proxy
 ) -> None:
-    """Twice: the second time along the history that the first began, while the newest backup is of the abandoned one."""
+    """Twice: the second time along the history that the first began; the newest backup is of the abandoned one."""
     for round in ("first", "second"):
         before = repository.write(f"{round}-good")
         timeline = int(repository.sql("SELECT timeline_id FROM pg_control_checkpoint()"))

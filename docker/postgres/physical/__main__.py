@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import psycopg2
+
 from physical import drill, moments, pgbackrest, recovery, schedule, server, target
 from physical.errors import Refused, note
 
@@ -245,7 +247,10 @@ def main() -> int:
         return status
     except Refused as refused:
         refused.show()
-        return 1
+    except psycopg2.Error as error:
+        said = " ".join(str(error).split())
+        Refused("the server said no.", "./scripts/ops setup apply; ./scripts/ops doctor", said).show()
+    return 1
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ def choose() -> dict[str, Any]:
     """A random moment of the range that the repository holds, and everything that is known about it."""
     server.require_archiving()
     found = pgbackrest.info()
-    usable = timelines.usable(found["backups"], timelines.current(DATA) or 1)
+    usable = timelines.usable(found["backups"], timelines.current(DATA, found["systems"]) or 1)
     good = [one for one in usable if not one.error]
     if not good:
         raise Refused("there is no good physical backup to restore.", "./scripts/ops backup physical")

@@ -90,7 +90,7 @@ def info() -> dict[str, Any]:
         raise failed("info", done.stdout + done.stderr)
     found = [stanza for stanza in json.loads(done.stdout or "[]", strict=False) if stanza["name"] == STANZA]
     if not found:
-        return {"backups": [], "archive": None, "state": "there is no stanza yet"}
+        return {"backups": [], "systems": [], "archive": None, "state": "there is no stanza yet"}
     [stanza] = found
     if stanza["status"]["code"] == 99:  # "other": the repository's own message tells
         raise failed("info", "ERROR: " + " ".join(repository["status"]["message"] for repository in stanza["repo"]))
@@ -98,6 +98,7 @@ def info() -> dict[str, Any]:
     code, message = stanza["status"]["code"], stanza["status"]["message"]
     return {
         "backups": [backup(one) for one in stanza.get("backup", [])],
+        "systems": [database["system-id"] for database in stanza["db"]],
         "archive": {"min": archives[-1]["min"], "max": archives[-1]["max"]} if archives else None,
         "state": "ok" if code in (0, 2) else message,  # 2: no backups yet
         "busy": stanza["status"].get("lock", {}).get("backup", {}).get("held", False),

@@ -44,8 +44,11 @@ def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timelin
     backups: list[Backup] = found["backups"]
     if not backups:
         raise Refused("there is no physical backup yet.", "./scripts/ops backup physical", found["state"])
+    ours = timelines.current(pgdata, found["systems"])
     if timeline is None:
-        timeline = timelines.current(pgdata) or timelines.newest(found["archive"] and found["archive"]["max"])
+        timeline = ours or timelines.newest(found["archive"] and found["archive"]["max"])
+    # Then it can be asked, and what it has not archived yet is waited for.
+    running = ours is not None and server.is_there()
     usable = timelines.usable(backups, timeline)
     if backup:
         return at_backup(backups, backup)
@@ -61,9 +64,9 @@ def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timelin
         return Plan(chosen.label, text(chosen.stop), "name", moment, timeline, f"the moment {moment}")
     if to:
         at = moment_of(to)
-        if server.is_there():
+        if running:
             moments.flush(at)
-        check_range(usable, at)
+        check_range(usable, at, moments.archived_until() if running else None)
         chosen = newest_before(usable, at)
         return Plan(
             chosen.label,
@@ -74,7 +77,7 @@ def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timelin
             f"{at:%Y-%m-%d %H:%M:%S} UTC",
         )
     now = datetime.now(UTC)
-    if server.is_there():
+    if running:
         moments.flush(now)
     chosen = newest_before(usable, now)
     return Plan(chosen.label, text(chosen.stop), "default", "", timeline, "the newest that the archive has")
@@ -115,30 +118,19 @@ def moment_of(typed: str) -> datetime:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def check_range(backups: list[Backup], at: datetime) -> None:
-    """Raises Refused for a time before the oldest backup, or later than anything that was archived."""
-    if at < backups[0].stop + timedelta(seconds=1) or at > (newest_time() or datetime.now(UTC)):
-        raise out_of_range(backups, at)
+def check_range(backups: list[Backup], at: datetime, until: datetime | None) -> None:
+    """Raises Refused for a time before the oldest backup, or later than what was archived (None: not known)."""
+    if at < backups[0].stop + timedelta(seconds=1) or at > (until or datetime.now(UTC)):
+        raise out_of_range(backups, at, until)
 
 
-def out_of_range(backups: list[Backup], at: datetime) -> Refused:
+def out_of_range(backups: list[Backup], at: datetime, until: datetime | None = None) -> Refused:
     """With the range that there is."""
-    last = newest_time()
-    until = f"to {last:%Y-%m-%d %H:%M:%S} UTC" if last else "to the end of the archive (--latest)"
+    end = f"to {until:%Y-%m-%d %H:%M:%S} UTC" if until else "to the end of the archive (--latest)"
     return Refused(
         f"there is no way to {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: it is outside of what the repository holds.",
-        f"the range is {backups[0].stop:%Y-%m-%d %H:%M:%S} {until}; {LIST}",
+        f"the range is {backups[0].stop:%Y-%m-%d %H:%M:%S} {end}; {LIST}",
     )
-
-
-def newest_time() -> datetime | None:
-    """The newest time to which a restore can go, as far as the running server knows."""
-    if not server.is_there():
-        return None
-    try:
-        return moments.archived_until()
-    except Refused:
-        return None
 
 
 def damaged(one: Backup) -> Refused:

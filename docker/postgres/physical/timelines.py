@@ -15,9 +15,13 @@ from physical.pgbackrest import Backup
 HISTORY = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
 
 
-def current(pgdata: Path) -> int | None:
-    """The timeline of the cluster in a data directory, running or not."""
+def current(pgdata: Path, systems: list[int]) -> int | None:
+    """The timeline of the cluster in a data directory, running or not. None if there is none, or it is another one than
+    the repository's: a server that was just made on a new machine."""
     said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
+    system = re.search(r"Database system identifier:\s+(\d+)", said)
+    if not system or int(system[1]) not in systems:
+        return None
     found = re.search(r"Latest checkpoint's TimeLineID:\s+(\d+)", said)
     if not found:
         return None
