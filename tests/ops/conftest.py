@@ -12,7 +12,6 @@ from support.certificates import Certificates
 from support.fixtures import bouncer, postgres  # noqa: F401
 from support.ops import Ops
 from support.postgres import Postgres
-from support.shell import run
 from support.stack import DEVELOPMENT, PROJECT, Stack
 
 

@@ -59,7 +59,9 @@ class Ops:
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """As soon as the command before has ended."""
-        assert self._server and self._server.stdin and self._server.stdout, "not started"
+        assert self._server, "not started"
+        assert self._server.stdin
+        assert self._server.stdout
         request = {"arguments": arguments, "stdin": stdin, "environment": environment}
         with self._busy:
             self._server.stdin.write(json.dumps(request) + "\n")
@@ -73,7 +75,7 @@ class Ops:
         return Result(done.returncode, done.stdout, done.stderr)
 
     def restore(self, *arguments: str) -> Result:
-        """`./scripts/ops restore`, in containers that are there already: the clerk beside the CLI, as the script starts them.
+        """`./scripts/ops restore`, in containers that are there already: the clerk beside the CLI, as in the script.
 
         For a restore that gets as far as a new database: one that is refused before leaves the clerk waiting."""
         token = secrets.token_hex(4)

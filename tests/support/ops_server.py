@@ -1,7 +1,8 @@
 """Runs the CLI's commands for the tests, in its container: each a process of its own, forked from this one.
 
-Most of a command's start is importing its libraries. Here that has happened already; the CLI itself is imported by each
-command, so that it reads its own environment. One request a line on standard input, one answer a line on standard output.
+Most of a command's start is importing its libraries. Here that has happened already; the CLI itself is imported by
+each command, so that it reads its own environment. A request is a line on standard input, its answer a line on standard
+output.
 """
 
 import json
@@ -12,8 +13,6 @@ import tempfile
 from typing import IO, Any
 
 import psycopg  # noqa: F401
-import rich.console
-import rich.table
 import typer.main  # noqa: F401
 
 

@@ -23,7 +23,7 @@ PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT
 ARTIFACTS = ROOT / "artifacts"
 # Compose 2.26 prints it before each line of a log, --no-color or not.
 ERASE_LINE = "\x1b[2K"
-# Two checkouts can test side by side: each in a slot of its own (TEST_SLOT=1 … 9), with its own projects, images and ports.
+# Two checkouts can test side by side, each in a slot of its own (TEST_SLOT=1 … 9): with its projects, images and ports.
 SLOT = os.environ.get("TEST_SLOT", "")
 PROJECT = f"flaglearning-test{SLOT}"
 # The images of a test run: a developer's own keep their tag.
