@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import engine, machine, report, results
-from benchmarks.questions import backup, pool, read, safety, sizing, start
+from benchmarks.questions import backup, physical, pool, read, safety, sizing, start
 from benchmarks.run import Refused, Run
 from support.shell import ROOT, Failed
 from support.stack import ARTIFACTS
 
-QUESTIONS = {question.NAME: question for question in (read, pool, sizing, safety, start, backup)}
+QUESTIONS = {question.NAME: question for question in (read, pool, sizing, safety, start, backup, physical)}
 JSON = ARTIFACTS / "bench.json"
 USAGE_ERROR = 2
 DESCRIPTION = """
