@@ -56,9 +56,9 @@ def owner(postgres: Postgres) -> Iterator[psycopg.Connection]:
 HOSTILE = ['Odd "name"; DROP TABLE flags_country; --', "Länder 国 🏁", "it's", "red\x1b[31m"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def hostile(postgres: Postgres) -> Iterator[list[str]]:
-    """Tables with names that somebody thought up to break this program."""
+    """Tables with names that somebody thought up to break this program. For one test, like the players."""
     with postgres.connect("migrator") as owner:
         for name in HOSTILE:
             identifier = psycopg.sql.Identifier(name)

@@ -62,6 +62,7 @@ class Stack:
                 kept[given] = os.environ[given]
         return {
             **kept,
+            "COMPOSE_PROFILES": "",
             **self.variables,
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": os.pathsep.join(self.files),
