@@ -127,7 +127,7 @@ def _writers() -> set[str]:
     return set(_rows(WRITERS, {})[0][0])
 
 
-def _rows(sql: str, values: dict[str, object]) -> list[tuple[Any, ...]]:
+def _rows(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
-        return cursor.fetchall()
+        return list(cursor.fetchall())

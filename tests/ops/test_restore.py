@@ -163,6 +163,21 @@ def test_the_database_is_gone(ops: Ops, postgres: Postgres, bouncer: Bouncer, ba
     assert ops("restore", "kept").out == "no restore has put a database aside.\n"
 
 
+@pytest.mark.usefixtures("country")
+def test_a_backup_from_before_a_migration(
+    ops: Ops, postgres: Postgres, owner: psycopg.Connection, backups: dict[str, str]
+) -> None:
+    """It lacks the table that the migration made: it comes back, and one is told to migrate. Any other is refused."""
+    owner.execute("CREATE TABLE flags_later (id int)")
+    refused = ops.restore("full", backups["full"], "--yes")
+    assert (refused.status, "it lacks tables" in refused.err) == (1, True), refused.err
+    owner.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('flags', '0099_later', now())")
+    done = ops.restore("full", backups["full"], "--yes")
+    assert done.status == 0, done.err
+    assert "was made before flags 0099_later: afterwards ./scripts/ops migrations apply" in done.err
+    assert france(postgres) == "France"
+
+
 # ------------------------------------------------------------ it refuses
 
 

@@ -5,6 +5,7 @@ each command, so that it reads its own environment. A request is a line on stand
 output.
 """
 
+import importlib
 import json
 import os
 import runpy
@@ -12,8 +13,8 @@ import sys
 import tempfile
 from typing import IO, Any
 
-import psycopg  # noqa: F401
-import typer.main  # noqa: F401
+for library in ("psycopg", "rich.console", "rich.table", "typer.main"):
+    importlib.import_module(library)
 
 
 def command(request: dict[str, Any], files: list[IO[str]]) -> None:
