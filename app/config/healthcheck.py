@@ -1,4 +1,4 @@
-"""The container's health check: asks gunicorn's socket for /healthz. `python config/healthcheck.py` exits 0 or 1.
+"""The container's health check: asks its own gunicorn for /healthz. `python -m config.healthcheck` exits 0 or 1.
 
 Only the standard library, and no Django: it starts in some hundredths of a second, every few seconds.
 """
@@ -7,7 +7,8 @@ import os
 import socket
 import sys
 
-DEFAULT_BIND = "unix:/run/app/gunicorn.sock"
+from config import serving
+
 REQUEST = b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
@@ -28,7 +29,7 @@ def status_line(bind: str) -> bytes:
 
 def main() -> int:
     """0 when the app answers 200, else 1 and why."""
-    bind = os.environ.get("GUNICORN_BIND") or DEFAULT_BIND
+    bind = os.environ.get("GUNICORN_BIND") or f"unix:{serving.OWN}"
     try:
         line = status_line(bind)
     except OSError as error:
