@@ -1,5 +1,7 @@
 """The container's health check: asks its own gunicorn for /healthz. `python -m config.healthcheck` exits 0 or 1.
 
+A container that is well takes over when nobody serves (config/serving.py).
+
 Only the standard library, and no Django: it starts in some hundredths of a second, every few seconds.
 """
 
@@ -36,7 +38,11 @@ def main() -> int:
         print(f"{bind} doesn't answer: {error}")
         return 1
     print(line.decode("latin-1"))
-    return 0 if b" 200 " in line else 1
+    if b" 200 " not in line:
+        return 1
+    if "GUNICORN_BIND" not in os.environ:
+        serving.take_if_nobody_serves()  # the one that served is gone: whoever is well takes its place
+    return 0
 
 
 if __name__ == "__main__":
