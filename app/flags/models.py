@@ -120,6 +120,45 @@ class UserAnswer(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["user", "question"], name="useranswer_once")]
+        # Somebody's last answers: without it, all of theirs are read, or everybody's.
+        indexes: ClassVar = [models.Index(fields=["user", "-id"], name="useranswer_by_user")]
 
     def __str__(self) -> str:
         return f"Answer {self.pk}"
+
+
+class GuessCount(models.Model):
+    """How many answers a country's flag got: in practice (no challenge), or in the challenge of one day.
+
+    Up to the answer that GuessCounting names; guesses.py says how the two are kept and read."""
+
+    # Both tables that it refers to are small, and a row of theirs is hardly ever deleted: no indexes.
+    country = models.ForeignKey(Country, models.PROTECT, db_index=False, related_name="+")
+    challenge = models.ForeignKey(DailyChallenge, models.CASCADE, null=True, db_index=False, related_name="+")
+    guesses = models.BigIntegerField()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["country", "challenge"], nulls_distinct=False, name="guesscount_once"),
+            models.CheckConstraint(condition=Q(guesses__gte=0), name="guesscount_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.guesses} guesses"
+
+
+class GuessCounting(models.Model):
+    """The line between the answers that are counted and those that are not; one row."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    counted_to = models.BigIntegerField(default=0, help_text="Answers up to this id are in the sums, none after it is.")
+    stop = models.BigIntegerField(default=0, help_text="Where the line moves next …")
+    writers = ArrayField(
+        models.TextField(), default=list, help_text="… when none of these transactions, which were writing, runs."
+    )
+
+    class Meta:
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(id=1), name="guesscounting_one_row")]
+
+    def __str__(self) -> str:
+        return f"Counted up to answer {self.counted_to}"

@@ -1,13 +1,14 @@
 """People and their totals."""
 
 import datetime
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import PermissionsMixin
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Lower
+from django.db.models.functions import Lower, Round
 from django.utils import timezone
 
 from users.fields import LowercaseEmailField
@@ -100,9 +101,20 @@ class UserStats(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["-total_correct", "-longest_streak", "user"], name="userstats_leaderboard"),
-            # For expire_streaks and "who has a streak": few rows have one, so the index stays small.
+            # "Who has the longest streak", in order, and expire_streaks: few rows have one, so the index stays small.
             models.Index(
-                fields=["last_guess_date"], condition=Q(current_streak__gt=0), name="userstats_active_streaks"
+                fields=["-current_streak", "user"],
+                include=["last_guess_date"],
+                condition=Q(current_streak__gt=0),
+                name="userstats_streaks",
+            ),
+            # "Who is right most often", in order: as pg/queries/app_accuracy.sql writes it.
+            models.Index(
+                Round(Decimal("100.0") * F("total_correct") / F("total_answers"), 2).desc(),
+                F("total_answers").desc(),
+                F("user"),
+                condition=Q(total_answers__gt=0),
+                name="userstats_accuracy",
             ),
         ]
 

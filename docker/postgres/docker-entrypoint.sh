@@ -6,6 +6,7 @@ set -Eeuo pipefail
 
 readonly CONFIG=/etc/postgresql/postgresql.conf
 readonly SIZING=/run/postgresql-sizing/90-sizing.conf
+readonly ARCHIVE=/run/postgresql-sizing/91-archiving.conf
 
 # usage: fail WHAT NEXT
 fail() { printf 'ERROR: %s\nHINT:  %s\n' "$1" "$2" >&2; exit 1; }
@@ -94,6 +95,22 @@ compute_sizing() {
 	sizing.py "$connections" >"$SIZING"
 }
 
+# The server archives where there is a repository (pg/archiving.conf). ARCHIVING: on; off; or nothing: if the service `repository`
+# has made one. It goes by the repository, not by how today's start was typed: a forgotten --profile would tear a hole in the WAL.
+archives() {
+	case ${ARCHIVING:-} in
+		on) ;;
+		off) return 1 ;;
+		'') [ -e /var/lib/pgbackrest/.for-backups ] ;;
+		*) fail "ARCHIVING is '$ARCHIVING'." "set it to on or off, or leave it empty" ;;
+	esac
+}
+
+choose_archiving() {
+	rm -f "$ARCHIVE"
+	if archives; then cp /etc/postgresql/archiving.conf "$ARCHIVE"; fi
+}
+
 # A cluster that wasn't finished (killed in the middle of its first start) has no marker: it is made anew, since nobody has
 # been let in yet.
 initialise() {
@@ -119,8 +136,10 @@ _main() {
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
 		check_tls
+		archives || true
 		initialise
 		compute_sizing
+		choose_archiving
 		shift
 		mapfile -t command < <(server_command)
 		set -- "${command[@]}" "$@"

@@ -1,5 +1,6 @@
 -- Each person's share of right answers, the best first. Variable: limit.
--- From the totals that are kept beside the answers (`manage.py recount_statistics` proves them): a row a person, not a row an answer.
+-- From the totals that are kept beside the answers (`manage.py recount_statistics` proves them): a row a person, not a row an answer;
+-- in the order of the index userstats_accuracy, so that a limit reads no more than it shows.
 SELECT u.email, us.total_answers, us.total_correct AS correct,
        pg_catalog.round(100.0 * us.total_correct / us.total_answers, 2) AS accuracy_pct
 FROM users_userstats AS us

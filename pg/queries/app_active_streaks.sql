@@ -1,5 +1,6 @@
 -- Who has a streak: answered right yesterday or today, and the days before. Variable: limit.
--- A streak that broke is reset by `manage.py expire_streaks`; until then its last day tells. Index: userstats_active_streaks.
+-- A streak that broke is reset by `manage.py expire_streaks`; until then its last day tells. In the order of the
+-- index userstats_streaks.
 SELECT u.email, us.current_streak, us.last_guess_date
 FROM users_userstats AS us
 JOIN users_user AS u ON u.id = us.user_id

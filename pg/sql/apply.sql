@@ -17,3 +17,4 @@ SET client_min_messages = warning;
 \ir 30-pooler.sql
 \ir 40-monitoring.sql
 \ir 50-privileges.sql
+\ir 60-operations.sql

@@ -73,11 +73,20 @@ def _get(path: str) -> Any:
 
 def usage(container: str) -> Usage:
     """CPU and memory; the memory as `docker stats` counts it: without file cache that nobody uses."""
-    stats = _get(f"/containers/{container}/stats?stream=false&one-shot=true")
+    stats = _stats(container)
     memory = stats["memory_stats"]
     # cgroup v1 has both names, and only the first counts the processes in it; v2 has the second alone
     inactive = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
     return Usage(stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, (memory["usage"] - inactive) / 2**20)
+
+
+def _stats(container: str) -> Any:
+    """A busy engine answers "no metrics received", with status 200."""
+    for _ in range(20):
+        stats = _get(f"/containers/{container}/stats?stream=false&one-shot=true")
+        if "memory_stats" in stats:
+            return stats
+    raise OSError(f"the Docker engine has no figures of container {container}: {stats}")
 
 
 def resident_mb(container: str, command: str) -> float:

@@ -11,6 +11,7 @@ from flagops import (  # noqa: F401 - importing registers the commands
     migrations,
     monitoring,
     passwords,
+    physical,
     reset,
     restore,
     sessions,

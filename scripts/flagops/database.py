@@ -33,6 +33,11 @@ def pooler() -> Connection:
     return _connect("ops", stack.parameters("ops", "pgbouncer", stack.PGBOUNCER))
 
 
+def at_scratch(role: stack.Short = "ops") -> Connection:
+    """A connection to the scratch instance: a physical backup restored beside the stack."""
+    return _connect(role, stack.parameters(role, door=stack.SCRATCH))
+
+
 def through_the_pooler(role: stack.Short) -> Connection:
     """A connection as the application has it."""
     return _connect(role, stack.parameters(role, door=stack.PGBOUNCER))

@@ -1,6 +1,7 @@
 """Section 8: `doctor` walks the way of a request and names the first broken link, why, and the next command."""
 
 import http.client
+import json as jsons
 import os
 import socket
 import ssl
@@ -14,7 +15,7 @@ import typer
 from psycopg.conninfo import make_conninfo
 from rich.text import Text
 
-from flagops import database, stack
+from flagops import database, drill_report, stack
 from flagops.cli import TROUBLE, command
 from flagops.errors import Refused, Status, in_words
 from flagops.output import Json, console, printable, say, show_json, size
@@ -40,10 +41,13 @@ def doctor(
     migrations: Annotated[
         str | None, typer.Option(hidden=True, help="What `migrate --plan` says; ./scripts/ops passes it.")
     ] = None,
+    backups: Annotated[
+        str | None, typer.Option(hidden=True, help="What `physical info` says; ./scripts/ops passes it.")
+    ] = None,
     json: Json = False,
 ) -> Status:
-    """Walk the chain client → proxy → app → pooler → server → database → roles → TLS → disk → migrations; name the
-    first broken link, why, and the next command."""
+    """Walk the chain client → proxy → app → pooler → server → database → roles → TLS → disk → migrations → archiving;
+    name the first broken link, why, and the next command."""
     chain = [
         Link("client", client),
         Link("proxy", lambda: "answers with TLS, " + certificate_of(PROXY)),
@@ -56,6 +60,7 @@ def doctor(
         Link("disk", disk),
         Link("migrations", lambda: migrated(migrations)),
         Link("whole way", whole_way),
+        Link("archiving", lambda: archiving(backups)),
     ]
     results: list[dict[str, Any]] = []
     broken: Refused | None = None
@@ -240,6 +245,18 @@ def whole_way() -> str:
             body,
         )
     return f"/readyz is 200 after {(time.monotonic() - start) * 1000:.0f} ms"
+
+
+def archiving(facts: str | None) -> str:
+    """What is written gets into the repository, and a backup to begin a restore with is there."""
+    if not facts:
+        return "not seen (./scripts/ops doctor asks the repository)"
+    found = jsons.loads(facts)
+    if stack.IS_DEVELOPMENT and (found.get("server") or {}).get("archive_mode") == "off":
+        return "off: docker compose --profile backup up makes physical backups"
+    if problem := drill_report.problem_of(found):
+        raise problem
+    return drill_report.well(found)
 
 
 # ------------------------------------------------------------ knocking

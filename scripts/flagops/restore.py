@@ -7,6 +7,7 @@ import contextlib
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,14 @@ from typing import Annotated
 
 import psycopg
 import typer
+from psycopg import sql
 
 from flagops import archive, catalog, client_tools, copying, dump_file, stack
 from flagops.archive import Backup, Kind
 from flagops.ask import DryRun, Yes, confirm
-from flagops.backup import count
+from flagops.backup import count, jobs
 from flagops.cli import BACKUP, group
-from flagops.database import WORKING, Connection, Row, connect, pooler, rows
+from flagops.database import WORKING, Connection, Row, connect, identifier, pooler, rows
 from flagops.errors import Refused, Status
 from flagops.output import Json, note, say, show, size
 from flagops.progress import step
@@ -324,25 +326,62 @@ def accept(made: Scratch, source: Source, with_code: bool, complete: bool) -> No
         if not tables:
             raise Refused(f"{source.name} has no tables.", archive.LIST)
         if complete:
-            lacks = application_tables() - {f"{row['schema']}.{row['name']}" for row in tables}
-            if lacks:
+            has = {f"{row['schema']}.{row['name']}" for row in tables}
+            lacks = application_tables() - has
+            later = later_migrations(connection) if lacks and "public.django_migrations" in has else []
+            if later:
+                note(f"{source.name} was made before {', '.join(later)}: afterwards ./scripts/ops migrations apply")
+            elif lacks:
                 raise Refused(
                     f"{source.name} is no backup of the game: it lacks tables.",
                     "./scripts/ops restore full … --into NEW to look at it",
                     ", ".join(sorted(lacks)),
                 )
-        if source.rows and source.kind != "schema":
-            wanted = [row for row in tables if f"{row['schema']}.{row['name']}" in source.rows]
-            counted = count(connection, wanted)
-            if counted != source.rows:
-                differ = [
-                    f"{t}: {counted.get(t, 0)} instead of {n}" for t, n in source.rows.items() if counted.get(t) != n
-                ]
-                raise Refused(
-                    "the restored rows are not those of the backup.", "./scripts/ops backups verify", ", ".join(differ)
-                )
+        with analyzed(made.name, tables):
+            if source.rows and source.kind != "schema":
+                compare_counts(connection, source, tables)
+
+
+def compare_counts(connection: Connection, source: Source, tables: list[Row]) -> None:
+    """Raises Refused unless each table has as many rows as its backup's manifest says."""
+    counted = count(connection, [row for row in tables if f"{row['schema']}.{row['name']}" in source.rows])
+    if counted != source.rows:
+        differ = [f"{t}: {counted.get(t, 0)} instead of {n}" for t, n in source.rows.items() if counted.get(t) != n]
+        raise Refused(
+            "the restored rows are not those of the backup.", "./scripts/ops backups verify", ", ".join(differ)
+        )
+
+
+@contextmanager
+def analyzed(database: str, tables: list[Row]) -> Iterator[None]:
+    """Meanwhile the planner's statistics of these tables are made, on all processors."""
+
+    def analyze(some: list[Row]) -> None:
+        names = sql.SQL(", ").join(identifier(row["schema"], row["name"]) for row in some)
+        with connect(database=database, settings=WORKING) as connection:
+            connection.execute(sql.SQL("ANALYZE {}").format(names))
+
+    largest_first = sorted(tables, key=lambda row: -row["estimated_rows"])
+    shares = [share for first in range(jobs()) if (share := largest_first[first :: jobs()])]
+    with ThreadPoolExecutor(jobs()) as pool:
+        running = [pool.submit(analyze, share) for share in shares]
+        yield
         with step("ANALYZE"):
-            connection.execute("ANALYZE")
+            for each in running:
+                each.result()
+
+
+def later_migrations(restored: Connection) -> list[str]:
+    """What the application's database has had since, if it had all of the restored one's: an older backup of it."""
+    with connect() as connection:
+        now = migrations(connection)
+    then = migrations(restored)
+    return sorted(now - then) if then and then < now else []
+
+
+def migrations(connection: Connection) -> set[str]:
+    """Those that a database has had."""
+    return {f"{row['app']} {row['name']}" for row in rows(connection, load("migrations"), limit="100000")}
 
 
 def application_tables() -> set[str]:

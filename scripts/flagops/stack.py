@@ -5,15 +5,17 @@ APP_DATABASE    the application's database
 APP_ROLE        the role that the application logs in as
 POSTGRES_PORT, PGBOUNCER_PORT   where development publishes the servers on the developer's machine
 ALLOWED_HOSTS   the names that the application answers to
+INSTANCE        `scratch`: the instance of that name instead of the server; it shows the server's certificate
 SECRETS         the folder of the secrets (/run/secrets)
 CA              the certificate of the CA that signed the servers' (/tls/ca.crt)
 """
 
 import os
+import socket
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-from flagops.errors import Refused
+from flagops.errors import Refused, Status
 
 Short = Literal["ops", "readonly", "migrator", "app"]
 ROLES: tuple[Short, ...] = get_args(Short)
@@ -34,9 +36,11 @@ class Door(NamedTuple):
     host: str
     port: int
     published_port: str
+    at: str = ""  # another host, which shows the same certificate
 
 
-POSTGRES = Door("postgres", 5432, os.environ.get("POSTGRES_PORT") or "5432")
+SCRATCH = Door("postgres", 5432, "", "scratch")
+POSTGRES = Door("postgres", 5432, os.environ.get("POSTGRES_PORT") or "5432", os.environ.get("INSTANCE", ""))
 PGBOUNCER = Door("pgbouncer", 6432, os.environ.get("PGBOUNCER_PORT") or "6432")
 
 
@@ -61,6 +65,7 @@ def password(short: Short) -> str:
 def parameters(short: Short = "ops", database: str = "", door: Door = POSTGRES) -> dict[str, str]:
     """libpq's parameters for a role, without its password: verify-full, always."""
     return {
+        **({"hostaddr": address_of(door.at)} if door.at else {}),
         "host": door.host,
         "port": str(door.port),
         "dbname": database or APP_DATABASE,
@@ -70,6 +75,19 @@ def parameters(short: Short = "ops", database: str = "", door: Door = POSTGRES) 
         "connect_timeout": "5",
         "application_name": "ops",
     }
+
+
+def address_of(host: str) -> str:
+    """Its address on the containers' network."""
+    try:
+        return socket.gethostbyname(host)
+    except OSError as error:
+        raise Refused(
+            f"there is no {host} instance.",
+            "./scripts/ops restore physical --latest --scratch",
+            str(error),
+            Status.CANNOT_CONNECT,
+        ) from None
 
 
 def client_environment(short: Short = "ops", database: str = "", door: Door = POSTGRES) -> dict[str, str]:

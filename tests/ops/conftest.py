@@ -12,7 +12,6 @@ from support.certificates import Certificates
 from support.fixtures import bouncer, postgres  # noqa: F401
 from support.ops import Ops
 from support.postgres import Postgres
-from support.shell import run
 from support.stack import DEVELOPMENT, PROJECT, Stack
 
 
@@ -29,7 +28,6 @@ def stack() -> Iterator[Stack]:
         yield stack
     finally:
         if not keep:
-            run("docker", "rm", "--force", f"{stack.project}-cli", check=False)
             stack.remove()
 
 
@@ -43,10 +41,9 @@ def certificates(stack: Stack) -> Iterator[Certificates]:
 @pytest.fixture(scope="session")
 def ops(stack: Stack) -> Iterator[Ops]:
     ops = Ops(stack)
-    run("docker", "rm", "--force", ops.container, check=False)
-    stack.compose("run", "--detach", "--no-deps", "--name", ops.container, "--entrypoint", "sleep", "ops", "infinity")
+    ops.start()
     yield ops
-    run("docker", "rm", "--force", ops.container, check=False)
+    ops.stop()
 
 
 @pytest.fixture
@@ -59,9 +56,9 @@ def owner(postgres: Postgres) -> Iterator[psycopg.Connection]:
 HOSTILE = ['Odd "name"; DROP TABLE flags_country; --', "Länder 国 🏁", "it's", "red\x1b[31m"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def hostile(postgres: Postgres) -> Iterator[list[str]]:
-    """Tables with names that somebody thought up to break this program."""
+    """Tables with names that somebody thought up to break this program. For one test, like the players."""
     with postgres.connect("migrator") as owner:
         for name in HOSTILE:
             identifier = psycopg.sql.Identifier(name)
@@ -70,7 +67,7 @@ def hostile(postgres: Postgres) -> Iterator[list[str]]:
     yield HOSTILE
     with postgres.connect("migrator") as owner:
         for name in HOSTILE:
-            owner.execute(psycopg.sql.SQL("DROP TABLE {}").format(psycopg.sql.Identifier(name)))
+            owner.execute(psycopg.sql.SQL("DROP TABLE IF EXISTS {}").format(psycopg.sql.Identifier(name)))
 
 
 @pytest.fixture

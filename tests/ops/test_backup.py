@@ -118,7 +118,7 @@ def waiting_backup(ops: Ops, postgres: Postgres) -> Iterator[Callable[[], Result
     results: list[Result] = []
     blocker = psycopg.connect(**postgres.parameters("migrator"), autocommit=False)
     blocker.execute("LOCK TABLE django_session IN ACCESS EXCLUSIVE MODE")
-    thread = threading.Thread(target=lambda: results.append(ops("backup", "full")))
+    thread = threading.Thread(target=lambda: results.append(ops.alone("backup", "full")))
     thread.start()
     postgres.blocker = blocker  # type: ignore[attr-defined]
 

@@ -95,12 +95,12 @@ class TestBroken:
         assert broken(result) == link
         assert "expired" in next_of(result)["detail"]
 
-    @pytest.mark.parametrize("command", ["tables", "query countries", "connections", "psql -c SELECT"])
-    def test_without_a_server_each_command_says_so(self, ops: Ops, stack: Stack, after: None, command: str) -> None:
+    def test_without_a_server_each_command_says_so(self, ops: Ops, stack: Stack, after: None) -> None:
         stack.stop("postgres")
-        result = ops(*command.split())
-        assert result.status == 3 or command.startswith("psql")
-        assert result.err
+        for command in ("tables", "query countries", "connections", "psql -c SELECT"):
+            result = ops(*command.split())
+            assert result.status == 3 or command.startswith("psql")
+            assert result.err
 
     def test_a_server_that_goes_away_in_the_middle(self, ops: Ops, stack: Stack, after: None) -> None:
         restart = threading.Timer(2, stack.restart, ["postgres"])

@@ -20,7 +20,7 @@ def test_describe_tells_all_of_a_table(ops: Ops) -> None:
     assert "country_code_form" in {row["name"] for row in found["constraints"]}
     assert "country_code_once" in {row["name"] for row in found["indexes"]}
     assert {row["table"] for row in found["foreign_keys"] if row["direction"] == "in"} == {
-        "flags_dailychallenge", "flags_question", "flags_useranswer"
+        "flags_dailychallenge", "flags_guesscount", "flags_question", "flags_useranswer"
     }  # fmt: skip
 
 

@@ -95,7 +95,7 @@ def test_an_interrupted_reindex_cleans_up_after_itself(
     results = []
     with owner.transaction():
         owner.execute("UPDATE worn SET word = 'held' WHERE id = 1")
-        reindex = threading.Thread(target=lambda: results.append(ops("reindex", table, "--yes")))
+        reindex = threading.Thread(target=lambda: results.append(ops.alone("reindex", table, "--yes")))
         reindex.start()
         backend = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'REINDEX%' AND wait_event_type = 'Lock'"
         pid = eventually(lambda: postgres.value("ops", backend), within=15)

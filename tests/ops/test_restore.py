@@ -125,17 +125,17 @@ def test_who_comes_through_the_pooler_waits_and_sees_no_error(
 
 @pytest.mark.usefixtures("country")
 def test_into_a_new_database(ops: Ops, postgres: Postgres, backups: dict[str, str]) -> None:
-    done = ops.script("restore", "full", backups["full"], "--into", "flaglearning_copy", "--yes")
+    done = ops.restore("full", backups["full"], "--into", "flaglearning_copy", "--yes")
     assert done.status == 0, done.err
     assert (france(postgres), france(postgres, "flaglearning_copy")) == ("Gaul", "France")
-    again = ops.script("restore", "full", backups["full"], "--into", "flaglearning_copy", "--yes")
+    again = ops("restore", "full", backups["full"], "--into", "flaglearning_copy", "--yes")
     assert (again.status, "flaglearning_copy already" in again.err) == (1, True)
 
 
 @pytest.mark.usefixtures("country")
 def test_a_schema_into_a_new_database(ops: Ops, postgres: Postgres, backups: dict[str, str]) -> None:
-    assert ops.script("restore", "schema", backups["schema"], "--yes").status == 2
-    done = ops.script("restore", "schema", backups["schema"], "--into", "flaglearning_copy", "--yes")
+    assert ops("restore", "schema", backups["schema"], "--yes").status == 2
+    done = ops.restore("schema", backups["schema"], "--into", "flaglearning_copy", "--yes")
     assert done.status == 0, done.err
     assert postgres.superuser("SELECT count(*) FROM flags_country", database="flaglearning_copy") == "0"
 
@@ -147,7 +147,7 @@ def test_rows_come_back(ops: Ops, postgres: Postgres, kind: str) -> None:
     rename(postgres, "France")
     made = ops("backup", kind, *(["flags_country"] if kind == "table" else []), "--json").json["name"]
     rename(postgres, "Gaul")
-    done = ops.script("restore", kind, made, "--yes")
+    done = ops.restore(kind, made, "--yes")
     assert done.status == 0, done.err
     assert france(postgres) == "France"
     assert postgres.superuser("SELECT count(*) FROM flags_useranswer", database=DATABASE) == "6"
@@ -161,6 +161,21 @@ def test_the_database_is_gone(ops: Ops, postgres: Postgres, bouncer: Bouncer, ba
     assert done.status == 0, done.err
     assert bouncer.value("app", "SELECT name FROM flags_country WHERE code = 'FR'") == "France"
     assert ops("restore", "kept").out == "no restore has put a database aside.\n"
+
+
+@pytest.mark.usefixtures("country")
+def test_a_backup_from_before_a_migration(
+    ops: Ops, postgres: Postgres, owner: psycopg.Connection, backups: dict[str, str]
+) -> None:
+    """It lacks the table that the migration made: it comes back, and one is told to migrate. Any other is refused."""
+    owner.execute("CREATE TABLE flags_later (id int)")
+    refused = ops.restore("full", backups["full"], "--yes")
+    assert (refused.status, "it lacks tables" in refused.err) == (1, True), refused.err
+    owner.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('flags', '0099_later', now())")
+    done = ops.restore("full", backups["full"], "--yes")
+    assert done.status == 0, done.err
+    assert "was made before flags 0099_later: afterwards ./scripts/ops migrations apply" in done.err
+    assert france(postgres) == "France"
 
 
 # ------------------------------------------------------------ it refuses
@@ -180,7 +195,7 @@ def test_a_row_that_is_referred_to_may_not_get_lost(ops: Ops, postgres: Postgres
             "SET session_replication_role = replica; DELETE FROM flags_country;"
             "INSERT INTO flags_country SELECT * FROM keep; DROP TABLE keep", database=DATABASE,
         )  # fmt: skip
-    refused = ops.script("restore", "table", made, "--yes")
+    refused = ops.restore("table", made, "--yes")
     assert refused.status == 1
     assert "nothing was changed" in refused.err
     assert "violates foreign key" in refused.err
@@ -194,7 +209,7 @@ def test_a_row_that_is_referred_to_may_not_get_lost(ops: Ops, postgres: Postgres
 def test_a_damaged_backup(ops: Ops, postgres: Postgres, backups: dict[str, str], damage: str) -> None:
     ops.shell(f"cp -r /backups/{backups['full']} /backups/damaged; f=/backups/damaged; {damage}")
     try:
-        refused = ops.script("restore", "full", "damaged", "--yes")
+        refused = ops("restore", "full", "damaged", "--yes")
     finally:
         ops.shell("rm -r /backups/damaged")
     assert (refused.status, "damaged is no good backup" in refused.err) == (1, True)
@@ -218,7 +233,7 @@ def test_not_meant_for_here(
     changed = json.dumps(manifest | {what: value})
     ops.shell(f"cp -r /backups/{backups['full']} /backups/other; cat >/backups/other/manifest.json <<'X'\n{changed}\nX")
     try:
-        refused = ops.script("restore", "full", "other", "--yes")
+        refused = ops("restore", "full", "other", "--yes")
     finally:
         ops.shell("rm -r /backups/other")
     assert (refused.status, said in refused.err) == (1, True), refused.err
@@ -230,7 +245,7 @@ def test_rows_that_are_not_those_that_were_counted(ops: Ops, postgres: Postgres,
     ops.shell(f"cp -r /backups/{backups['full']} /backups/other")
     ops.shell("sed -i 's/flags_country\": 195/flags_country\": 196/' /backups/other/manifest.json")
     try:
-        refused = ops.script("restore", "full", "other", "--yes")
+        refused = ops.restore("full", "other", "--yes")
     finally:
         ops.shell("rm -r /backups/other")
     assert "public.flags_country: 195 instead of 196" in refused.err
@@ -269,7 +284,7 @@ def test_a_table_that_has_changed_since(
 ) -> None:
     owner.execute("ALTER TABLE flags_country ADD anthem text")
     try:
-        refused = ops.script("restore", "table", backups["table"], "--yes")
+        refused = ops.restore("table", backups["table"], "--yes")
     finally:
         owner.execute("ALTER TABLE flags_country DROP anthem")
     assert (refused.status, "has other columns now: anthem text" in refused.err) == (1, True)
@@ -282,11 +297,11 @@ HEAD = "--\n-- PostgreSQL database dump\n--\n\n-- Dumped from database version {
 TAIL = "\n--\n-- PostgreSQL database dump complete\n--\n"
 
 
-def foreign(ops: Ops, sql: str, *options: str, version: str = "17.2") -> Result:
+def foreign(ops: Ops, sql: str) -> Result:
     """Restore a file with this between a dump's first and last lines."""
-    ops.shell(f"cat >/backups/foreign.sql <<'END-OF-DUMP'\n{HEAD.format(version=version)}{sql}{TAIL}\nEND-OF-DUMP")
+    ops.shell(f"cat >/backups/foreign.sql <<'END-OF-DUMP'\n{HEAD.format(version='17.2')}{sql}{TAIL}\nEND-OF-DUMP")
     try:
-        return ops.script("restore", "full", "foreign.sql", "--foreign", "--yes", *options)
+        return ops.restore("full", "foreign.sql", "--foreign", "--yes")
     finally:
         ops.shell("rm /backups/foreign.sql")
 
@@ -317,7 +332,7 @@ def test_files_that_are_no_dump(ops: Ops, postgres: Postgres, file: str, said: s
     url_file(ops)
     ops.shell(f"f=/backups/stranger; >$f; {file}")
     try:
-        refused = ops.script("restore", "full", ops.shell("basename /backups/stranger*").strip(), "--foreign", "--yes")
+        refused = ops("restore", "full", ops.shell("basename /backups/stranger*").strip(), "--foreign", "--yes")
     finally:
         ops.shell("rm -rf /backups/stranger*")
     assert refused.status == 1
@@ -362,7 +377,8 @@ def test_hostile_dumps(ops: Ops, postgres: Postgres, sql: str) -> None:
 
 @pytest.mark.usefixtures("country")
 def test_a_newer_servers_dump(ops: Ops, postgres: Postgres) -> None:
-    refused = foreign(ops, "", version="18.0")
+    ops.shell(f"cat >/backups/foreign.sql <<'END-OF-DUMP'\n{HEAD.format(version='18.0')}{TAIL}\nEND-OF-DUMP")
+    refused = ops("restore", "full", "foreign.sql", "--foreign", "--yes")
     assert (refused.status, "newer dumps can't be restored" in refused.err) == (1, True)
     assert_untouched(postgres)
 
@@ -377,7 +393,7 @@ def test_what_the_reference_made_can_be_restored(ops: Ops, postgres: Postgres, h
     ops.shell(f"set -- $(cat /tmp/url); {how.replace('pg_dump', 'pg_dump $1', 1)} >/backups/{name}")
     rename(postgres, "Gaul")
     try:
-        done = ops.script("restore", "full", name, "--foreign", "--yes")
+        done = ops.restore("full", name, "--foreign", "--yes")
     finally:
         ops.shell(f"rm /backups/{name}")
     assert done.status == 0, done.err
@@ -413,7 +429,7 @@ def containers(ops: Ops, service: str = "") -> list[str]:
     project = f"label=com.docker.compose.project={ops.stack.project}"
     labels = ("--filter", project, "--filter", "label=com.docker.compose.oneoff=True")
     rows = run("docker", "ps", *labels, "--format", "{{.Names}}").stdout.split()
-    return [name for name in rows if name != ops.container and (not service or service in name)]
+    return [name for name in rows if name not in (ops.container, ops.clerk) and (not service or service in name)]
 
 
 @pytest.mark.usefixtures("country")

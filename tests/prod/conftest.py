@@ -9,7 +9,9 @@ import pytest
 
 from support.fixtures import bouncer, postgres, proxy  # noqa: F401
 from support.shell import run
-from support.stack import ARTIFACTS, PRODUCTION, PROJECT, Stack
+from support.stack import ARTIFACTS, PRODUCTION, PROJECT, SLOT, TAG, Stack
+
+FIRST_PORT = 21020 + 200 * int(SLOT or 0)
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +19,7 @@ def secrets_folder() -> Iterator[Path]:
     """What ./scripts/secrets new makes; removed at the end."""
     folder = ARTIFACTS / "prod-secrets"
     shutil.rmtree(folder, ignore_errors=True)
-    run("./scripts/secrets", "new", str(folder), env={"TAG": "test"})
+    run("./scripts/secrets", "new", str(folder), env={"TAG": TAG})
     yield folder
     shutil.rmtree(folder)
 
@@ -27,11 +29,10 @@ def stack(secrets_folder: Path) -> Iterator[Stack]:
     stack = Stack(
         f"{PROJECT}-prod",
         PRODUCTION,
-        port=21020,
         SECRETS_DIR=str(secrets_folder),
         ALLOWED_HOSTS="localhost",
-        PUBLIC_HTTP_PORT="21020",
-        PUBLIC_HTTPS_PORT="21021",
+        PUBLIC_HTTP_PORT=str(FIRST_PORT),
+        PUBLIC_HTTPS_PORT=str(FIRST_PORT + 1),
     )
     stack.remove()
     try:

@@ -10,7 +10,7 @@ import pytest
 from support.postgres import Bouncer, Postgres
 from support.proxy import Proxy
 from support.shell import ROOT, run
-from support.stack import Stack
+from support.stack import TAG, Stack
 
 RUNNING = ["postgres", "pgbouncer", "app", "proxy"]
 ONE_SHOTS = ["certificates", "roles", "migrate"]
@@ -136,7 +136,7 @@ def test_the_folder_is_its_owners_alone(secrets_folder: Path) -> None:
 
 def test_making_them_again_changes_nothing(secrets_folder: Path) -> None:
     before = {file: file.read_bytes() for file in secrets_folder.rglob("*") if file.is_file()}
-    run("./scripts/secrets", "new", str(secrets_folder), env={"TAG": "test"})
+    run("./scripts/secrets", "new", str(secrets_folder), env={"TAG": TAG})
     assert {file: file.read_bytes() for file in secrets_folder.rglob("*") if file.is_file()} == before
 
 

@@ -15,12 +15,13 @@ import pytest
 from checklist.client import Client
 from checklist.target import DockerTarget
 from support.postgres import Postgres
-from support.shell import ROOT, run
+from support.shell import ROOT, eventually, run
 from support.stack import PRODUCTION, PROJECT, TAG, Stack
 
 PORT = 21050
-# What this version cannot prove anywhere: automated backups, and a host's own firewall.
-NOT_YET = {"BACK-01", "BACK-02", "BACK-03", "BACK-04", "BACK-05", "NET-08", "NET-09"}
+# What a production that was just started can't prove: a drill, a night's dumps, a second repository;
+# and a host's own firewall.
+NOT_YET = {"BACK-03", "BACK-04", "BACK-05", "NET-08", "NET-09"}
 
 
 class Checklist:
@@ -29,6 +30,10 @@ class Checklist:
     def __init__(self, stack: Stack, artifacts: Path) -> None:
         self.stack = stack
         self.artifacts = artifacts
+
+    def backups(self) -> str:
+        """What pgBackRest has."""
+        return self.stack.exec("postgres", "pgbackrest", "--output=json", "info")
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return run(
@@ -100,6 +105,7 @@ def checklist(production: Stack, tmp_path_factory: pytest.TempPathFactory) -> Ch
 
 
 def test_production_passes_but_for_what_does_not_exist_yet(checklist: Checklist, secrets: Path) -> None:
+    eventually(lambda: '"type":"full"' in checklist.backups(), within=60)  # the first one is made by itself
     done = checklist.run()
     found = json.loads((checklist.artifacts / "checklist.json").read_text())
     outcomes = {check["id"]: check["outcome"] for item in found["items"] for check in item["checks"]}

@@ -2,10 +2,13 @@
 
 import json
 import re
+import secrets
+import subprocess
+import threading
 from dataclasses import dataclass
 from typing import Any
 
-from support.shell import run
+from support.shell import ROOT, run
 from support.stack import Stack
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -36,12 +39,51 @@ class Ops:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
         self.container = f"{stack.project}-cli"
+        self.clerk = f"{stack.project}-clerk"
+        self._busy = threading.Lock()
+        self._server: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """The containers, which live as long as the tests do; and in the CLI's ops_server.py."""
+        run("docker", "rm", "--force", self.container, self.clerk, check=False)
+        for name, service in ((self.container, "ops"), (self.clerk, "roles")):
+            idle = ("--entrypoint", "sleep", service, "infinity")
+            self.stack.compose("run", "--detach", "--no-deps", "--name", name, *idle)
+        command = ("docker", "exec", "--interactive", self.container, "python", "-c", SERVER)
+        self._server = subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def stop(self) -> None:
+        run("docker", "rm", "--force", self.container, self.clerk, check=False)
+        if self._server:
+            self._server.communicate()
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
+        """As soon as the command before has ended."""
+        assert self._server, "not started"
+        assert self._server.stdin
+        assert self._server.stdout
+        request = {"arguments": arguments, "stdin": stdin, "environment": environment}
+        with self._busy:
+            self._server.stdin.write(json.dumps(request) + "\n")
+            self._server.stdin.flush()
+            return Result(*json.loads(self._server.stdout.readline()))
+
+    def alone(self, *arguments: str, **environment: str) -> Result:
+        """In a process that owes nothing to another: one that is to be killed, or runs beside others."""
         variables = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
-        command = ("docker", "exec", "--interactive", *variables, self.container, "python", "-m", "flagops", *arguments)
-        done = run(*command, stdin=stdin, check=False)
+        done = run("docker", "exec", *variables, self.container, "python", "-m", "flagops", *arguments, check=False)
         return Result(done.returncode, done.stdout, done.stderr)
+
+    def restore(self, *arguments: str) -> Result:
+        """`./scripts/ops restore`, in containers that are there already: the clerk beside the CLI, as in the script.
+
+        For a restore that gets as far as a new database: one that is refused before leaves the clerk waiting."""
+        token = secrets.token_hex(4)
+        beside = ("docker", "exec", self.clerk, "database-clerk", "restore", token)
+        with subprocess.Popen(beside, text=True, stderr=subprocess.PIPE) as clerk:
+            result = self("restore", *arguments, RESTORE_TOKEN=token)
+            result.err += clerk.communicate(timeout=60)[1]
+        return result
 
     def script(
         self, *arguments: str, stdin: str | None = None, stack: Stack | None = None, **environment: str
@@ -54,3 +96,6 @@ class Ops:
     def shell(self, script: str) -> str:
         """A shell script in the container, as the CLI's user."""
         return str(run("docker", "exec", "--interactive", self.container, "sh", "-ec", script).stdout)
+
+
+SERVER = (ROOT / "tests/support/ops_server.py").read_text()

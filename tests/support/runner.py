@@ -2,7 +2,7 @@
 
 lane 1   static                                 while the images build
 lane 2   build → stack A up → app, checklist, browser → ops (a stack of its own)
-lane 3   build → stack (a stack of its own: it stops and restarts services) → prod
+lane 3   build → stack (a stack of its own: it stops and restarts services) → prod → backup
 """
 
 import argparse
@@ -112,6 +112,7 @@ LAYERS = [
     Layer("ops", pytest_layer("ops"), "shared", "the operations CLI, each command of the reference"),
     Layer("stack", pytest_layer("stack"), "own", "behaviours of the running stack through real clients"),
     Layer("prod", pytest_layer("prod"), "own", "the production overlay"),
+    Layer("backup", pytest_layer("backup"), "own", "physical backups: made, damaged, restored, compared"),
 ]
 
 

@@ -23,7 +23,7 @@ PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT
 ARTIFACTS = ROOT / "artifacts"
 # Compose 2.26 prints it before each line of a log, --no-color or not.
 ERASE_LINE = "\x1b[2K"
-# Two checkouts can test side by side: each in a slot of its own (TEST_SLOT=1 … 9), with its own projects, images and ports.
+# Two checkouts can test side by side, each in a slot of its own (TEST_SLOT=1 … 9): with its projects, images and ports.
 SLOT = os.environ.get("TEST_SLOT", "")
 PROJECT = f"flaglearning-test{SLOT}"
 # The images of a test run: a developer's own keep their tag.
@@ -62,6 +62,7 @@ class Stack:
                 kept[given] = os.environ[given]
         return {
             **kept,
+            "COMPOSE_PROFILES": "",
             **self.variables,
             "COMPOSE_PROJECT_NAME": self.project,
             "COMPOSE_FILE": os.pathsep.join(self.files),
@@ -161,7 +162,10 @@ class Stack:
     def exec(self, service: str, *command: str, stdin: str | None = None, check: bool = True, user: str = "") -> str:
         """Run a command in the service's container; what it prints, on both streams."""
         who = ("--user", user) if user else ()
-        done = self.command("docker", "compose", "exec", "-T", *who, service, *command, stdin=stdin, check=False)
+        # `docker compose exec` reads all its files first; the container's name is known without them.
+        done = run(
+            "docker", "exec", "--interactive", *who, f"{self.project}-{service}-1", *command, stdin=stdin, check=False
+        )
         if check and done.returncode:
             raise Failed(("exec", service, *command), done.returncode, done.stdout + done.stderr)
         return str(done.stdout + done.stderr)
@@ -183,7 +187,8 @@ class Stack:
 
     def port(self, service: str, port: int) -> int:
         """The port on this machine's loopback that leads to the service's own."""
-        return int(self.compose("port", service, str(port)).rpartition(":")[2])
+        published = {entry["target"]: entry["published"] for entry in self.config["services"][service]["ports"]}
+        return int(published[port])
 
     def secret(self, name: str) -> str:
         """A secret as the services get it."""

@@ -3,13 +3,13 @@
 import configparser
 import contextlib
 import dataclasses
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks import engine, stacks
 from benchmarks.results import Aim, Answer, Row, Table, figure
 from benchmarks.run import Run, wait_until
+from benchmarks.servers import found
 from benchmarks.stacks import Config, Stack, with_copy
 from support.shell import Failed
 
@@ -130,11 +130,11 @@ def _stretch(stack: Stack, clients: int, transactions: int) -> Stretch:
         finally:
             stack.exec("postgres", "touch", STOP_SAMPLING)
         backends = max(sampled.result())
-    done = int(_found(output, r"actually processed: (\d+)"))
+    done = int(found(output, r"actually processed: (\d+)"))
     return Stretch(
-        tps=_found(output, r"tps = ([\d.]+)") if done else 0,
-        latency_ms=_found(output, r"latency average = ([\d.]+)") if done else 0,
-        logins=clients / (_found(output, r"initial connection time = ([\d.]+)") / 1000) if done else 0,
+        tps=found(output, r"tps = ([\d.]+)") if done else 0,
+        latency_ms=found(output, r"latency average = ([\d.]+)") if done else 0,
+        logins=clients / (found(output, r"initial connection time = ([\d.]+)") / 1000) if done else 0,
         # pgbench gives up on a client after its first error.
         errors=each * clients - done,
         backends=backends,
@@ -155,13 +155,6 @@ def _backends(stack: Stack) -> list[int]:
         "postgres", "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--host=/run/postgresql", stdin=query
     )
     return [int(line) for line in output.splitlines() if line.strip().isdigit()]
-
-
-def _found(output: str, pattern: str) -> float:
-    found = re.search(pattern, output)
-    if not found:
-        raise AssertionError(f"pgbench did not say {pattern!r}: {output[-2000:]}")
-    return float(found[1])
 
 
 # ---------------------------------------------------------------- idle connections

@@ -1,10 +1,11 @@
-"""`manage.py recount_statistics`: proves users_userstats from the raw answers, or repairs it."""
+"""`manage.py recount_statistics`: proves users_userstats and flags_guesscount from the raw answers, or repairs them."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from flags import guesses
 from flags.services import utc_date
 from users.services import differences, repair
 
@@ -12,7 +13,7 @@ from users.services import differences, repair
 class Command(BaseCommand):
     """For after a restore, an import or a doubt."""
 
-    help = "Counts everybody's totals and streaks anew from their answers, and stores them where they differ."
+    help = "Counts people's totals and streaks and countries' guesses anew from the answers; stores what differs."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """--check is safe at any time."""
@@ -21,7 +22,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints each difference, then repairs it or fails."""
         today = utc_date()
-        found = differences(today)
+        people, countries = differences(today), guesses.differences()
+        found = [*people, *countries]
         for difference in found:
             self.stdout.write(str(difference))
         if not found:
@@ -29,5 +31,7 @@ class Command(BaseCommand):
         elif options["check"]:
             raise CommandError(f"{len(found)} differ: run `python manage.py recount_statistics` to repair them.")
         else:
-            repair((difference.user_id for difference in found), today)
+            repair((difference.user_id for difference in people), today)
+            if countries:
+                guesses.repair()
             self.stdout.write(f"{len(found)} repaired.")

@@ -1,0 +1,60 @@
+"""A restore to a moment begins a new timeline, and what was written after that moment belongs to an abandoned one.
+Which backups belong to the history of the database that there is now?
+
+Without this, the newest backup by the clock may be one of the abandoned future, and recovery from it fails at the end
+("requested timeline 2 is not a child of this server's history").
+"""
+
+import re
+import subprocess
+from pathlib import Path
+
+from physical import pgbackrest
+from physical.pgbackrest import Backup
+
+HISTORY = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
+
+
+def current(pgdata: Path, systems: list[int]) -> int | None:
+    """The timeline of the cluster in a data directory, running or not. None if there is none, or it is another one than
+    the repository's: a server that was just made on a new machine."""
+    said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
+    system = re.search(r"Database system identifier:\s+(\d+)", said)
+    if not system or int(system[1]) not in systems:
+        return None
+    found = re.search(r"Latest checkpoint's TimeLineID:\s+(\d+)", said)
+    if not found:
+        return None
+    # a server that was promoted and has made no checkpoint yet: its history file is ahead of its control file
+    written = [int(file.stem, 16) for file in (pgdata / "pg_wal").glob("????????.history")]
+    return max([int(found[1]), *written])
+
+
+def newest(archive_max: str | None) -> int:
+    """The highest timeline that the archive knows."""
+    timeline = int(archive_max[:8], 16) if archive_max else 1
+    while history(timeline + 1):
+        timeline += 1
+    return timeline
+
+
+def history(timeline: int) -> dict[int, int]:
+    """Parent → the position at which it was left; empty for the first, and for one that the archive doesn't have."""
+    if timeline == 1:
+        return {}
+    file = Path("/tmp") / f"{timeline:08X}.history"  # noqa: S108 - this container's own tmpfs
+    # synchronously: the asynchronous way prefetches, and answers "not there" for a while
+    done = pgbackrest.run("--no-archive-async", "archive-get", file.name, str(file), check=False, quiet=True)
+    if done.returncode:
+        return {}
+    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(file.read_text())}
+
+
+def usable(backups: list[Backup], timeline: int) -> list[Backup]:
+    """Those from which a recovery can reach that timeline."""
+    left = history(timeline)
+    return [
+        one
+        for one in backups
+        if one.timeline == timeline or (one.timeline in left and one.stop_lsn <= left[one.timeline])
+    ]

@@ -1,0 +1,118 @@
+"""What is written is in the repository soon, encrypted, on an idle server too; and nothing pretends."""
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+import pytest
+
+from backup.repository import PATH, Repository
+from support.postgres import Postgres
+from support.shell import ROOT, eventually, run
+from support.stack import DEVELOPMENT, PROJECT, TAG, Stack
+
+PASSPHRASE = "dev_backup_passphrase_2024"
+CONTAINERS = ["postgres", "backup", "repository"]
+
+
+def test_the_server_archives_from_its_first_segment_on(repository: Repository) -> None:
+    assert repository.sql("SHOW archive_mode") == "on"
+    assert eventually(lambda: repository.archived("000000010000000000000001"), within=30)
+
+
+def test_a_row_is_in_the_archive_within_a_minute_on_a_server_that_does_nothing_else(repository: Repository) -> None:
+    written = repository.write("lonely")
+    began = time.monotonic()
+
+    def is_safe() -> bool:
+        until = repository.ops("backup", "info", "--json").json["until"]
+        return until is not None and datetime.fromisoformat(until) > written
+
+    eventually(is_safe, within=85, every=2)  # a canary follows after at most 20 s, its segment's end after 60
+    assert time.monotonic() - began < 85
+
+
+def test_how_much_would_be_lost_is_measured(postgres: Postgres, repository: Repository) -> None:
+    worst = postgres.superuser("SELECT extract(epoch FROM max(exposed)) FROM operations.canary")
+    assert 0 < float(worst) <= 65
+
+
+def test_the_repository_is_encrypted(repository: Repository) -> None:
+    repository.shell(
+        f'test -z "$(grep -rl --binary-files=text -e flags_country -e backrest {PATH}/backup {PATH}/archive)"'
+    )
+
+
+@pytest.mark.parametrize("service", CONTAINERS)
+def test_the_passphrase_is_in_no_environment_and_no_log(stack: Stack, repository: Repository, service: str) -> None:
+    inspected = run("docker", "inspect", stack.container(service)).stdout
+    assert PASSPHRASE not in inspected + stack.logs(service)
+
+
+def test_the_passphrase_is_on_no_command_line(repository: Repository) -> None:
+    assert PASSPHRASE not in repository.shell("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' || true")
+
+
+def test_production_refuses_developments_passphrase() -> None:
+    done = run(
+        "docker", "run", "--rm", "--network", "none", "--env", "DEPLOYMENT=production", "--entrypoint", "physical",
+        "--volume", f"{ROOT}/docker/secrets.dev/backup_cipher:/etc/pgbackrest/conf.d/backup_cipher.conf:ro",
+        f"flaglearning/postgres:{TAG}", "prepare", check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "HINT:   ./scripts/secrets new" in done.stderr
+
+
+@pytest.mark.parametrize("said", ["yes", "true"])
+def test_a_wrong_archiving_says_what_is_right(said: str) -> None:
+    command = (
+        "docker",
+        "run",
+        "--rm",
+        "--env",
+        f"ARCHIVING={said}",
+        "--env",
+        "POSTGRES_PASSWORD=x",
+        "--tmpfs",
+        "/tls:mode=1777",
+    )
+    script = "touch /tls/tls.crt /tls/tls.key; exec docker-entrypoint.sh postgres"
+    done = run(*command, "--entrypoint", "sh", f"flaglearning/postgres:{TAG}", "-c", script, check=False)
+    assert done.returncode == 1
+    assert "HINT:  set it to on or off" in done.stderr
+
+
+@pytest.fixture
+def other(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The server alone, on volumes as everybody has them."""
+    stack = Stack(f"{PROJECT}-archive", DEVELOPMENT, port=21080, POSTGRES_MEMORY="256m")
+    stack.remove()
+    yield stack
+    stack.remove()
+
+
+def test_the_profile_on_the_command_line_is_enough_and_once_is_enough(other: Stack) -> None:
+    """Interpolation can't see it; and whoever forgets it the next time must not tear a hole in the history."""
+    seen = []
+    for profile in ((), ("--profile", "backup"), ()):
+        services = ["repository", "postgres"] if profile else ["postgres"]
+        other.compose(*profile, "up", "--detach", "--wait", *services)
+        seen.append(Postgres(other).superuser("SHOW archive_mode"))
+        other.compose("rm", "--stop", "--force", "postgres")
+    assert seen == ["off", "on", "on"]
+
+
+def test_without_a_repository_there_is_no_backup_and_it_says_why(other: Stack) -> None:
+    other.compose("up", "--detach", "--wait", "postgres")
+    done = other.command("./scripts/ops", "backup", "physical", check=False)
+    assert done.returncode == 1
+    assert "doesn't archive" in done.stderr
+    assert "HINT:   docker compose --profile backup up --wait" in done.stderr
+    assert Postgres(other).superuser("SELECT count(*) FROM pg_ls_archive_statusdir()") == "0", "nothing pretends"
+
+
+def test_the_archive_is_asked_for_by_time_with_the_range_that_there_is(repository: Repository) -> None:
+    for time_given in ("2020-01-01", "2199-01-01T00:00:00Z"):
+        refused = repository.ops("restore", "physical", "--to", time_given, "--scratch")
+        assert refused.status == 1
+        assert "HINT:   the range is 2" in refused.err

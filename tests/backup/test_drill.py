@@ -1,0 +1,86 @@
+"""The drill: it restores, compares, measures and says so; and it fails when something is not as it was."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from backup.repository import Repository
+from support.ops import Result
+from support.shell import run
+from support.stack import Stack
+
+
+@pytest.fixture(scope="module")
+def drill(repository: Repository) -> Result:
+    return repository.ops("backup", "drill", "--json")
+
+
+def test_it_passes(drill: Result) -> None:
+    assert drill.status == 0, drill.out + drill.err
+    assert drill.json["passed"] is True
+    assert [check["check"] for check in drill.json["checks"] if not check["ok"]] == []
+
+
+def test_it_compared_every_table(drill: Result, repository: Repository) -> None:
+    count = "SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+    tables = int(repository.sql(count))
+    names = [check["check"] for check in drill.json["checks"]]
+    assert drill.json["tables"] == tables
+    assert drill.json["rows"] > 195
+    assert len(names) == len(set(names)) == 8
+
+
+def test_it_measured_rpo_and_rto(drill: Result) -> None:
+    assert 0 < drill.json["rpo_seconds"] <= 65
+    assert 0 < drill.json["restore_seconds"] < drill.json["rto_seconds"] < 60
+
+
+def test_it_leaves_nothing(drill: Result, stack: Stack) -> None:
+    assert f"{stack.project}-scratch" not in run("docker", "ps", "--all", "--format", "{{.Names}}").stdout
+    assert not run("docker", "volume", "ls", "--quiet", "--filter", f"name={stack.project}_scratch-data").stdout
+
+
+def test_its_report_has_three_forms(drill: Result, repository: Repository, stack: Stack) -> None:
+    page = repository.ops("backup", "report", "--html").out
+    assert "<h1>The backups restore</h1>" in page
+    assert "<script" not in page
+    volume = f"{stack.project}_reports:/reports:ro"
+    image = stack.config["services"]["ops"]["image"]
+    names = ["/reports/flaglearning_backup_drill.prom", "/reports/drill.json"]
+    files = run("docker", "run", "--rm", "--volume", volume, "--entrypoint", "cat", image, *names).stdout
+    assert "flaglearning_backup_drill_passed 1\n" in files
+    assert drill.json["moment"] in files
+
+
+@pytest.fixture
+def one_moment(repository: Repository) -> Iterator[str]:
+    """The only one that a drill can choose; what a test does to it is undone."""
+    repository.sql(
+        "CREATE TABLE IF NOT EXISTS operations.aside AS TABLE operations.moment;"
+        "DELETE FROM operations.moment WHERE name <> (SELECT max(name) FROM operations.moment)",
+        database="postgres",
+    )
+    yield repository.sql("SELECT name FROM operations.moment", database="postgres")
+    repository.sql(
+        "TRUNCATE operations.moment; INSERT INTO operations.moment TABLE operations.aside; DROP TABLE operations.aside",
+        database="postgres",
+    )
+
+
+def test_a_row_that_is_not_as_it_was_fails_it(one_moment: str, repository: Repository) -> None:
+    repository.sql(
+        "UPDATE operations.moment"
+        " SET manifest = jsonb_set(manifest, '{flaglearning_dev.public.flags_country,hash}', '\"1\"')",
+        database="postgres",
+    )
+    done = repository.ops("backup", "drill", "--json")
+    assert done.status == 1
+    [failed] = [check for check in done.json["checks"] if not check["ok"]]
+    assert "flaglearning_dev.public.flags_country" in failed["saw"]
+
+
+def test_a_canary_that_should_not_be_there_fails_it(one_moment: str, repository: Repository) -> None:
+    repository.sql("UPDATE operations.moment SET canary = canary - 1", database="postgres")
+    done = repository.ops("backup", "drill", "--json")
+    assert done.status == 1
+    assert "canaries from after it are not" in [check["check"] for check in done.json["checks"] if not check["ok"]]

@@ -1,0 +1,78 @@
+"""docs/runbooks/restore.md, typed line by line: each section's own disaster, then its commands in their order."""
+
+import re
+import shlex
+from datetime import datetime
+
+import pytest
+
+from backup.repository import Repository
+from support.ops import Result
+from support.shell import ROOT
+from support.stack import Stack
+
+PAGE = (ROOT / "docs/runbooks/restore.md").read_text()
+NO_QUESTION = {"--to", "--latest"}
+
+
+def commands(section: str) -> list[str]:
+    """The section's indented lines."""
+    text = re.split(rf"^## {section}$", PAGE, flags=re.MULTILINE)[1].split("\n## ")[0]
+    found = re.findall(r"^ {4,}(\S.*)$", text, re.MULTILINE)
+    return [line for line in found if line.startswith(("./scripts", "docker"))]
+
+
+def follow(repository: Repository, section: str, at: datetime | None = None) -> list[Result]:
+    """Type them; where a person would say yes, --yes."""
+    results = []
+    for line in commands(section):
+        words = [at.isoformat() if at and word == "TIME" else word for word in shlex.split(line)]
+        if NO_QUESTION & set(words) and "--scratch" not in words:
+            words.append("--yes")
+        done = repository.stack.command(*words, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        results.append(Result(done.returncode, done.stdout, done.stderr))
+    return results
+
+
+def test_the_first_look(repository: Repository) -> None:
+    for line in re.findall(r"^ {4}(\./scripts.*)$", PAGE.partition("## A table")[0], re.MULTILINE):
+        assert repository.ops(*shlex.split(line)[1:]).status == 0
+
+
+DAMAGES = ["UPDATE flags_country SET name = 'lost ' || code", "DROP TABLE flags_country CASCADE"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_table(repository: Repository, damage: str) -> None:
+    keys = "SELECT count(*) FROM pg_constraint WHERE confrelid = 'flags_country'::regclass"
+    referring = repository.sql(keys)
+    good = "SELECT md5(string_agg(c::text, '' ORDER BY id)) FROM flags_country AS c"
+    before = repository.sql(good)
+    at = repository.write("before-the-damage")
+    repository.sql(damage)
+    repository.write("since-then")
+    follow(repository, "A table", at)
+    assert repository.sql(good) == before
+    assert repository.sql(keys) == referring
+    assert repository.words()[-1] == "since-then", "other tables keep what was written since"
+    assert repository.postgres.value("app", "SELECT count(*) > 100 FROM flags_country"), "the application may read it"
+
+
+def test_the_database(repository: Repository) -> None:
+    at = repository.write("good")
+    repository.sql("TRUNCATE flags_country CASCADE; DROP TABLE probe")
+    follow(repository, "The database", at)
+    assert repository.words()[-1] == "good"
+    assert int(repository.sql("SELECT count(*) FROM flags_country")) > 100
+
+
+def test_the_host(repository: Repository, stack: Stack) -> None:
+    """Another machine, in so far as the data directory is empty and nothing runs; the repository is there."""
+    repository.write("the-last-minute")
+    assert repository.ops("backup", "info").status == 0
+    stack.compose("stop", "app", "pgbouncer", "postgres")  # a fast shutdown archives what it wrote
+    shell = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "restore", "-ec")
+    stack.compose(*shell, "rm -rf /var/lib/postgresql/17/*")
+    follow(repository, "The host")
+    assert repository.words()[-1] == "the-last-minute"
