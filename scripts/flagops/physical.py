@@ -252,6 +252,7 @@ def bring_back(name: Annotated[str, typer.Argument(metavar="TABLE", help="The lo
     """A table that the stack has lost: its definition, its rows, and others' foreign keys to it; all or nothing."""
     with at_scratch() as source:
         wanted = catalog.table(source, name)
+        source.execute("SET search_path TO ''")  # so that every name comes with its schema
         keys = [row["statement"] for row in source.execute(KEYS_TO, [wanted.oid]).fetchall()]
     with connect() as target:
         there = target.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL AS there", [wanted.quoted]).fetchone()

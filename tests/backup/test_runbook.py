@@ -40,7 +40,10 @@ def test_the_first_look(repository: Repository) -> None:
         assert repository.ops(*shlex.split(line)[1:]).status == 0
 
 
-@pytest.mark.parametrize("damage", ["UPDATE flags_country SET capital = 'lost'", "DROP TABLE flags_country CASCADE"])
+DAMAGES = ["UPDATE flags_country SET name = 'lost ' || code", "DROP TABLE flags_country CASCADE"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_table(repository: Repository, damage: str) -> None:
     keys = "SELECT count(*) FROM pg_constraint WHERE confrelid = 'flags_country'::regclass"
     referring = repository.sql(keys)
@@ -65,7 +68,7 @@ def test_the_database(repository: Repository) -> None:
 
 
 def test_the_host(repository: Repository, stack: Stack) -> None:
-    """Another machine, so far as its data directory is empty and its services are stopped; the repository is there."""
+    """Another machine, in so far as the data directory is empty and nothing runs; the repository is there."""
     repository.write("the-last-minute")
     assert repository.ops("backup", "info").status == 0
     stack.compose("stop", "app", "pgbouncer", "postgres")  # a fast shutdown archives what it wrote

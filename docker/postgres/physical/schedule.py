@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg2
+
 from physical import moments, pgbackrest, server
 from physical.errors import Refused, note
 from physical.pgbackrest import Backup
@@ -44,6 +46,8 @@ def serve() -> None:
                     moments.prune()
         except Refused as refused:  # the server restarts, the repository is away: it is tried again
             refused.show()
+        except psycopg2.Error as error:  # it went away in the middle, or is one that was just made
+            note(f"backup: {' '.join(str(error).split())}")
         time.sleep(BEAT)
 
 

@@ -1,0 +1,171 @@
+"""Physical backups beside the reference's dumps, an incremental one after a small change, and what archiving costs."""
+
+import json
+import os
+import re
+from typing import Any
+
+from benchmarks import stacks
+from benchmarks.questions.backup import in_container, superuser, timed
+from benchmarks.results import Aim, Answer, Figure, Row, Table, figure
+from benchmarks.run import Run
+from benchmarks.stacks import INSIDE, TAG, Stack
+from support.stack import DEVELOPMENT
+
+NAME = "physical"
+TITLE = "Physical backup, restore to the first query, archiving"
+
+ANSWERS, QUICK_ANSWERS, DAYS = 24_000_000, 200_000, 1000  # more than 5 GB
+BACKUP_AIM, RESTORE_AIM, CHANGE_AIM, COST_AIM = 5, 8, 5, 5
+SCALE, QUICK_SCALE, SECONDS, QUICK_SECONDS = 50, 5, 60, 10
+OURS, REFERENCE, PARALLEL = "pgBackRest", "pg_dump | gzip", "pg_dump -Fd -j2"
+ARMS = (OURS, REFERENCE, PARALLEL)
+FOLDER, TARGET = "/backups/bench", "flaglearning_reference"
+FIRST_QUERY = "SELECT count(*) FROM flags_country"
+
+
+def answer(run: Run) -> Answer:
+    """One stack that archives: filled, backed up and restored in turns; then a change, then pgbench."""
+    stack = Stack("fl-bench-physical", DEVELOPMENT, port=24700, TAG=TAG, COMPOSE_PROFILES="backup", BACKUP_AT="off")
+    answers = run.choose(ANSWERS, QUICK_ANSWERS)
+    with stacks.removed_afterwards(stack):
+        run.say("physical: building what is not built yet")
+        stack.build("postgres", "pgbouncer", "app", "ops")
+        stack.up("app", "backup")
+        run.say(f"physical: making {answers:,} answers")
+        superuser(stack, "flaglearning_dev", (INSIDE / "answers.sql").read_text(), answers=answers, days=DAYS)
+        database = int(value(stack, "SELECT pg_database_size('flaglearning_dev')"))
+        seconds: dict[tuple[str, str], list[float]] = {}
+        rounds = run.choose(3, 1)
+        for number, arm in run.rounds(rounds, ARMS):
+            for work in (backup, restore):
+                superuser(stack, "postgres", "CHECKPOINT")
+                took = timed(lambda stack, work=work, arm=arm: work(stack, arm), stack)
+                seconds.setdefault((arm, work.__name__), []).append(took)
+                run.say(f"physical: round {number}/{rounds}  {arm:<16} {work.__name__:<8} {took:.1f} s")
+            clean_up(stack)
+        run.say("physical: a change of 1 %")
+        share = incremental(stack)
+        run.say("physical: pgbench with and without archiving")
+        tps = archiving(run, stack)
+    return answer_of(answers, database, {key: figure(values, "s") for key, values in seconds.items()}, share, tps)
+
+
+def ops(stack: Stack, *arguments: str) -> str:
+    done = stack.command("./scripts/ops", *arguments, timeout=7200)
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+def value(stack: Stack, sql: str, database: str = "postgres") -> str:
+    return stack.exec("postgres", "psql", "-XAtU", "postgres", "-d", database, "-c", sql).strip()
+
+
+# ---------------------------------------------------------------- the arms
+
+
+def backup(stack: Stack, arm: str) -> None:
+    """A full one; pg_dump as the reference types it, and as somebody would who knows its options."""
+    if arm == OURS:
+        ops(stack, "backup", "physical", "--type", "full")
+    elif arm == REFERENCE:
+        in_container(stack, "ops", f"pg_dump flaglearning_dev | gzip > {FOLDER}.sql.gz")
+    else:
+        in_container(stack, "ops", f"pg_dump -Fd -j2 -f {FOLDER}.dir flaglearning_dev")
+
+
+def restore(stack: Stack, arm: str) -> None:
+    """Until the first query is answered."""
+    if arm == OURS:
+        ops(stack, "restore", "physical", "--backup", newest(stack)["label"], "--scratch")
+        ops(stack, "scratch", "psql", "-c", FIRST_QUERY)
+        return
+    superuser(stack, "postgres", f"CREATE DATABASE {TARGET} OWNER flaglearning_owner TEMPLATE template0")
+    superuser(stack, TARGET, "CREATE EXTENSION pg_stat_statements; CREATE EXTENSION pgaudit")
+    # As the reference: not stopping at errors, some of which (extensions) are the superuser's business.
+    load = (
+        f"gunzip -c {FOLDER}.sql.gz | psql -q {TARGET} >/dev/null 2>&1"
+        if arm == REFERENCE
+        else f"pg_restore -j2 --no-owner --no-privileges -d {TARGET} {FOLDER}.dir >/dev/null 2>&1 || true"
+    )
+    counted = in_container(stack, "migrator", f"{load}; psql -Atc '{FIRST_QUERY}' {TARGET}")
+    assert int(counted) > 100, f"{arm} restored {counted} countries"
+
+
+def newest(stack: Stack) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ops(stack, "backup", "list", "--json"))[-1]
+    return found
+
+
+def clean_up(stack: Stack) -> None:
+    """Every round has the same room."""
+    ops(stack, "scratch", "drop")
+    superuser(stack, "postgres", f"DROP DATABASE IF EXISTS {TARGET} WITH (FORCE)")
+    in_container(stack, "ops", f"rm -rf {FOLDER}.sql.gz {FOLDER}.dir")
+
+
+def incremental(stack: Stack) -> float:
+    """Percent of the full backup's size, after 1 % of the answers have changed where they are."""
+    ops(stack, "backup", "physical", "--type", "full")
+    full = newest(stack)["repository_bytes"]
+    change = """UPDATE flags_useranswer SET is_correct = NOT is_correct WHERE id <=
+                (SELECT min(id) + (max(id) - min(id)) / 100 FROM flags_useranswer); VACUUM flags_useranswer"""
+    superuser(stack, "flaglearning_dev", change)
+    ops(stack, "backup", "physical", "--type", "incr")
+    return float(100 * newest(stack)["repository_bytes"] / full)
+
+
+def archiving(run: Run, stack: Stack) -> dict[str, Figure]:
+    """pgbench's transactions per second with the archive on and off: the same server, started again in between."""
+    scale, seconds = run.choose((SCALE, SECONDS), (QUICK_SCALE, QUICK_SECONDS))
+    superuser(stack, "postgres", "CREATE DATABASE bench")
+    pgbench = ("pgbench", "-U", "postgres", "bench")
+    stack.exec("postgres", *pgbench, "-i", "-q", "-s", str(scale))
+    found: dict[str, list[float]] = {"on": [], "off": []}
+    for _, mode in run.rounds(run.choose(5, 1), ("on", "off")):
+        stack.variables["ARCHIVING"] = mode
+        stack.__dict__.pop("environment", None)
+        stack.up("postgres")
+        superuser(stack, "postgres", "CHECKPOINT")
+        said = stack.exec("postgres", *pgbench, "-c", str(2 * (os.cpu_count() or 1)), "-T", str(seconds), "-j", "2")
+        match = re.search(r"tps = ([\d.]+)", said)
+        assert match, said
+        found[mode].append(float(match[1]))
+        run.say(f"physical: archiving {mode:<4} {match[1]} transactions per second")
+    return {mode: figure(values, "tps") for mode, values in found.items()}
+
+
+# ---------------------------------------------------------------- what came out
+
+
+def answer_of(
+    answers: int, database: int, seconds: dict[tuple[str, str], Figure], share: float, tps: dict[str, Figure]
+) -> Answer:
+    works = ("backup", "restore")
+    faster = {work: seconds[REFERENCE, work].over(seconds[OURS, work]) for work in works}
+    parallel = {work: seconds[PARALLEL, work].over(seconds[OURS, work]) for work in works}
+    cost = 100 * (1 - tps["on"].over(tps["off"]).median)
+    rows = tuple(Row(arm, tuple(seconds[arm, work] for work in works)) for arm in ARMS)
+    times = (
+        Row(f"times faster than {REFERENCE}", tuple(faster.values())),
+        Row(f"times faster than {PARALLEL}", tuple(parallel.values())),
+    )
+    return Answer(
+        title=TITLE,
+        how=f"""{answers:,} answers, a database of {database / 2**30:.1f} GB. Whole commands, with the start of their
+        containers. Ours: `./scripts/ops backup physical --type full`, which also counts and hashes every row for the
+        drill; `./scripts/ops restore physical --scratch`, to the first query. Theirs: into an empty database that is
+        there already, to the first query. Archiving: pgbench's TPC-B, the server started with and without it.""",
+        aims=(
+            *(
+                Aim(f"{work} at least {aim} times faster than {REFERENCE}", f"{found.median:.1f}×", found.median >= aim)
+                for (work, found), aim in zip(faster.items(), (BACKUP_AIM, RESTORE_AIM), strict=True)
+            ),
+            Aim(f"an incremental after 1 % of change at most {CHANGE_AIM} %", f"{share:.1f} %", share <= CHANGE_AIM),
+            Aim(f"archiving costs at most {COST_AIM} % of TPC-B", f"{cost:.1f} %", cost <= COST_AIM),
+        ),
+        tables=(
+            Table("Time", works, (*rows, *times)),
+            Table("Transactions per second", ("TPC-B",), tuple(Row(f"archiving {m}", (f,)) for m, f in tps.items())),
+        ),
+    )
