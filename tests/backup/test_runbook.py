@@ -68,10 +68,10 @@ def test_the_database(repository: Repository) -> None:
 
 
 def test_the_host(repository: Repository, stack: Stack) -> None:
-    """Another machine, in so far as the data directory is empty and nothing runs; the repository is there."""
+    """Another machine, so far as its data directory is empty and its services are stopped; the repository is there."""
     repository.write("the-last-minute")
     assert repository.ops("backup", "info").status == 0
-    stack.compose("stop", "app", "pgbouncer", "postgres")  # a fast shutdown archives what it wrote
+    stack.compose("stop", "proxy", "app", "pgbouncer", "postgres")  # a fast shutdown archives what it wrote
     shell = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "restore", "-ec")
     stack.compose(*shell, "rm -rf /var/lib/postgresql/17/*")
     follow(repository, "The host")
