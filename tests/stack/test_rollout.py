@@ -45,17 +45,19 @@ def serving(stack: Stack) -> str:
     return stack.exec("proxy", "readlink", "/run/app/gunicorn.sock").strip().removesuffix(".sock")
 
 
-def test_ten_in_a_row_lose_no_request_and_no_answer(
+def test_four_in_a_row_lose_no_request_and_no_answer(
     stack: Stack, rollout: Rollout, proxy: Proxy, postgres: Postgres
 ) -> None:
-    versions = [image(stack, "one"), image(stack, "two")] * 5
+    versions = [image(stack, "one"), image(stack, "two")] * 2
     players = make_players(lambda *arguments: stack.exec("app", "python", "manage.py", *arguments))
     before = postgres.value("ops", COUNT_ANSWERS)
-    with Load(proxy.https, stack.ca, players) as load:
+    with Load(
+        proxy.https, stack.ca, players, rate=20
+    ) as load:  # another layer runs beside this one; tests/lab has more
         served = [(rollout(version, "--app-only").returncode, serving(stack)) for version in versions]
     print(load)
-    assert [status for status, _ in served] == [0] * 10
-    assert len({container for _, container in served}) == 10
+    assert [status for status, _ in served] == [0] * 4
+    assert len({container for _, container in served}) == 4
     assert load.failures == []
     assert load.answers > 0
     assert postgres.value("ops", COUNT_ANSWERS) - before == load.answers
