@@ -35,7 +35,8 @@ def rollout(stack: Stack) -> Iterator[Rollout]:
         done: CompletedProcess[str] = rolling.command("./scripts/rollout", *arguments, check=False)
         return done
 
-    rollout(TAG, "--app-only")
+    first = rollout(TAG, "--app-only")
+    assert first.returncode == 0, first.stderr
     yield rollout
     stack.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", "app")
 
@@ -49,7 +50,9 @@ def test_four_in_a_row_lose_no_request_and_no_answer(
     stack: Stack, rollout: Rollout, proxy: Proxy, postgres: Postgres
 ) -> None:
     versions = [image(stack, "one"), image(stack, "two")] * 2
-    players = make_players(lambda *arguments: stack.exec("app", "python", "manage.py", *arguments))
+    players = make_players(
+        lambda *arguments: run("docker", "exec", serving(stack), "python", "manage.py", *arguments).stdout
+    )
     before = postgres.value("ops", COUNT_ANSWERS)
     with Load(
         proxy.https, stack.ca, players, rate=20
@@ -72,7 +75,10 @@ def test_twice_is_the_same_as_once(stack: Stack, rollout: Rollout) -> None:
 
 UNFIT = {
     "it ends": ('CMD ["sh", "-c", "echo I am broken; exit 3"]', "I am broken"),
-    "it can't reach its database": ("ENV PGPORT=1 PGHOSTADDR=127.0.0.1", "/readyz answers 503"),
+    "it can't reach its database": (
+        """RUN echo 'DATABASES["default"]["HOST"] = "127.0.0.1"' >>/code/config/settings.py""",
+        "/readyz answers 503",
+    ),
     "it makes no page": ("RUN rm /code/templates/users/login.html", "/accounts/login/ answers 500"),
 }
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import httpx
 
-# What visitors ask. Not /readyz: it is a measurement with a deadline of its own, which a busy machine misses without a fault.
+# What visitors ask. Not /readyz: it has a deadline, which a busy machine misses without a fault of the switch.
 PAGES = ("/accounts/login/", "/api/challenge/today", "/api/leaderboard", "/accounts/signup/")
 # Accounts without a password, logged in from inside: no login, whose hash is slow on purpose, is part of the load.
 MAKE_PLAYERS = """
