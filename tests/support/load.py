@@ -108,7 +108,7 @@ class Load:
             who["headers"] = {"X-CSRFToken": CSRF, "Referer": f"{self.url}/"}
         started = time.monotonic()
         self.requests += 1
-        common = {"base_url": self.url, "verify": self.tls, "trust_env": False, "timeout": 20}
+        common: dict[str, Any] = {"base_url": self.url, "verify": self.tls, "trust_env": False, "timeout": 20}
         try:
             async with httpx.AsyncClient(**common, **who) as client:
                 answer = await client.request(method, path, json=body)
