@@ -10,16 +10,18 @@ import psycopg2.extras
 from physical.errors import Refused
 
 SOCKET = "/run/postgresql"
+# Hashing a large table takes as long as it takes. pgaudit: what is done every few seconds would drown the audit log.
+SETTINGS = ("timezone=UTC", "statement_timeout=0", "idle_in_transaction_session_timeout=0", "pgaudit.log=none")
+OPTIONS = " ".join(f"-c {setting}" for setting in SETTINGS)
 
 
 @contextlib.contextmanager
 def connect(database: str = "postgres", host: str = SOCKET, **parameters: Any) -> Iterator["Session"]:
     """A session in autocommit mode, with rows as dictionaries."""
     try:
-        # pgaudit: what is done every few seconds would drown the audit log
         connection = psycopg2.connect(
             host=host, user="postgres", dbname=database, application_name="physical",
-            options="-c pgaudit.log=none -c timezone=UTC -c statement_timeout=0", connect_timeout=5, **parameters,
+            options=OPTIONS, connect_timeout=5, **parameters,
         )  # fmt: skip
     except psycopg2.OperationalError as error:
         raise Refused("the server can't be reached.", "docker compose up --wait postgres", str(error).strip()) from None
