@@ -136,11 +136,13 @@ class Environment:
             "HOST": parameters.pop("host"),
             "PORT": parameters.pop("port", ""),
             "PASSWORD": password,
+            "PASSWORD_FILE": self.text("DATABASE_PASSWORD_FILE"),  # config.postgresql.passwords
             "OPTIONS": parameters,
         }
 
     def _database_password(self, in_url: str) -> str:
-        password = self.secret("DATABASE_PASSWORD")
+        # Two lines: it is being changed (config.postgresql.passwords).
+        password = self.secret("DATABASE_PASSWORD").partition("\n")[0]
         if in_url and password:
             raise ImproperlyConfigured(
                 "DATABASE_URL holds a password, and DATABASE_PASSWORD or its _FILE another: remove one of the two."

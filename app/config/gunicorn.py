@@ -5,10 +5,13 @@ enough, and measured faster than threads.
 """
 
 import os
+from typing import Any
 
+from config import serving
 from config.logs import logging_config
 
-bind = os.environ.get("GUNICORN_BIND") or "unix:/run/app/gunicorn.sock"
+# A socket of this container's own; the proxy's name for it is a link (config/serving.py).
+bind = os.environ.get("GUNICORN_BIND") or f"unix:{serving.OWN}"
 # The proxy's group must be able to write to the socket, nobody else.
 umask = 0o007
 # Who may say "this came over https": a Unix socket's peers always (only nginx can open it); over TCP (GUNICORN_BIND)
@@ -39,3 +42,9 @@ control_socket_disable = True
 
 logconfig_dict = logging_config()
 accesslog = None  # config.middleware.RequestLogMiddleware writes it, with the request's id
+
+
+def when_ready(_server: Any) -> None:
+    """gunicorn's hook: the socket listens."""
+    if "GUNICORN_BIND" not in os.environ:
+        serving.take_if_nobody_serves()

@@ -14,6 +14,8 @@ import psycopg
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
+from config.postgresql import passwords
+
 logger = logging.getLogger("health")
 
 # A prober waits 2 s; the answer must be there before.
@@ -70,7 +72,8 @@ class DatabaseProbe:
         """None when the database answered, else the step that failed or was under way when the time was up."""
         with self._lock:
             if self._attempt is None or not self._attempt.thread.is_alive():
-                self._attempt = _Attempt(connection.get_connection_params())
+                known = passwords.known(connection.settings_dict)
+                self._attempt = _Attempt(connection.get_connection_params(), known)
                 self._attempt.thread.start()
             attempt = self._attempt
         attempt.thread.join(seconds)
@@ -82,11 +85,12 @@ class DatabaseProbe:
 class _Attempt:
     """One connection and one query."""
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
+    def __init__(self, parameters: dict[str, Any], known_passwords: list[str]) -> None:
+        self.passwords = known_passwords
         self.parameters = {
             key: value
             for key, value in parameters.items()
-            if key in ("dbname", "user", "password", "host", "port") or key.startswith("ssl")
+            if key in ("dbname", "user", "host", "port") or key.startswith("ssl")
         }
         self.step = "name lookup"
         self.failed: str | None = "probe failed"
@@ -110,7 +114,10 @@ class _Attempt:
             addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
             self.parameters |= {"host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}
         self.step = "connection"
-        with psycopg.connect(**self.parameters, **LET_GO, autocommit=True) as probe_connection:
+        options: dict[str, Any] = {**self.parameters, **LET_GO, "autocommit": True}
+        with passwords.first_accepted(
+            lambda password: psycopg.connect(**options, password=password), self.passwords
+        ) as probe_connection:
             self.step = "query"
             probe_connection.execute("SELECT 1", prepare=False)
 

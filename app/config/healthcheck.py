@@ -1,4 +1,6 @@
-"""The container's health check: asks gunicorn's socket for /healthz. `python config/healthcheck.py` exits 0 or 1.
+"""The container's health check: asks its own gunicorn for /healthz. `python -m config.healthcheck` exits 0 or 1.
+
+A container that is well takes over when nobody serves (config/serving.py).
 
 Only the standard library, and no Django: it starts in some hundredths of a second, every few seconds.
 """
@@ -7,7 +9,8 @@ import os
 import socket
 import sys
 
-DEFAULT_BIND = "unix:/run/app/gunicorn.sock"
+from config import serving
+
 REQUEST = b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"
 
 
@@ -28,14 +31,18 @@ def status_line(bind: str) -> bytes:
 
 def main() -> int:
     """0 when the app answers 200, else 1 and why."""
-    bind = os.environ.get("GUNICORN_BIND") or DEFAULT_BIND
+    bind = os.environ.get("GUNICORN_BIND") or f"unix:{serving.OWN}"
     try:
         line = status_line(bind)
     except OSError as error:
         print(f"{bind} doesn't answer: {error}")
         return 1
     print(line.decode("latin-1"))
-    return 0 if b" 200 " in line else 1
+    if b" 200 " not in line:
+        return 1
+    if "GUNICORN_BIND" not in os.environ:
+        serving.take_if_nobody_serves()  # the one that served is gone: whoever is well takes its place
+    return 0
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ for file in /tls/ca.crt /tls/tls.crt /tls/tls.key; do
 done
 
 umask 077
-password=$(<"$SECRET")
+# While it is being changed the file has two lines: the last is the one that the server is given.
+password=$(tail -n 1 "$SECRET")
 # In this file a quotation mark is written twice (pgbouncer(5), "Authentication file format").
 printf '"pgbouncer" "%s"\n' "${password//\"/\"\"}" >"$USERLIST"
 

@@ -81,7 +81,7 @@ def usage(container: str) -> Usage:
 
 
 def _stats(container: str) -> Any:
-    """A busy engine answers "no metrics received", with status 200."""
+    """An engine that is busy, or whose control groups somebody has changed, says "no metrics received", status 200."""
     for _ in range(20):
         stats = _get(f"/containers/{container}/stats?stream=false&one-shot=true")
         if "memory_stats" in stats:

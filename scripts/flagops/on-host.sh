@@ -62,7 +62,7 @@ reset() {
 
 # usage: reset_password ROLE [--prompt] [--yes]
 reset_password() {
-	local role='' prompt=() word file old new service
+	local role='' prompt=() word file old new
 	for word; do
 		case $word in
 			--prompt) prompt=(--prompt) ;;
@@ -73,25 +73,20 @@ reset_password() {
 	new=$(ops password make "$role" "${prompt[@]}") || return
 	new=${new%$'\r'}
 	file=$(secret_file "$role") || return
-	old=$(<"$file") || return
+	old=$(head -n 1 "$file") || return
 	if ! has --yes "$@" && ! has -y "$@" && [[ $file = */docker/secrets.dev/* ]]; then
 		die 1 "$file is development's public password, in git: it would be changed for everybody who pulls." \
 			"--yes if you mean it; or SECRETS_DIR=./secrets, a folder of your own (./scripts/secrets new)"
 	fi
-	write_secret "$file" "$new" || return
+	[ -n "$(docker compose ps --quiet --status running postgres)" ] ||
+		die 1 "the server isn't running, so nothing was changed." "docker compose up --detach --wait postgres"
+	begin_change "$file" "$new" || return
 	if ! apply_setup; then
-		write_secret "$file" "$old"
-		apply_setup >/dev/null 2>&1 || true
-		die 1 "the server did not take the new password (its message is above); the old one is back, in the file and in the server." "./scripts/ops doctor"
+		die 1 "the server did not take the new password (its message is above). Both are in $file, and every client tries both." \
+			"./scripts/ops doctor; then the same command again"
 	fi
-	case $role in
-		app) service=app ;;
-		pgbouncer) give_pooler "$new" || return ;;
-	esac
-	if [ -n "${service:-}" ] && [ -n "$(docker compose ps --quiet "$service")" ]; then
-		echo "$service is started again: it reads its password when it starts." >&2
-		docker compose up --detach --no-deps --no-build --force-recreate --wait "$service" >&2 || return
-	fi
+	end_change "$file" "$new" || return
+	if [ "$role" = pgbouncer ]; then give_pooler "$new" || return; fi
 	ops password prove "$role" <<<"$old" || return
 	echo "the secret file: $file" >&2
 }
@@ -102,13 +97,24 @@ secret_file() {
 		sed -n "/^    \"$1_password\": {/,/}/s/.*\"file\": \"\(.*\)\".*/\1/p"
 }
 
-# usage: write_secret FILE PASSWORD — in one step: the file is the old one or the new one, never half of it
-write_secret() {
-	local mode
-	mode=$(stat -c %a "$1")
-	(umask 077 && printf '%s\n' "$2" >"$1.new") && chmod "$mode" "$1.new" || return
-	chown --reference="$1" "$1.new" 2>/dev/null || true
-	mv "$1.new" "$1"
+# A secret is mounted into running containers as the one file it is, so it is written in place: a file of the same name that
+# replaced it would be another. A reader may meet a line that is half written, and tries the others: at each moment one line is
+# whole and what the server accepts.
+
+# usage: begin_change FILE PASSWORD — the old one and the new one, a line each
+begin_change() {
+	if [ -z "$(tail -c 1 "$1")" ]; then
+		printf '%s\n' "$2" >>"$1"
+	else
+		printf '\n%s\n' "$2" >>"$1"
+	fi
+}
+
+# usage: end_change FILE PASSWORD — the new one alone. Once more at the end, so that one is whole while the first is written.
+end_change() {
+	printf '%s\n' "$2" >>"$1" || return
+	printf '%s\n' "$2" 1<>"$1" || return
+	truncate --size ${#2} "$1"
 }
 
 # usage: give_pooler PASSWORD — its own login: the file it reads, and RELOAD; no client is disconnected

@@ -15,6 +15,8 @@ import socket
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
+import psycopg
+
 from flagops.errors import Refused, Status
 
 Short = Literal["ops", "readonly", "migrator", "app"]
@@ -49,17 +51,36 @@ def role_name(short: Short) -> str:
     return APP_ROLE if short == "app" else f"flaglearning_{short}"
 
 
-def password(short: Short) -> str:
-    """The role's password, from its secret: never from the environment or the command line."""
+def passwords(short: Short) -> list[str]:
+    """The role's password, from its secret: never from the environment or the command line. The old one and
+    the new one while it is being changed (scripts/flagops/on-host.sh).
+    """
     path = SECRETS / f"{short}_password"
     try:
-        return path.read_text().rstrip("\r\n")
+        return [line for line in path.read_text().splitlines() if line] or [""]
     except OSError as error:
         raise Refused(
             f"the secret {path.name} can't be read.",
             "ls -ld $SECRETS_DIR; ./scripts/secrets new completes a folder of secrets (docs/production.md)",
             str(error),
         ) from None
+
+
+def password(short: Short) -> str:
+    """The one that the server accepts."""
+    *changing, newest = passwords(short)
+    return next((candidate for candidate in changing if accepts(short, candidate)), newest)
+
+
+def accepts(short: Short, candidate: str, database: str = "") -> bool:
+    """Whether the server lets the role in with that password."""
+    try:
+        psycopg.connect(**parameters(short, database), password=candidate).close()  # type: ignore[arg-type]
+    except psycopg.OperationalError as error:
+        if "password authentication failed" in str(error):
+            return False
+        raise
+    return True
 
 
 def parameters(short: Short = "ops", database: str = "", door: Door = POSTGRES) -> dict[str, str]:

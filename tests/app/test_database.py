@@ -1,13 +1,15 @@
 """How the app talks to PostgreSQL."""
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from unittest.mock import patch
 
 import psycopg
 import pytest
-from django.db import DEFAULT_DB_ALIAS, ProgrammingError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, ProgrammingError, connection, connections
 
+from config.postgresql import passwords
 from config.postgresql.base import DatabaseWrapper
 from users.models import User
 
@@ -82,3 +84,34 @@ def end(kept: DatabaseWrapper) -> None:
         # With a timeout it waits until the backend is gone.
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         assert cursor.fetchone() == (True,)
+
+
+class TestChangingPassword:
+    """The secret's file has the old one and the new one; the server has either."""
+
+    @pytest.fixture
+    def opens(self, kept: DatabaseWrapper, tmp_path: Path) -> Callable[..., bool]:
+        password = passwords.known(kept.settings_dict)[0]
+        settings = {**kept.settings_dict, "PASSWORD_FILE": str(tmp_path / "password")}
+
+        def opens(*lines: str) -> bool:
+            (tmp_path / "password").write_text("\n".join(lines).replace("<the right one>", password))
+            kept.close()
+            kept.settings_dict, before = settings, kept.settings_dict
+            try:
+                kept.ensure_connection()
+            except OperationalError:
+                return False
+            finally:
+                kept.settings_dict = before
+            return True
+
+        return opens
+
+    @pytest.mark.parametrize("lines", [("<the right one>", "new"), ("old", "<the right one>"), ("", "<the right one>")])
+    def test_one_of_them_is_enough(self, opens: Callable[..., bool], lines: tuple[str, ...]) -> None:
+        assert opens(*lines)
+
+    @pytest.mark.parametrize("lines", [("old",), ("old", "new")])
+    def test_without_one_nobody_is_let_in(self, opens: Callable[..., bool], lines: tuple[str, ...]) -> None:
+        assert not opens(*lines)

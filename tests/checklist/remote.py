@@ -181,3 +181,24 @@ def request(url: str, host: str, ca: str) -> dict[str, Any]:
     body = answer.read(300).decode(errors="replace")
     connection.close()
     return {"status": answer.status, "headers": dict(answer.getheaders()), "body": body, "tls": tls}
+
+
+def scan(address: str, first: int, last: int, timeout: float) -> list[int]:
+    """The TCP ports of an address that answer to a connection, of all from `first` to `last`."""
+    import asyncio
+
+    async def one(port: int, places: asyncio.Semaphore) -> int | None:
+        async with places:
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout)
+            except (TimeoutError, OSError):
+                return None
+            writer.close()
+            return port
+
+    async def all_of_them() -> list[int]:
+        places = asyncio.Semaphore(4000)
+        found = await asyncio.gather(*(one(port, places) for port in range(first, last + 1)))
+        return [port for port in found if port]
+
+    return asyncio.run(all_of_them())

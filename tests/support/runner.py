@@ -1,8 +1,8 @@
 """./scripts/test: prepare the machine, run the layers side by side where they are independent, clean up, sum up.
 
 lane 1   static                                 while the images build
-lane 2   build → stack A up → app, checklist, browser → ops (a stack of its own)
-lane 3   build → stack (a stack of its own: it stops and restarts services) → prod → backup
+lane 2   build → stack A up → app, checklist, browser → ops, backup (a stack of its own each)
+lane 3   build → stack (a stack of its own: it stops and restarts services) → prod, and lab when it is named
 """
 
 import argparse
@@ -97,6 +97,7 @@ class Layer:
     command: Callable[[argparse.Namespace], list[str]]
     lane: str
     proves: str
+    on_demand: bool = False  # only when it is named
     passed: int = 0
     failed: int = 0
     noted: int = 0  # ran, and can't hold here or yet: expected failures, and deviations of the checklist
@@ -112,7 +113,9 @@ LAYERS = [
     Layer("ops", pytest_layer("ops"), "shared", "the operations CLI, each command of the reference"),
     Layer("stack", pytest_layer("stack"), "own", "behaviours of the running stack through real clients"),
     Layer("prod", pytest_layer("prod"), "own", "the production overlay"),
-    Layer("backup", pytest_layer("backup"), "own", "physical backups: made, damaged, restored, compared"),
+    Layer("backup", pytest_layer("backup"), "shared", "physical backups: made, damaged, restored, compared"),
+    # It takes a quarter of an hour on two cores: too much beside the others until that is less.
+    Layer("lab", pytest_layer("lab"), "own", "the playbooks, on hosts; only when it is named", on_demand=True),
 ]
 
 
@@ -145,7 +148,7 @@ def arguments() -> argparse.Namespace:
         epilog="\n".join(f"  {layer.name:10} {layer.proves}" for layer in LAYERS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("layers", nargs="*", metavar="LAYER", help=f"default: all ({' '.join(names)})")
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help="default: all but lab")
     parser.add_argument("-k", metavar="NAME", help="only tests with this name (pytest's -k)")
     parser.add_argument("--no-docker", action="store_true", help="only what needs no containers; says what it left out")
     asked = parser.parse_args()
@@ -153,7 +156,7 @@ def arguments() -> argparse.Namespace:
         give_up(f"there is no layer {' '.join(sorted(unknown))}.", f"choose from: {' '.join(names)}")
     if asked.no_docker and os.environ.get("CI") == "true":
         give_up("--no-docker leaves tests out, and with CI=true nothing may be left out.", "run it without --no-docker")
-    asked.layers = asked.layers or names
+    asked.layers = asked.layers or [layer.name for layer in LAYERS if not layer.on_demand]
     return asked
 
 
@@ -250,7 +253,8 @@ def run_lanes(layers: list[Layer], asked: argparse.Namespace) -> None:
 def build(layers: list[Layer]) -> None:
     started = time.monotonic()
     try:
-        profiles = ["--profile", "test"] if any(layer.name == "app" for layer in layers) else []
+        names = ["ops", *(["test"] if any(layer.name == "app" for layer in layers) else [])]
+        profiles = [word for name in names for word in ("--profile", name)]
         SHARED.compose(*profiles, "build", timeout=1800)
     except Failed as failure:
         give_up(f"the images could not be built:\n{failure}", "correct what the builder says above")

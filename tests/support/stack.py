@@ -36,7 +36,7 @@ def variables_of(*files: str) -> dict[str, str]:
     for file in files:
         text = re.sub(r"^\s*#.*$", "", (ROOT / file).read_text(), flags=re.MULTILINE)
         # a default may itself be a variable with a default; the innermost is what a machine without any of them gets
-        for name, default in re.findall(r"\$\{(\w+):?[-?]?((?:[^${}]|\$\{[^}]*\})*)\}", text):
+        for name, default in re.findall(r"(?=\$\{(\w+):?[-?]?((?:[^${}]|\$\{[^}]*\})*)\})", text):
             found[name] = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", default)
     return found
 
@@ -57,7 +57,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """This process's environment without a developer's own choices (theirs are in .env, or exported)."""
         kept = {name: value for name, value in os.environ.items() if name not in variables_of(*self.files)}
-        for given in ("BUILD_CA_BUNDLE", "CI"):  # the machine's, not a choice
+        for given in ("BUILD_CA_BUNDLE", "CI", "PIP_CERT"):  # the machine's, not a choice
             if given in os.environ:
                 kept[given] = os.environ[given]
         return {

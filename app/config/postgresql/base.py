@@ -1,9 +1,13 @@
-"""The database backend: Django's own, but for how it finds out that a kept connection has died."""
+"""The database backend: Django's own, but for how it notices that a kept connection has died, and for
+a password that changes while it runs."""
 
 import select
+from typing import Any
 
 from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
+
+from config.postgresql import passwords
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -14,6 +18,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
     server that restarted) has closed the connection, and a closed socket is readable. One that is silent is alive, as
     far as a question could tell without waiting; TCP keepalives and the server's timeouts cover a peer that vanished.
     """
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        """A connection with a password of the secret's file, as it is now."""
+        connect = super().get_new_connection
+        return passwords.first_accepted(
+            lambda password: connect({**conn_params, "password": password}), passwords.known(self.settings_dict)
+        )
 
     def is_usable(self) -> bool:
         """Whether the connection can serve a request; asks the server only when there is a reason to doubt it."""

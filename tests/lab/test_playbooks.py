@@ -1,0 +1,114 @@
+"""site.yml: run again it changes nothing; what can go wrong is said before anything is changed."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from lab.conftest import BUILT
+from support.lab import Lab
+from support.shell import ROOT, eventually
+
+ROLE = str(ROOT / "tests/lab/role.yml")
+
+
+def changed(output: str) -> int:
+    return sum(int(number) for number in re.findall(r"changed=(\d+)", output))
+
+
+def test_a_second_run_changes_nothing(lab: Lab) -> None:
+    assert changed(lab.play("site.yml", *BUILT).stdout) == 0
+
+
+def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
+    file = "/etc/sysctl.d/60-flaglearning.conf"
+    lab.exec("solo", "sed", "-i", "s/^net.core.somaxconn.*/net.core.somaxconn = 99/", file)
+    try:
+        said = lab.play(ROLE, "-e", "role=base", "--check", "--diff").stdout
+        assert "-net.core.somaxconn = 99" in said
+        assert "99" in lab.exec("solo", "cat", file)  # a check changes nothing
+    finally:
+        lab.play(ROLE, "-e", "role=base")
+    assert changed(lab.play(ROLE, "-e", "role=base", "--check").stdout) == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"preflight_memory_mb": 9999999}, "MB of memory"),
+        ({"preflight_disk_mb": 999999999}, "MB free in /var/lib"),
+        ({"preflight_ports": {"database": [22]}}, "port 22 of solo is taken"),
+        ({"preflight_clock_seconds": -100}, "the clock of solo differs"),
+        ({"firewall_admin_networks": ["192.0.2.0/24"]}, "the firewall would lock you out"),
+        ({"stack_secrets": {"app_password": "change_me"}}, "a secret is shorter than 32 characters"),
+    ],
+    ids=["memory", "disk", "port", "clock", "lock-out", "placeholder"],
+)
+def test_preflight_stops_and_says_what_to_do(lab: Lab, settings: dict[str, object], sentence: str) -> None:
+    done = lab.play(ROLE, "-e", "role=preflight", "-e", json.dumps(settings), check=False)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode
+    assert sentence in said
+    assert "HINT:" in said
+
+
+def test_preflight_refuses_another_system(lab: Lab) -> None:
+    lab.exec("solo", "sh", "-ec", "cp /etc/debian_version /root/; echo 12.1 >/etc/debian_version")
+    lab.exec("solo", "sh", "-ec", "cp -L /etc/os-release /root/; sed -i s/13/12/ /etc/os-release")
+    try:
+        done = lab.play(ROLE, "-e", "role=preflight", check=False)
+    finally:
+        lab.exec("solo", "sh", "-ec", "cp /root/debian_version /etc/; cat /root/os-release >/usr/lib/os-release")
+        lab.exec("solo", "ln", "-sf", "../usr/lib/os-release", "/etc/os-release")
+    assert done.returncode
+    assert "not Debian 13" in " ".join(done.stdout.split())
+
+
+def test_a_wrong_vault_password_is_said(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "wrong").write_text("wrong")
+    done = lab.play("site.yml", check=False, ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "wrong"))
+    assert done.returncode
+    assert "Decryption failed" in done.stdout + done.stderr
+    assert changed(done.stdout) == 0
+
+
+def test_a_missing_vault_password_says_where_it_belongs(lab: Lab, tmp_path: Path) -> None:
+    own = {"ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "ansible/vault-password"), "XDG_CONFIG_HOME": str(tmp_path)}
+    done = lab.play("site.yml", check=False, **own)
+    assert done.returncode
+    assert "HINT:" in done.stdout + done.stderr
+    (tmp_path / "flaglearning").mkdir()
+    (tmp_path / "flaglearning/vault-password").write_text("open to all")
+    (tmp_path / "flaglearning/vault-password").chmod(0o644)
+    assert "others may read" in lab.play("site.yml", check=False, **own).stderr
+
+
+def test_an_unreachable_host_is_said_and_the_others_are_left_alone(lab: Lab, tmp_path: Path) -> None:
+    shutil.copytree(lab.inventory, tmp_path / "inventory")
+    hosts = json.loads((tmp_path / "inventory/hosts.yml").read_text())
+    hosts["application"]["hosts"]["gone"] = {"ansible_host": f"{lab.net4}.77"}
+    (tmp_path / "inventory/hosts.yml").write_text(json.dumps(hosts))
+    done = lab.play("site.yml", "-i", str(tmp_path / "inventory"), "--timeout", "5", *BUILT, check=False)
+    assert done.returncode
+    assert re.search(r"gone\s.*unreachable=1", done.stdout)
+    assert changed(done.stdout) == 0
+
+
+def test_a_mistake_in_sshs_settings_takes_itself_back(lab: Lab) -> None:
+    before = lab.exec("solo", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf")
+    done = lab.play(ROLE, "-e", "role=ssh", "-e", '{"ssh_users": ["nobody"], "ssh_undo_after": 30}', check=False)
+    assert done.returncode
+    eventually(lambda: lab.ssh("solo", "true", check=True) == "", within=60, every=1)
+    assert lab.exec("solo", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf") == before
+
+
+def test_firewall_rules_that_lock_out_take_themselves_back(lab: Lab) -> None:
+    mistake = '{"firewall_admin_networks": ["192.0.2.0/24"], "firewall_undo_after": 30}'
+    try:
+        assert lab.play(ROLE, "-e", "role=firewall", "-e", mistake, check=False).returncode
+        eventually(lambda: lab.ssh("solo", "true", check=True) == "", within=60, every=1)
+    finally:
+        lab.play(ROLE, "-e", "role=firewall")
+    assert "table inet flaglearning" in lab.exec("solo", "nft", "list", "tables")
