@@ -52,8 +52,13 @@ def time_of(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
+NoMoment = Annotated[
+    bool, typer.Option("--no-moment", help="Without a moment for the drill, for which every row is counted and hashed.")
+]
+
+
 @backup.command()
-def physical(type: Type = "incr", json: Json = False) -> Status:
+def physical(type: Type = "incr", no_moment: NoMoment = False, json: Json = False) -> Status:
     """The whole server, file by file (pgBackRest): a restore can go to any time after it."""
     made = facts()
     if json:
@@ -119,6 +124,16 @@ def summary(found: dict[str, Any]) -> Row:
         "segments_waiting": server.get("waiting"),
         "drill_passed": time_of(server.get("drill_passed")),
     }
+
+
+@backup.command()
+def moment(json: Json = False) -> None:
+    """Write down what is in every table now: one more moment that a drill can restore to and compare."""
+    made = facts()
+    if json:
+        show_json(made)
+    else:
+        say(made["moment"])
 
 
 @backup.command()

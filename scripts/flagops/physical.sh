@@ -25,6 +25,7 @@ backup_physical() { show_facts physical backup "$@"; }
 backup_facts() {
 	case $1 in
 		list) show_facts list info "${@:2}" ;;
+		moment) show_facts moment mark "${@:2}" ;;
 		*) show_facts "$1" "$1" "${@:2}" ;;
 	esac
 }

@@ -21,6 +21,15 @@ def test_an_incremental_holds_what_changed(repository: Repository) -> None:
     assert made.json["moment"].startswith("moment-")
 
 
+def test_a_backup_without_a_moment_and_a_moment_without_a_backup(repository: Repository) -> None:
+    before = repository.labels()
+    assert repository.ops("backup", "physical", "--no-moment", "--json").json["moment"] is None
+    moment = repository.ops("backup", "moment", "--json").json["moment"]
+    assert len(repository.labels()) == len(before) + 1
+    known = repository.sql("SELECT max(name) FROM operations.moment", database="postgres")
+    assert known == moment
+
+
 def test_everything_reads_well(repository: Repository) -> None:
     assert repository.ops("backup", "info").status == 0
     verified = repository.ops("backup", "verify")

@@ -74,8 +74,14 @@ def backup(asked: argparse.Namespace) -> int:
     made = pgbackrest.info()["backups"][-1]
     bad = pgbackrest.bad_files(made.label) if made.error else []
     took = round(time.monotonic() - began, 1)
-    answer({**made._asdict(), "seconds": took, "bad_files": bad, "moment": moment()})
+    answer({**made._asdict(), "seconds": took, "bad_files": bad, "moment": None if asked.no_moment else moment()})
     return 1 if made.error else 0
+
+
+def mark(asked: argparse.Namespace) -> int:
+    """Write down a moment for the drill."""
+    answer({"moment": moments.mark()})
+    return 0
 
 
 def moment() -> str | None:
@@ -214,6 +220,7 @@ def parser() -> argparse.ArgumentParser:
         prepare,
         serve,
         backup,
+        mark,
         info,
         verify,
         plan,
@@ -232,6 +239,7 @@ def parser() -> argparse.ArgumentParser:
         one.set_defaults(function=function)
         if function is backup:
             one.add_argument("--type", choices=("full", "incr"), default="incr")
+            one.add_argument("--no-moment", action="store_true")
         if function is plan:
             which = one.add_mutually_exclusive_group(required=True)
             which.add_argument("--to")
