@@ -159,7 +159,8 @@ def answer_of(
         how=f"""{answers:,} answers, a database of {database / 2**30:.1f} GB. Whole commands, with the start of their
         containers. Ours: `./scripts/ops backup physical --type full`; what it does for the drill besides, counting and
         hashing every row, is a line of its own (`--no-moment` leaves it out); `./scripts/ops restore physical
-        --scratch`, to the first query. Theirs: into an empty database that is there already, to the first query. Archiving: pgbench's TPC-B, the server started with and without it.""",
+        --scratch`, to the first query. Theirs: into an empty database that is there already, to the first query.
+        Archiving: pgbench's TPC-B, the server started with and without it.""",
         aims=(
             *(
                 Aim(f"{work} at least {aim} times faster than {REFERENCE}", f"{found.median:.1f}×", found.median >= aim)
