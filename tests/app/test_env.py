@@ -133,6 +133,7 @@ def test_a_database_url_becomes_djangos_settings() -> None:
         "HOST": "db",
         "PORT": "6432",
         "PASSWORD": STRONG,
+        "PASSWORD_FILE": "",  # read again at each connection
         "OPTIONS": {"sslmode": "verify-full", "sslrootcert": "/tls/ca.crt"},
     }
 
