@@ -126,7 +126,8 @@ class Stack:
         """Every service that keeps running is running and healthy."""
         rows = [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
         healthy = {row["Service"] for row in rows if row["Health"] == "healthy"}
-        return healthy == {name for name, service in self.config["services"].items() if "healthcheck" in service}
+        services = self.config["services"].items()  # those of a profile run only when it is asked for
+        return healthy == {name for name, one in services if "healthcheck" in one and not one.get("profiles")}
 
     def restart(self, *services: str) -> None:
         self.compose("restart", *services)
