@@ -2,6 +2,7 @@
 
     ./scripts/checklist                          against the development stack
     ./scripts/checklist --target docker://NAME   against another compose project of this machine
+    ./scripts/checklist -i inventories/NAME      against the hosts of an Ansible inventory, over SSH
 
 A check is a test function with an id, a claim and a remedy (`api.check`). While it runs it says what it saw
 (`evidence`), and it ends in one of four ways:
@@ -11,5 +12,6 @@ A check is a test function with an id, a claim and a remedy (`api.check`). While
     not yet     what would prove it doesn't exist here yet (`not_yet`, with what is missing); in production a failure
     fail        anything else: an assertion, an error, or a pass without evidence
 
-`results` derives the verdicts, `report` writes them for people and machines, `target` is what the checks look at.
+`results` derives the verdicts, `report` writes them for people and machines, `target` is what the checks look at: the
+containers of this machine, or those of an inventory's hosts (`fleet`), both through the same objects (`machines`).
 """

@@ -16,14 +16,16 @@ HERE = Path(__file__).resolve().parent
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./scripts/checklist", description="Prove the production checklist.")
     parser.add_argument("--target", metavar="URL", help="docker://COMPOSE_PROJECT (default: docker://flaglearning)")
+    parser.add_argument("-i", "--inventory", metavar="INVENTORY", help="hosts, as ansible-playbook -i; over SSH")
     parser.add_argument("-k", metavar="EXPRESSION", help="only these checks: TLS-03, tls, 'pooling or backups'")
     parser.add_argument(
         "--artifacts", metavar="DIR", help="where checklist.html, .json and .xml go (default: artifacts/)"
     )
     options = parser.parse_args(arguments)
-    passed_on = [
-        f"{name}={value}" for name, value in (("--target", options.target), ("--artifacts", options.artifacts)) if value
-    ]
+    if options.inventory and options.target:
+        parser.error("-i and --target are two things to look at: name one")
+    wanted = {"--target": options.target, "--inventory": options.inventory, "--artifacts": options.artifacts}
+    passed_on = [f"{name}={value}" for name, value in wanted.items() if value]
     picked = ["-k", options.k] if options.k else []
     # No terminal plugin: the report is the output.
     status = pytest.main(

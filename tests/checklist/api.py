@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 T = TypeVar("T", bound=Callable[..., object])
 
@@ -63,11 +63,28 @@ def not_yet(missing: str) -> NoReturn:
     raise NotYet(missing)
 
 
+class Seen(NamedTuple):
+    """A line of evidence, and the host that it is about; on a machine that runs everything: ''."""
+
+    line: str
+    host: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.line}" if self.host else self.line
+
+
 @dataclass
 class Evidence:
-    """What a check saw, in its own words: `evidence("sslmode=disable answered: FATAL: SSL required")`."""
+    """What a check saw, in its own words: `evidence("sslmode=disable answered: FATAL: SSL required")`.
 
-    lines: list[str] = field(default_factory=list)
+    A line is about the machines that were asked since the line before, unless the check names another.
+    """
 
-    def __call__(self, line: str) -> None:
-        self.lines.append(" ".join(line.split()))
+    asked: set[str] = field(default_factory=set)
+    lines: list[Seen] = field(default_factory=list)
+
+    def __call__(self, line: str, host: object = "") -> None:
+        before = self.lines[-1].host if self.lines else ""
+        about = str(host) or ", ".join(sorted(self.asked)) or before
+        self.asked.clear()
+        self.lines.append(Seen(" ".join(line.split()), about))

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from checklist.machines import Container
 from checklist.remote import call, run_psql, write_passfiles
-from checklist.target import Door, Target
+from checklist.target import Door, Position, Target
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,15 @@ class Attempt(NamedTuple):
 class Client:
     """psql in one position. `login` says what the server answered; it never raises on a refusal."""
 
-    def __init__(self, target: Target, position: Any, public_secrets: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        position: Position,
+        public_secrets: dict[str, str] | None = None,
+        beside: Container | None = None,
+    ) -> None:
         self.target = target
-        self.host = target.client(position)
+        self.host = target.client(position, beside)
         call(self.host, write_passfiles, public_secrets or {})
 
     def conninfo(self, door: Door, role: str, password: str, **changes: Any) -> str:

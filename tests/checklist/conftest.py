@@ -6,15 +6,16 @@ import sys
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from checklist import report
-from checklist.api import Check, Deviation, Evidence, NotYet
+from checklist.api import Check, Deviation, Evidence, NotYet, not_yet
 from checklist.client import Client, Superuser
+from checklist.fleet import FleetTarget
+from checklist.machines import Machine, TargetError
 from checklist.results import Result, Run, judge
-from checklist.target import Target, TargetError, open_target
+from checklist.target import NO_OUTSIDER, Target, open_target
 
 Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,6 +25,7 @@ PUBLIC_SECRETS = {file.name: file.read_text().strip() for file in (ROOT / "docke
 def pytest_addoption(parser: pytest.Parser) -> None:
     project = os.environ.get("COMPOSE_PROJECT_NAME", "flaglearning")
     parser.addoption("--target", default=f"docker://{project}", help="what to check: docker://COMPOSE_PROJECT")
+    parser.addoption("--inventory", default="", help="what to check: the hosts of an Ansible inventory")
     parser.addoption("--artifacts", type=Path, default=ROOT / "artifacts", help="where the reports go")
 
 
@@ -51,7 +53,7 @@ class Recorder:
         """The target, opened once; pytest prints what is wrong with it and stops."""
         if self.target is None:
             try:
-                self.target = open_target(self.config.getoption("--target"))
+                self.target = open_what_was_asked_for(self.config)
             except TargetError as error:
                 pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
         return self.target
@@ -89,11 +91,27 @@ class Recorder:
             return
         with contextlib.suppress(TargetError):
             self.target.close()
-        run = Run(self.target.name, self.target.deployment, tuple(self.results), time.monotonic() - self.began)
+        run = Run(
+            self.target.name,
+            self.target.deployment,
+            tuple(self.results),
+            time.monotonic() - self.began,
+            hosts=tuple(f"{machine} ({', '.join(machine.groups)})" for machine in everybody(self.target)),
+        )
         # Half a run says nothing of the whole.
         if self.results and exitstatus != pytest.ExitCode.INTERRUPTED:
             report.write(run, self.config.getoption("--artifacts"))
             report.show(run, self.config.getoption("--artifacts"))
+
+
+def open_what_was_asked_for(config: pytest.Config) -> Target:
+    if inventory := config.getoption("--inventory"):
+        return FleetTarget(inventory, config.invocation_params.dir)
+    return open_target(config.getoption("--target"))
+
+
+def everybody(target: Target) -> tuple[Machine, ...]:
+    return (*target.hosts, *([target.outsider] if target.outsider else []))
 
 
 def how_it_ended(excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str, str]:
@@ -119,9 +137,10 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 
 @pytest.fixture
-def evidence(request: pytest.FixtureRequest) -> Evidence:
+def evidence(request: pytest.FixtureRequest, target: Target) -> Evidence:
     """Call it with what the check sees."""
-    seen = Evidence()
+    target.asked.clear()
+    seen = Evidence(target.asked)
     request.node.evidence = seen
     return seen
 
@@ -145,18 +164,22 @@ def beside(target: Target) -> Client:
 
 
 @pytest.fixture(scope="session")
-def at_application(target: Target) -> Client:
-    """A client on the application's network, with the application's password."""
-    return Client(target, "application")
+def at_applications(target: Target) -> list[Client]:
+    """A client on the application's network, with the application's password, on each machine that runs it."""
+    return [Client(target, "application", beside=app) for app in target.each("app")]
 
 
 @pytest.fixture(scope="session")
-def at_edge(target: Target) -> Any:
-    """A host on the proxy's network, with no password."""
-    return target.client("edge")
+def hosts(target: Target) -> tuple[Machine, ...]:
+    """The machines themselves, to be looked at as root. Where containers are all there is, the check ends here."""
+    if not target.hosts:
+        not_yet("containers alone can't show it: `./scripts/checklist -i INVENTORY` looks at hosts")
+    return target.hosts
 
 
 @pytest.fixture(scope="session")
-def neighbour(target: Target) -> Any:
-    """A host that has nothing to do with the stack."""
-    return target.client("neighbour")
+def outsider(target: Target, hosts: tuple[Machine, ...]) -> Machine:
+    """A machine elsewhere. Without one the check ends here."""
+    if not target.outsider:
+        not_yet(NO_OUTSIDER)
+    return target.outsider

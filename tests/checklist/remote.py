@@ -41,11 +41,25 @@ def write_passfiles(public: dict[str, str]) -> list[str]:
 
 
 def run_psql(attempts: list[list[str]]) -> list[list[Any]]:
-    """psql for each (connection string, command), a few at a time: [exit status, standard output, standard error]."""
+    """psql for each (connection string, command), a few at a time: [exit status, standard output, standard error].
+    Where there is no psql, on a host that has the app's image alone, the app's own driver, as the same libpq speaks."""
+    import shutil
     import subprocess
     from concurrent.futures import ThreadPoolExecutor
 
+    def by_driver(attempt: list[str]) -> list[Any]:
+        import psycopg
+
+        try:
+            with psycopg.connect(attempt[0]) as connection:
+                rows = connection.execute(attempt[1]).fetchall()
+        except psycopg.Error as error:
+            return [2, "", str(error)]
+        return [0, "\n".join(",".join(map(str, row)) for row in rows), ""]
+
     def one(attempt: list[str]) -> list[Any]:
+        if not shutil.which("psql"):
+            return by_driver(attempt)
         options = ["-X", "--no-password", "--csv", "--tuples-only", "-v", "VERBOSITY=verbose", "-v", "ON_ERROR_STOP=1"]
         done = subprocess.run(["psql", *options, "-d", attempt[0], "-c", attempt[1]], capture_output=True, text=True)
         return [done.returncode, done.stdout, done.stderr]
@@ -75,6 +89,20 @@ def measure_secrets(public_digests: list[str]) -> dict[str, dict[str, Any]]:
             "same_as": [other for other, theirs in values.items() if other != name and theirs == value],
         }
     return measured
+
+
+def look_for_secrets(files: list[str], secrets: list[str]) -> dict[str, Any]:
+    """Which of the files hold one of the secrets: which were read, how many secrets were looked for, what was found."""
+    from pathlib import Path
+
+    # A secret may be a setting of a program's own format: name=value.
+    values: dict[str, str] = {}
+    for secret in map(Path, secrets):
+        lines = secret.read_text().split("\n")
+        values |= {line.rpartition("=")[2].strip(): secret.name for line in lines if len(line) >= 12}
+    texts = {file: Path(file).read_text() for file in files if Path(file).is_file()}
+    told = [f"{name} in {file}" for value, name in values.items() for file, text in texts.items() if value in text]
+    return {"read": list(texts), "secrets": len(values), "told": told}
 
 
 def knock(addresses: list[list[Any]], timeout: float) -> dict[str, str]:
@@ -185,20 +213,32 @@ def request(url: str, host: str, ca: str) -> dict[str, Any]:
 
 def scan(address: str, first: int, last: int, timeout: float) -> list[int]:
     """The TCP ports of an address that answer to a connection, of all from `first` to `last`."""
-    import asyncio
+    import resource
+    import select
+    import socket
+    import time
 
-    async def one(port: int, places: asyncio.Semaphore) -> int | None:
-        async with places:
-            try:
-                _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), timeout)
-            except (TimeoutError, OSError):
-                return None
-            writer.close()
-            return port
-
-    async def all_of_them() -> list[int]:
-        places = asyncio.Semaphore(4000)
-        found = await asyncio.gather(*(one(port, places) for port in range(first, last + 1)))
-        return [port for port in found if port]
-
-    return asyncio.run(all_of_them())
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    at_once = min(hard - 100, 16000)
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    found = []
+    for start in range(first, last + 1, at_once):
+        knocking = {}
+        poll = select.epoll()
+        for port in range(start, min(start + at_once, last + 1)):
+            knocker = socket.socket(family, socket.SOCK_STREAM)
+            knocker.setblocking(False)
+            knocker.connect_ex((address, port))
+            knocking[knocker.fileno()] = (knocker, port)
+            poll.register(knocker, select.EPOLLOUT | select.EPOLLONESHOT)
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            for number, _ in poll.poll(left):
+                knocker, port = knocking[number]
+                if knocker.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                    found.append(port)
+        poll.close()
+        for knocker, _ in knocking.values():
+            knocker.close()
+    return sorted(found)

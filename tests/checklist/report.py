@@ -76,6 +76,7 @@ def as_text(run: Run, width: int = 100, colour: bool = False) -> str:
 
     lines = [
         f"Production checklist of {run.target} ({run.deployment}), {run.at:%Y-%m-%d %H:%M} UTC, {run.seconds:.0f} s",
+        *wrapped(", ".join(run.hosts), 0),
         "",
     ]
     lines += [
@@ -92,8 +93,8 @@ def as_text(run: Run, width: int = 100, colour: bool = False) -> str:
             lines += head
             if result.reason:
                 lines += [paint(line, result.outcome) for line in wrapped(result.reason, 21)]
-            for line in result.evidence:
-                lines += wrapped(line, 25, " " * 23 + "· ")
+            for seen in result.evidence:
+                lines += wrapped(str(seen), 25, " " * 23 + "· ")
     if todo := to_do(run):
         lines += ["", "What to do"]
         for remedy, ids in todo.items():
@@ -117,7 +118,7 @@ def as_json(run: Run) -> str:
                     "claim": result.check.claim,
                     "outcome": result.outcome,
                     "reason": result.reason,
-                    "evidence": result.evidence,
+                    "evidence": [seen._asdict() for seen in result.evidence],
                     "remedy": result.check.remedy,
                     "seconds": round(result.seconds, 2),
                 }
@@ -128,6 +129,7 @@ def as_json(run: Run) -> str:
     ]
     whole = {
         "target": run.target,
+        "hosts": run.hosts,
         "deployment": run.deployment,
         "at": run.at.isoformat(timespec="seconds"),
         "seconds": round(run.seconds, 1),
@@ -160,7 +162,7 @@ def as_junit(run: Run) -> str:
             elif result.outcome != "pass":
                 counts["skipped"] += 1
                 ElementTree.SubElement(case, "skipped", message=printable(f"{result.outcome}: {result.reason}"))
-            ElementTree.SubElement(case, "system-out").text = printable("\n".join(result.evidence))
+            ElementTree.SubElement(case, "system-out").text = printable("\n".join(map(str, result.evidence)))
         suite.attrib.update({name: str(count) for name, count in counts.items()})
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
@@ -200,6 +202,7 @@ def as_html(run: Run) -> str:
     todo = "".join(
         f"<li>{' '.join(map(link, ids))}<br>{with_code(sentence(remedy))}</li>" for remedy, ids in to_do(run).items()
     )
+    hosts = f"<dt>Hosts</dt><dd>{escape(', '.join(run.hosts))}</dd>" if run.hosts else ""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -212,7 +215,7 @@ def as_html(run: Run) -> str:
 <p class="kicker">Production checklist</p>
 <h1>{headline}</h1>
 <p>{escape(conclusion(run))}</p>
-<dl><dt>Target</dt><dd>{escape(run.target)}</dd><dt>Deployment</dt><dd>{run.deployment}</dd>
+<dl><dt>Target</dt><dd>{escape(run.target)}</dd>{hosts}<dt>Deployment</dt><dd>{run.deployment}</dd>
 <dt>Checked</dt><dd>{run.at:%Y-%m-%d %H:%M} UTC</dd>
 <dt>Checks</dt><dd>{len(run.results)} in {run.seconds:.0f} s</dd></dl>
 </header>
@@ -226,7 +229,9 @@ def as_html(run: Run) -> str:
 
 
 def check_as_html(result: Result, run: Run) -> str:
-    evidence = "".join(f"<li>{escape(line)}</li>" for line in result.evidence)
+    evidence = "".join(
+        f"<li>{f'<b>{escape(host)}</b> ' if host else ''}{escape(line)}</li>" for line, host in result.evidence
+    )
     remedy = (
         f'<p class="remedy"><b>What to do:</b> {with_code(sentence(result.check.remedy))}</p>'
         if result in remedies(run)

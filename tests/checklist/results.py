@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
-from checklist.api import ITEMS, Check
+from checklist.api import ITEMS, Check, Seen
 
 Outcome = Literal["pass", "deviation", "not yet", "fail"]
 Verdict = Literal["pass", "deviation", "fail", "not run"]
@@ -19,7 +19,7 @@ class Result:
     check: Check
     outcome: Outcome
     reason: str = ""
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[Seen, ...] = ()
     seconds: float = 0.0
 
 
@@ -49,6 +49,8 @@ class Run:
     results: tuple[Result, ...]
     seconds: float = 0.0
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    hosts: tuple[str, ...] = ()
+    """The machines that were looked at, and what they are; none: this one."""
 
     @property
     def items(self) -> list[Item]:
@@ -65,7 +67,7 @@ class Run:
         return bool(self.results) and all(item.verdict != "fail" for item in self.items)
 
 
-def judge(raised: str, reason: str, evidence: list[str], deployment: Deployment) -> tuple[Outcome, str]:
+def judge(raised: str, reason: str, evidence: list[Seen], deployment: Deployment) -> tuple[Outcome, str]:
     """A check's outcome and its reason, from what its function raised: 'nothing', 'deviation', 'not yet' or 'error'."""
     match raised:
         case "nothing" if evidence:

@@ -1,54 +1,34 @@
 """What the checks look at. They know `Target` alone, so that the same suite runs against a laptop and against a fleet.
 
-`DockerTarget` is a compose project of this machine. It reaches Docker only through a testinfra host (`machine`), which
-for a production host will be one over SSH.
+`DockerTarget` is a compose project of this machine; `fleet.FleetTarget` is the hosts of an inventory, over SSH.
 """
 
-import abc
 import functools
-import json
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 from urllib.parse import urlsplit
 
 import testinfra
 
+from checklist.machines import SERVICES, Container, Machine, Port, TargetError
 from checklist.results import Deployment
 
 # Where a client stands: beside the server and the pooler; where the application is; where the proxy is; on a network of
-# this machine that has nothing to do with the stack.
+# the machine that has nothing to do with the stack.
 Position = Literal["database", "application", "edge", "neighbour"]
-SERVICES = ("postgres", "pgbouncer", "app", "proxy")
+BESIDE: dict[Position, str] = {"database": "postgres", "application": "app", "edge": "proxy"}
+NO_OUTSIDER = "there is no machine to look from: name one in the inventory's group `outsider`"
 LABEL = "org.flaglearning.checklist"
 # Passwords that belong to a position: a neighbour knows none.
 PASSWORDS: dict[Position, tuple[str, ...]] = {
     "database": ("app_password", "migrator_password", "readonly_password", "ops_password", "pgbouncer_password"),
     "application": ("app_password",),
 }
-
-
-class TargetError(Exception):
-    """The target can't be looked at: what, and the next command."""
-
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(f"ERROR: {what}\nHINT:  {hint}")
-
-
-class Port(NamedTuple):
-    """A port of a service that the machine publishes."""
-
-    service: str
-    address: str
-    port: int
-    container_port: int
-
-    def __str__(self) -> str:
-        return f"{self.address}:{self.port} → {self.service}:{self.container_port}"
-
-    @property
-    def on_loopback(self) -> bool:
-        return self.address.startswith("127.") or self.address == "::1"
+# Images that have a client for PostgreSQL, and who uses it there.
+CLIENTS = {"postgres": 5432, "app": 8000}
+FOLDERS = ("/tmp", "/tls")  # noqa: S108  (the client's own)
 
 
 @dataclass(frozen=True)
@@ -63,236 +43,152 @@ class Door:
         return f"{self.service}:{self.port}"
 
 
-class Target(abc.ABC):
-    """A deployed stack."""
+class Target:
+    """A deployed stack: machines, and the containers of its services on them."""
 
-    name: str
-    """As it was asked for."""
-    deployment: Deployment
-    """What the application that runs there says it is."""
-    database: str
-    app_role: str
+    hosts: tuple[Machine, ...] = ()
+    """Its machines, where they are hosts of its own, that can be looked at as root."""
+    outsider: Machine | None = None
+    """A machine elsewhere that has nothing to do with it."""
 
-    @abc.abstractmethod
-    def host(self, service: str) -> Any:
-        """A testinfra host inside the service."""
+    def __init__(self, name: str, services: list[Container], asked: set[str]) -> None:
+        self.name = name  # as it was asked for
+        self.asked = asked
+        self.services = services
+        self._clients: dict[tuple[Position, str], Container] = {}
+        self._tell_apart()
+        environment = self.host("app").environment
+        self.deployment = deployment_of(environment.get("DEPLOYMENT", "production"))
+        url = urlsplit(environment.get("DATABASE_URL", ""))
+        self.database, self.app_role = url.path.lstrip("/"), url.username or ""
 
-    @abc.abstractmethod
-    def machine(self, service: str) -> Any:
-        """A testinfra host for the machine that the service runs on."""
-
-    @abc.abstractmethod
-    def client(self, position: Position) -> Any:
-        """A testinfra host with the server's own client tools, standing there. It has /tls/ca.crt, the passwords that
-        belong there in /run/secrets, and lasts as long as the target is open."""
-
-    @abc.abstractmethod
-    def door(self, service: str) -> Door:
-        """How a client beside the server reaches `postgres` or `pgbouncer`."""
-
-    @abc.abstractmethod
-    def addresses(self, service: str) -> list[str]:
-        """The IP addresses that the service has of its own."""
-
-    @abc.abstractmethod
-    def gateways(self) -> list[str]:
-        """Addresses of the machine that a neighbour could try."""
-
-    @abc.abstractmethod
-    def published(self) -> list[Port]:
-        """What the machine publishes for the stack."""
-
-    @abc.abstractmethod
-    def environment(self, service: str) -> dict[str, str]:
-        """The service's environment as its operator set it."""
-
-    @abc.abstractmethod
-    def secret_files(self) -> dict[str, str]:
-        """Secret → its file on the machine."""
-
-    @abc.abstractmethod
-    def health(self, service: str) -> str:
-        """What the service's own health check says."""
-
-    @abc.abstractmethod
-    def log(self, service: str, seconds: int) -> str:
-        """What the service logged in the last seconds."""
-
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Remove what `client` made."""
+    def _tell_apart(self) -> None:
+        """Where several machines run a service, its name says which."""
+        for service in self.services:
+            if len(self.each(service.service)) > 1:
+                service.label = f"{service.service} on {service.machine}"
 
     @property
     def development(self) -> bool:
         return self.deployment == "development"
 
-
-class DockerTarget(Target):
-    """A compose project: `docker://PROJECT`."""
-
-    def __init__(self, project: str) -> None:
-        self.name = f"docker://{project}"
-        self.project = project
-        self._machine = testinfra.get_host("local://")
-        self._containers = self._inspect_project()
-        self._refuse_what_does_not_run()
-        environment = self.environment("app")
-        self.deployment = self._deployment(environment.get("DEPLOYMENT", "production"))
-        url = urlsplit(environment.get("DATABASE_URL", ""))
-        self.database, self.app_role = url.path.lstrip("/"), url.username or ""
-        self._clients: dict[Position, str] = {}
-
-    # ------------------------------------------------------------ the project
-
-    def _docker(self, *arguments: str) -> str:
-        done = self._machine.run("docker" + " %s" * len(arguments), *arguments)
-        if done.rc:
-            raise TargetError(
-                f"docker {arguments[0]} failed: {done.stderr.strip()[-500:]}", "docker version; ./scripts/up"
-            )
-        return str(done.stdout)
-
-    def _inspect_project(self) -> dict[str, dict[str, Any]]:
-        of_project = f"label=com.docker.compose.project={self.project}"
-        if not (ids := self._docker("ps", "--all", "--quiet", "--filter", of_project).split()):
-            others = self._docker("ps", "--all", "--format", '{{.Label "com.docker.compose.project"}}').split()
-            known = f"there are {', '.join(sorted(set(others)))}" if others else "there is none"
-            raise TargetError(
-                f"no compose project '{self.project}' on this machine ({known}).",
-                f"start it: docker compose --project-name {self.project} up --wait; or name another: --target docker://PROJECT",
-            )
-        found = {}
-        for container in json.loads(self._docker("inspect", *ids)):
-            labels = container["Config"]["Labels"]
-            if labels.get("com.docker.compose.oneoff") != "True":
-                found[labels["com.docker.compose.service"]] = container
-        return found
-
-    def _refuse_what_does_not_run(self) -> None:
-        down = [name for name in SERVICES if not self._containers.get(name, {}).get("State", {}).get("Running")]
-        if down:
-            raise TargetError(
-                f"the project '{self.project}' is not running; down: {', '.join(down)}.",
-                f"docker compose --project-name {self.project} up --wait",
-            )
-
-    def _deployment(self, said: str) -> Deployment:
-        if said == "development":
-            return "development"
-        if said == "production":
-            return "production"
-        raise TargetError(
-            f"the app says DEPLOYMENT={said}.", "set it to development or production, and start the stack again"
-        )
-
     # ------------------------------------------------------------ its parts
 
-    def host(self, service: str) -> Any:
-        return testinfra.get_host(f"docker://{self._containers[service]['Id']}")
+    def each(self, service: str) -> list[Container]:
+        """The service's containers, one a machine that runs it."""
+        return [container for container in self.services if container.service == service]
 
-    def machine(self, service: str) -> Any:
-        return self._machine
-
-    def door(self, service: str) -> Door:
-        return Door(service, service, {"postgres": 5432, "pgbouncer": 6432}[service])
-
-    def addresses(self, service: str) -> list[str]:
-        networks = self._containers[service]["NetworkSettings"]["Networks"].values()
-        return [
-            address
-            for network in networks
-            for address in (network["IPAddress"], network["GlobalIPv6Address"])
-            if address
-        ]
-
-    def gateways(self) -> list[str]:
-        return [str(self._bridge["Gateway"])]
+    def host(self, service: str) -> Container:
+        """The service's container; where several machines run it, the first one's."""
+        return self.each(service)[0]
 
     @functools.cached_property
-    def _bridge(self) -> dict[str, Any]:
-        network: dict[str, Any] = json.loads(self._docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]
-        return network
+    def machines(self) -> list[Machine]:
+        """Those that run a service."""
+        return list(dict.fromkeys(service.machine for service in self.services))
 
-    def published(self) -> list[Port]:
-        return sorted(
-            Port(service, binding["HostIp"], int(binding["HostPort"]), int(inside.partition("/")[0]))
-            for service, container in self._containers.items()
-            for inside, bindings in container["NetworkSettings"]["Ports"].items()
-            for binding in bindings or ()
-        )
+    def on(self, machine: Machine) -> list[Container]:
+        """What the machine runs."""
+        return [service for service in self.services if service.machine is machine]
 
-    def environment(self, service: str) -> dict[str, str]:
-        return dict(entry.split("=", 1) for entry in self._containers[service]["Config"]["Env"])
+    def door(self, service: str) -> Door:
+        """How a client of the stack's networks reaches `postgres` or `pgbouncer`."""
+        return Door(service, service, {"postgres": 5432, "pgbouncer": 6432}[service])
 
-    def secret_files(self) -> dict[str, str]:
-        return {
-            mount["Destination"].removeprefix("/run/secrets/"): mount["Source"]
-            for container in self._containers.values()
-            for mount in container["Mounts"]
-            if mount["Destination"].startswith("/run/secrets/")
-        }
+    def published(self, machine: Machine | None = None) -> list[Port]:
+        """What its machines, or one of them, publish for it."""
+        return [port for service in self.services if machine in (None, service.machine) for port in service.published]
 
-    def health(self, service: str) -> str:
-        format = "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}"
-        return self._docker("inspect", "--format", format, self._containers[service]["Id"]).strip()
-
-    def log(self, service: str, seconds: int) -> str:
-        done = self._machine.run("docker logs --since %s %s", f"{seconds}s", self._containers[service]["Id"])
-        return str(done.stdout + done.stderr)
+    def secret_files(self, machine: Machine) -> dict[str, str]:
+        """Secret → its file on the machine: those that containers have, and what else is in the same folders."""
+        mounted = {name: file for service in self.on(machine) for name, file in service.secret_files.items()}
+        folders = sorted({file.rpartition("/")[0] for file in mounted.values()})
+        look = "find" + " %s" * len(folders) + " -maxdepth 1 -type f ! -name '*.*'"
+        # Where this machine's user may not look, the containers' own have to do.
+        beside = machine.run(look, *folders).stdout.split() if folders else []
+        return {file.rpartition("/")[2]: file for file in beside} | mounted
 
     # ------------------------------------------------------------ clients
 
-    def client(self, position: Position) -> Any:
-        if position not in self._clients:
-            self._clients[position] = self._start_client(position)
-        return testinfra.get_host(f"docker://{self._clients[position]}")
+    def client(self, position: Position, beside: Container | None = None) -> Container:
+        """A container with a client for PostgreSQL, standing there. It has /tls/ca.crt, the passwords that belong there
+        in /run/secrets, and lasts as long as the target is open."""
+        near = beside or self.host(BESIDE.get(position, "postgres"))
+        key = (position, near.machine.name)
+        if key not in self._clients:
+            self._clients[key] = self._start_client(position, near)
+        return self._clients[key]
 
-    def _start_client(self, position: Position) -> str:
-        files = self.secret_files()
-        secrets = PASSWORDS.get(position, ())
-        mounts = [f"type=bind,readonly,source={files[name]},target=/run/secrets/{name}" for name in secrets]
-        mounts.append(self._mount_of_ca())
-        return self._docker(
-            "run",
-            "--detach",
-            "--rm",
-            "--label",
-            f"{LABEL}={self.project}",
-            "--name",
-            f"{self.project}-checklist-{position}-{uuid.uuid4().hex[:6]}",
-            "--network",
-            self._network(position),
-            "--user",
-            "5432:5432",
-            "--read-only",
-            "--cap-drop",
-            "ALL",
-            "--security-opt",
-            "no-new-privileges",
-            "--tmpfs",
-            "/tmp:uid=5432,gid=5432,mode=0700",  # noqa: S108  (the container's own)
-            *(word for mount in mounts for word in ("--mount", mount)),
+    def _start_client(self, position: Position, near: Container) -> Container:
+        machine = near.machine
+        # In the order of SERVICES: PostgreSQL's own image is the better client, the app knows the CA as a client does.
+        clients = [service for service in self.on(machine) if service.service in CLIENTS]
+        image, trusted = clients[0], clients[-1]
+        user = CLIENTS[image.service]
+        id = machine.docker(
+            *("run", "--detach", "--rm", "--label", f"{LABEL}={self.name}"),
+            *("--name", f"checklist-{position}-{uuid.uuid4().hex[:6]}"),
+            *("--network", "bridge" if position == "neighbour" else near.network),
+            *(word for name in near.facts["HostConfig"]["ExtraHosts"] or () for word in ("--add-host", name)),
+            *("--user", f"{user}:{user}", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+            *(word for folder in FOLDERS for word in ("--tmpfs", f"{folder}:uid={user},gid={user},mode=0700")),
+            *(word for mount in self._mounts(position, machine) for word in ("--mount", mount)),
             # it leaves by itself, should this process be killed
-            "--entrypoint",
-            "sleep",
-            self._containers["postgres"]["Image"],
-            "600",
+            *("--entrypoint", "sleep", image.facts["Image"], "900"),
         ).strip()
+        client = Container(machine, {"Id": id, "Config": {"Labels": {}}}, f"a client beside {near}")
+        client.run("printf %s %s >/tls/ca.crt", "%s", trusted.run("cat /tls/ca.crt").stdout)
+        return client
 
-    def _network(self, position: Position) -> str:
-        if position == "neighbour":
-            return "bridge"
-        service: str = {"database": "postgres", "application": "app", "edge": "proxy"}[position]
-        return str(next(iter(self._containers[service]["NetworkSettings"]["Networks"])))
-
-    def _mount_of_ca(self) -> str:
-        mount = next(mount for mount in self._containers["app"]["Mounts"] if mount["Destination"] == "/tls")
-        source = mount["Name"] if mount["Type"] == "volume" else mount["Source"]
-        return f"type={mount['Type']},readonly,source={source},target=/tls"
+    def _mounts(self, position: Position, machine: Machine) -> Iterator[str]:
+        wanted = PASSWORDS.get(position, ())
+        files = self.secret_files(machine) if wanted else {}
+        for name in wanted:
+            yield f"type=bind,readonly,source={files[name]},target=/run/secrets/{name}"
 
     def close(self) -> None:
-        if self._clients:
-            self._docker("rm", "--force", *self._clients.values())
+        """Remove what `client` made."""
+        for machine in {client.machine for client in self._clients.values()}:
+            mine = [client.facts["Id"] for client in self._clients.values() if client.machine is machine]
+            machine.docker("rm", "--force", *mine)
+        self._clients.clear()
+
+
+class DockerTarget(Target):
+    """A compose project of this machine: `docker://PROJECT`."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        asked: set[str] = set()
+        machine = Machine("", testinfra.get_host("local://"), asked)
+        containers = machine.containers(project)
+        if not containers:
+            raise self._missing(machine)
+        if down := [name for name in SERVICES if name not in containers or not containers[name].running]:
+            raise TargetError(
+                f"the project '{project}' is not running; down: {', '.join(down)}.",
+                f"docker compose --project-name {project} up --wait",
+            )
+        super().__init__(f"docker://{project}", [containers[name] for name in SERVICES], asked)
+
+    def _missing(self, machine: Machine) -> TargetError:
+        others = machine.docker("ps", "--all", "--format", '{{.Label "com.docker.compose.project"}}').split()
+        known = f"there are {', '.join(sorted(set(others)))}" if others else "there is none"
+        return TargetError(
+            f"no compose project '{self.project}' on this machine ({known}).",
+            f"start it: docker compose --project-name {self.project} up --wait; name another: --target docker://PROJECT;"
+            " hosts: -i INVENTORY",
+        )
+
+
+def deployment_of(said: str) -> Deployment:
+    if said == "development":
+        return "development"
+    if said == "production":
+        return "production"
+    raise TargetError(
+        f"the app says DEPLOYMENT={said}.", "set it to development or production, and start the stack again"
+    )
 
 
 def open_target(url: str) -> Target:
@@ -300,6 +196,7 @@ def open_target(url: str) -> Target:
     scheme, _, name = url.partition("://")
     if scheme != "docker" or not name or "/" in name:
         raise TargetError(
-            f"the target '{url}' is not one that the checklist knows.", "--target docker://COMPOSE_PROJECT"
+            f"the target '{url}' is not one that the checklist knows.",
+            "--target docker://COMPOSE_PROJECT, or -i INVENTORY for hosts",
         )
     return DockerTarget(name)

@@ -9,12 +9,16 @@ from typing import Any
 
 from checklist.api import Evidence, check, deviates, not_yet
 from checklist.client import Superuser
+from checklist.machines import Machine
 from checklist.target import Target
+from checklist.timers import unarmed
 
 ENABLE = "`docker compose --profile backup up --wait`; production has it on (docs/production.md)"
 WAL_AGE = 300  # seconds; archive_timeout is 60, a canary is written every 20, and an upload may be under way
 BACKUP_AGE = 26 * 3600
 DRILL_AGE = 8 * 24 * 3600
+# What docs/production.md has timers call; ansible/roles/timers names them so.
+TIMERS = [f"flaglearning-backup-{what}.timer" for what in ("nightly", "drill", "info")]
 WITHOUT = "this stack runs without the profile `backup`: its data is development's"
 
 
@@ -168,3 +172,13 @@ def test_wal_does_not_pile_up(superuser: Superuser, evidence: Evidence) -> None:
     assert int(size["bytes"]) <= 2 * int(size["allowed"]), (
         f"pg_wal holds {size['pretty']}, more than twice max_wal_size"
     )
+
+
+@check(
+    "BACK-08",
+    claim="timers of the database's host make, prove and watch backups by themselves",
+    remedy="`ansible-playbook site.yml` arms them; by hand: `systemctl enable --now NAME.timer` on the host",
+)
+def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
+    loose = unarmed(target.host("postgres").machine, TIMERS, evidence)
+    assert not loose, f"will not elapse by themselves: {', '.join(loose)}"

@@ -1,18 +1,24 @@
-"""Item 6: what listens, who can reach it, and what an intruder could do. A host's firewall comes later."""
+"""Item 6: what listens, who can reach it, and what an intruder could do, on the machines and from outside."""
 
+import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
-from checklist.api import Evidence, check, deviates, not_yet
+from checklist.api import Evidence, check, deviates
 from checklist.client import Superuser
-from checklist.remote import call, knock
-from checklist.target import SERVICES, Target
+from checklist.machines import Container, Machine, Port
+from checklist.remote import call, knock, scan
+from checklist.target import Target
+from checklist.timers import unarmed
 
 LISTENERS: dict[str, set[int]] = {"postgres": {5432}, "pgbouncer": {6432}, "app": set(), "proxy": {8000, 8443}}
+SITE = "ansible-playbook site.yml"
 FOR_DEVELOPERS = "published on this machine's loopback for a developer's tools"
 
 
-def listening(host: Any) -> set[tuple[str, int]]:
+def listening(host: Container) -> set[tuple[str, int]]:
     """(address, port) of every TCP and UDP socket that waits for strangers, but Docker's own resolver."""
     found = set()
     for kinds, waiting in (("tcp*", "0A"), ("udp*", "07")):
@@ -43,28 +49,29 @@ def listening(host: Any) -> set[tuple[str, int]]:
 )
 def test_listening_sockets(target: Target, evidence: Evidence) -> None:
     surprises = []
-    for service in SERVICES:
-        found = listening(target.host(service))
+    for service in target.services:
+        found = listening(service)
         sockets = ", ".join(f"{port} on {address}" for address, port in sorted(found))
         evidence(f"{service}: {sockets or 'nothing (a Unix socket)'}")
-        if {port for _, port in found} != LISTENERS[service]:
-            surprises.append(service)
+        if {port for _, port in found} != LISTENERS[service.service]:
+            surprises.append(str(service))
     assert not surprises, f"not the expected ports: {', '.join(surprises)}"
 
 
 @check(
     "NET-02",
-    claim="the machine publishes the proxy's ports and nothing else",
+    claim="machines publish the proxy's ports and nothing else; in a fleet the pooler's too, for the app's hosts",
     remedy="start production with `-f docker-compose.yml -f docker-compose.prod.yml`, without the override file",
 )
 def test_published_ports(target: Target, evidence: Evidence) -> None:
     ports = target.published()
-    for port in ports:
-        evidence(str(port))
+    for machine in target.machines:
+        for port in target.published(machine):
+            evidence(str(port), machine)
     if not ports:
         evidence("nothing is published")
     unexpected = [str(port) for port in ports if port.container_port not in LISTENERS.get(port.service, set())]
-    inner = [port for port in ports if port.service != "proxy"]
+    inner = [port for port in ports if port.service != "proxy" and not for_the_fleet(port, target)]
     assert not unexpected, f"ports that no service of ours listens on: {', '.join(unexpected)}"
     if target.development:
         exposed = [str(port) for port in ports if not port.on_loopback]
@@ -74,28 +81,35 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
     assert not inner, f"published: {', '.join(map(str, inner))}"
 
 
+def for_the_fleet(port: Port, target: Target) -> bool:
+    """Is it the pooler's, at one address, because applications are on other hosts? The firewall says for whom it is."""
+    elsewhere = target.host("pgbouncer").machine not in [app.machine for app in target.each("app")]
+    return port.service == "pgbouncer" and elsewhere and port.address not in ("0.0.0.0", "::")  # noqa: S104
+
+
 @check(
     "NET-03",
     claim="a neighbour reaches what is published for everybody, and nothing else",
     remedy="publish on 127.0.0.1 or not at all; Docker Engine 28, or the host's firewall, closes container addresses",
 )
-def test_neighbour_is_kept_out(target: Target, neighbour: Any, evidence: Evidence) -> None:
-    published = target.published()
-    inside = {
-        f"{address}:{port}": f"{service} at its own {address}, port {port}"
-        for service in SERVICES
-        for address in target.addresses(service)
-        for port in sorted(LISTENERS[service])
-    }
-    through = {f"{gateway}:{port.port}": port for gateway in target.gateways() for port in published}
-    answers = call(neighbour, knock, [address.rsplit(":", 1) for address in (*inside, *through)], 2)
-    expected = {address for address, port in through.items() if port.service == "proxy" and not port.on_loopback}
-    for address, answer in answers.items():
-        what = inside.get(address) or f"what this machine publishes, port {address.rsplit(':', 1)[1]}"
-        evidence(f"from a neighbour to {what}: {answer}")
-    reached = {address for address, answer in answers.items() if answer == "open"}
-    assert reached <= expected, f"a neighbour reaches {', '.join(sorted(reached - expected))}"
-    assert expected <= reached, f"a neighbour does not reach the site: {', '.join(sorted(expected - reached))}"
+def test_neighbour_is_kept_out(target: Target, evidence: Evidence) -> None:
+    for machine in target.machines:
+        inside = {
+            f"{address}:{port}": f"{service} at its own {address}, port {port}"
+            for service in target.on(machine)
+            for address in service.addresses
+            for port in sorted(LISTENERS[service.service])
+        }
+        through = {f"{machine.gateway}:{port.port}": port for port in target.published(machine)}
+        neighbour = target.client("neighbour", beside=target.on(machine)[0])
+        answers = call(neighbour, knock, [address.rsplit(":", 1) for address in (*inside, *through)], 2)
+        expected = {address for address, port in through.items() if port.service == "proxy" and not port.on_loopback}
+        for address, answer in answers.items():
+            what = inside.get(address) or f"what this machine publishes, port {address.rsplit(':', 1)[1]}"
+            evidence(f"from a neighbour to {what}: {answer}")
+        reached = {address for address, answer in answers.items() if answer == "open"}
+        assert reached <= expected, f"a neighbour reaches {', '.join(sorted(reached - expected))}"
+        assert expected <= reached, f"a neighbour does not reach the site: {', '.join(sorted(expected - reached))}"
 
 
 @check(
@@ -130,19 +144,18 @@ def test_hba_is_narrow(target: Target, superuser: Superuser, evidence: Evidence)
     remedy="the network `application` has to be internal",
 )
 def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
-    routes = [line.split() for line in target.host("app").run("cat /proc/net/route").stdout.splitlines()[1:]]
-    default = [route[0] for route in routes if route[1] == "00000000"]
-    evidence(f"routes of the app: {len(routes)}, default routes: {len(default)}")
-    # An address of documentation (RFC 5737): nobody is there, but with a way out the question would leave.
-    answers = call(
-        target.host("app"), knock, [["192.0.2.1", 443], *([gateway, 443] for gateway in target.gateways())], 1
-    )
-    evidence("; ".join(f"to {address}: {answer}" for address, answer in answers.items()))
-    assert not default, f"the app has a way out through {', '.join(default)}"
-    assert "open" not in answers.values(), "the app reached an address outside"
+    for app in target.each("app"):
+        routes = [line.split() for line in app.run("cat /proc/net/route").stdout.splitlines()[1:]]
+        default = [route[0] for route in routes if route[1] == "00000000"]
+        evidence(f"routes of the app: {len(routes)}, default routes: {len(default)}")
+        # An address of documentation (RFC 5737): nobody is there, but with a way out the question would leave.
+        answers = call(app, knock, [["192.0.2.1", 443], [app.machine.gateway, 443]], 1)
+        evidence("; ".join(f"to {address}: {answer}" for address, answer in answers.items()))
+        assert not default, f"{app} has a way out through {', '.join(default)}"
+        assert "open" not in answers.values(), f"{app} reached an address outside"
 
 
-def lasting_processes(host: Any) -> list[str]:
+def lasting_processes(host: Container) -> list[str]:
     """/proc/PID/status of the processes that are there twice. The container engine enters a container as root for an
     instant, before it becomes the user that a health check runs as; that one isn't the service's."""
     looks = host.run("cat /proc/[0-9]*/status; echo Twice; sleep 0.5; cat /proc/[0-9]*/status").stdout.split("Twice\n")
@@ -164,14 +177,13 @@ def lasting_processes(host: Any) -> list[str]:
 )
 def test_services_are_unprivileged(target: Target, evidence: Evidence) -> None:
     loose = []
-    for service in SERVICES:
-        host = target.host(service)
-        status = "\n".join(lasting_processes(host))
+    for service in target.services:
+        status = "\n".join(lasting_processes(service))
         uids = {int(uid) for uid in re.findall(r"^Uid:\s+(\d+)", status, re.MULTILINE)}
         capabilities = {int(mask, 16) for mask in re.findall(r"^Cap(?:Eff|Prm|Bnd):\s+(\w+)", status, re.MULTILINE)}
         gains = "0" in re.findall(r"^NoNewPrivs:\s+(\d)", status, re.MULTILINE)
         options = next(
-            line.split()[3] for line in host.run("cat /proc/mounts").stdout.splitlines() if line.split()[1] == "/"
+            line.split()[3] for line in service.run("cat /proc/mounts").stdout.splitlines() if line.split()[1] == "/"
         )
         read_only = "ro" in options.split(",")
         evidence(
@@ -180,7 +192,7 @@ def test_services_are_unprivileged(target: Target, evidence: Evidence) -> None:
             f" root {'read-only' if read_only else 'WRITABLE'}"
         )
         if 0 in uids or capabilities != {0} or gains or not read_only:
-            loose.append(service)
+            loose.append(str(service))
     assert not loose, f"more than they need: {', '.join(loose)}"
 
 
@@ -190,35 +202,151 @@ def test_services_are_unprivileged(target: Target, evidence: Evidence) -> None:
     remedy="remove the mount or the mode from the compose file",
 )
 def test_services_are_apart(target: Target, evidence: Evidence) -> None:
-    machine_network = target.machine("app").run("readlink /proc/self/ns/net").stdout.strip()
     shared = []
-    for service in SERVICES:
-        host = target.host(service)
-        socket = host.run("ls /var/run/docker.sock /run/docker.sock 2>/dev/null").stdout.strip()
-        network = host.run("readlink /proc/self/ns/net").stdout.strip()
-        processes = host.run("echo /proc/[0-9]*").stdout.split()
+    for service in target.services:
+        machine_network = service.machine.run("readlink /proc/self/ns/net").stdout.strip()
+        socket = service.run("ls /var/run/docker.sock /run/docker.sock 2>/dev/null").stdout.strip()
+        network = service.run("readlink /proc/self/ns/net").stdout.strip()
+        processes = service.run("echo /proc/[0-9]*").stdout.split()
         evidence(
             f"{service}: network {'its own' if network != machine_network else 'THE HOST'}, Docker socket"
             f" {socket or 'none'}, sees {len(processes)} processes"
         )
         if socket or network == machine_network:
-            shared.append(service)
+            shared.append(str(service))
     assert not shared, f"not apart from the host: {', '.join(shared)}"
 
 
 @check(
     "NET-08",
-    claim="the host's firewall drops what is not named, over IPv4 and IPv6, in the forward path too",
-    remedy="this version sets up no hosts yet: have nftables drop by default on the uplink, forwarded traffic included",
+    claim="each host's firewall drops what is not named, over IPv4 and IPv6, forwarded or not, from its start on",
+    remedy=f"`systemctl reload flaglearning-firewall` on the host; `{SITE}` brings the rules and the unit back",
 )
-def test_host_firewall(evidence: Evidence) -> None:
-    not_yet("the firewall of a host is set up by a later version; containers alone can't show it")
+def test_host_firewall(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
+    for host in hosts:
+        rules = json.loads(host.run("nft --json list chains").stdout or '{"nftables": []}')["nftables"]
+        drops = [chain for rule in rules if (chain := rule.get("chain", {})).get("policy") == "drop"]
+        evidence("; ".join(f"{c['family']} {c['table']} {c['name']}: hook {c['hook']}, policy drop" for c in drops))
+        at_boot = host.run("systemctl is-enabled flaglearning-firewall").stdout.strip()
+        evidence(f"flaglearning-firewall.service: {at_boot or 'not there'}")
+        for hook in ("input", "forward"):
+            families = {chain["family"] for chain in drops if chain["hook"] == hook}
+            # a chain of the family inet counts for both
+            assert "inet" in families or {"ip", "ip6"} <= families, f"{host} drops nothing by default in {hook}"
+        assert at_boot == "enabled", f"the firewall of {host} does not come with the host"
 
 
 @check(
     "NET-09",
-    claim="a scan of all TCP ports from another host, over IPv4 and IPv6, finds the site and ssh alone",
-    remedy="until the checklist scans by itself: `nmap -p- HOST` and `nmap -6 -p- HOST` from another machine",
+    claim="a scan of all TCP ports of each host from a machine elsewhere, over IPv4 and IPv6, finds the site alone",
+    remedy=f"`ss -ltnp` on the host says whose port it is, `nft list table inet flaglearning` who opened it; `{SITE}`",
 )
-def test_scan_from_outside(evidence: Evidence) -> None:
-    not_yet("there is no second host to scan from")
+def test_scan_from_outside(target: Target, hosts: tuple[Machine, ...], outsider: Machine, evidence: Evidence) -> None:
+    doors = [(host, address) for host in hosts for address in host.public_addresses]
+
+    def look(door: tuple[Machine, str]) -> tuple[bool, list[int]]:
+        answers_ping = outsider.run("ping -c 1 -W 2 %s", door[1]).rc == 0
+        return answers_ping, call(outsider, scan, door[1], 1, 65535, 1.5)
+
+    with ThreadPoolExecutor(2) as pool:
+        seen = dict(zip(doors, pool.map(look, doors), strict=True))
+    wrong = []
+    for (host, address), (answers_ping, ports) in seen.items():
+        expected = sorted({port.port for port in target.published(host) if port.service == "proxy"})
+        evidence(f"{address}, all 65535 ports from {outsider}: {', '.join(map(str, ports)) or 'none'} open", host)
+        assert ports or answers_ping, (
+            f"{outsider} does not reach {address} of {host} at all, so its scan proves nothing"
+        )
+        if ports != expected:
+            wrong.append(f"{address} of {host} has {ports}, not {expected}")
+    assert not wrong, "; ".join(wrong)
+
+
+@contextmanager
+def routes(outsider: Machine, ways: dict[str, str]) -> Iterator[str]:
+    """What is for a container's address is sent to its host, as a neighbour could. Says what goes where."""
+
+    def ip(command: str) -> str:
+        lines = [f"route {command.format(address=address, host=host)}" for address, host in ways.items()]
+        return str(outsider.run("echo %s | ip -force -batch -", "\n".join(lines)).stdout)
+
+    ip("add {address} via {host}")
+    try:
+        yield ip("get {address}")
+    finally:
+        ip("del {address} via {host}")
+
+
+@check(
+    "NET-10",
+    claim="a machine elsewhere reaches no container's own address, and nothing that is published on loopback",
+    remedy=f"the forward chain of /etc/nftables.d/flaglearning.nft drops that: `{SITE}`",
+)
+def test_outsider_is_kept_out(
+    target: Target, hosts: tuple[Machine, ...], outsider: Machine, evidence: Evidence
+) -> None:
+    own = [(service, address) for service in target.services for address in service.addresses]
+    ways = {address: near(service.machine, address) for service, address in own}
+    with routes(outsider, ways) as gone:
+        ports = [[address, port] for service, address in own for port in sorted(LISTENERS[service.service])]
+        answers = call(outsider, knock, ports, 2)
+    for service, address in own:
+        way = f"sent to {ways[address]}" if f"{address} via {ways[address]} " in gone else "no neighbour: sent nowhere"
+        for port in sorted(LISTENERS[service.service]):
+            answer = answers[f"{address}:{port}"]
+            evidence(f"{service} at its own {address}, port {port} ({way}): {answer}", service.machine)
+    for host in hosts:
+        inner = [port.port for port in target.published(host) if port.on_loopback]
+        evidence(f"published on loopback: {', '.join(map(str, inner)) or 'nothing'}", host)
+        answers |= call(outsider, knock, [[address, port] for address in host.public_addresses for port in inner], 2)
+    reached = [where for where, answer in answers.items() if answer == "open"]
+    assert not reached, f"{outsider} reaches {', '.join(reached)}"
+
+
+def near(machine: Machine, address: str) -> str:
+    """The machine's own address of the same family."""
+    return next((own for own in machine.public_addresses if (":" in own) == (":" in address)), machine.address)
+
+
+@check(
+    "NET-11",
+    claim="sshd lets people in with keys alone, and root with nothing but a key",
+    remedy=f"a file of /etc/ssh/sshd_config.d comes before 00-flaglearning.conf, or it is gone; `{SITE}` writes it",
+)
+def test_ssh_takes_keys_only(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
+    wanted = {"passwordauthentication": "no", "kbdinteractiveauthentication": "no", "pubkeyauthentication": "yes"}
+    for host in hosts:
+        told = dict(line.split(" ", 1) for line in host.run("sshd -T").stdout.splitlines() if " " in line)
+        settings = {name: told.get(name, "(not set)") for name in (*wanted, "permitrootlogin")}
+        evidence(", ".join(f"{name} {value}" for name, value in settings.items()))
+        # What the running one offers, which its files may no longer say.
+        offered = host.run(
+            "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+            " -o PubkeyAuthentication=no -p %s nobody@localhost; true",
+            told.get("port", "22"),
+        ).stderr.strip()
+        evidence(f"a client without a key is told: {offered}")
+        assert wanted.items() <= settings.items(), f"sshd of {host} takes more than keys"
+        assert settings["permitrootlogin"] != "yes", f"root may log in to {host} with a password"
+        assert "(publickey)" in offered, f"sshd of {host} offers something else than keys: {offered}"
+
+
+@check(
+    "NET-12",
+    claim="Debian's security updates are installed every day by themselves",
+    remedy=f"`systemctl enable --now apt-daily.timer apt-daily-upgrade.timer` on the host, or `{SITE}`",
+)
+def test_security_updates(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
+    loose = []
+    for host in hosts:
+        loose += unarmed(host, ["apt-daily.timer", "apt-daily-upgrade.timer"], evidence)
+        periodic = host.run(
+            "apt-config shell LISTS APT::Periodic::Update-Package-Lists UPGRADE APT::Periodic::Unattended-Upgrade"
+        )
+        there = host.run("dpkg-query -W -f '${db:Status-Abbrev}' unattended-upgrades").stdout.startswith("ii")
+        evidence(
+            f"unattended-upgrades {'is' if there else 'is not'} installed; {' '.join(periodic.stdout.split())}", host
+        )
+        if not there or periodic.stdout.split() != ["LISTS='1'", "UPGRADE='1'"]:
+            loose.append(f"unattended-upgrades of {host}")
+    assert not loose, f"will not run by themselves: {', '.join(loose)}"

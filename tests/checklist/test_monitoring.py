@@ -4,12 +4,11 @@
 import re
 import secrets
 import time
-from typing import Any
 
 from checklist.api import Evidence, check
 from checklist.client import Client, Superuser
 from checklist.remote import call, request
-from checklist.target import SERVICES, Target
+from checklist.target import Target
 
 PRELOAD = (
     "shared_preload_libraries in pg/conf.d/40-statistics.conf has to name it, and no file of pg/local.d may undo that;"
@@ -109,7 +108,8 @@ def test_log_tells(target: Target, beside: Client, superuser: Superuser, evidenc
     assert not refused.ok, f"{intruder} was let in"
     for _ in range(20):
         # The log is the container engine's: it may be an instant behind.
-        lines = [line for line in target.log("postgres", 30).splitlines() if intruder in line and "FATAL" in line]
+        log = target.host("postgres").log(30)
+        lines = [line for line in log.splitlines() if intruder in line and "FATAL" in line]
         if lines:
             break
         time.sleep(0.1)
@@ -142,11 +142,14 @@ def test_slow_and_audit(superuser: Superuser, evidence: Evidence) -> None:
     claim="every service says that it is well, and the site says that its database answers",
     remedy="`docker compose ps`; `docker compose logs --tail 50` of what is not healthy",
 )
-def test_health(target: Target, at_edge: Any, evidence: Evidence) -> None:
-    states = {service: target.health(service) for service in SERVICES}
+def test_health(target: Target, evidence: Evidence) -> None:
+    name = target.host("app").environment.get("ALLOWED_HOSTS", "proxy").split(",")[0]
+    states = {str(service): service.health() for service in target.services}
     evidence("; ".join(f"{service}: {state}" for service, state in states.items()))
-    name = target.environment("app").get("ALLOWED_HOSTS", "proxy").split(",")[0]
-    ready = call(at_edge, request, "https://proxy:8443/readyz", name, "/tls/ca.crt")
-    evidence(f"/readyz: {ready['status']} {ready['body']}")
+    answers = {}
+    for proxy in target.each("proxy"):
+        ready = call(target.client("edge", beside=proxy), request, "https://proxy:8443/readyz", name, "/tls/ca.crt")
+        evidence(f"/readyz: {ready['status']} {ready['body']}")
+        answers[str(proxy)] = ready["status"]
     assert all(state == "running, healthy" for state in states.values()), "a service is not healthy"
-    assert ready["status"] == 200, f"/readyz answered {ready['status']}"
+    assert set(answers.values()) == {200}, f"/readyz answered {answers}"

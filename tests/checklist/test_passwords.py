@@ -6,8 +6,9 @@ from typing import Any
 
 from checklist.api import Evidence, check, deviates
 from checklist.client import Client, Superuser
-from checklist.remote import call, measure_secrets
-from checklist.target import SERVICES, Target
+from checklist.machines import Machine
+from checklist.remote import call, look_for_secrets, measure_secrets
+from checklist.target import Target
 
 PUBLIC = "development's are public on purpose, the reference's among them; production refuses to start with them"
 NEW_SECRETS = (
@@ -43,10 +44,9 @@ def test_verifiers_are_scram(superuser: Superuser, evidence: Evidence) -> None:
 )
 def test_secrets_are_strong(target: Target, beside: Client, public_secrets: dict[str, str], evidence: Evidence) -> None:
     public = [hashlib.sha256(password.encode()).hexdigest() for password in public_secrets.values()]
-    measured = call(target.host("app"), measure_secrets, public) | call(
-        target.host("postgres"), measure_secrets, public
-    )
-    measured |= call(beside.host, measure_secrets, public)
+    measured: dict[str, Any] = {}
+    for host in (*target.each("app"), target.host("postgres"), beside.host):
+        measured |= call(host, measure_secrets, public)
     weak = []
     for name, secret in sorted(measured.items()):
         evidence(
@@ -149,8 +149,8 @@ def test_secrets_are_files(target: Target, evidence: Evidence) -> None:
         " ls /run/secrets 2>/dev/null | wc -l"
     )
     found = []
-    for service in SERVICES:
-        *leaks, count = target.host(service).run(look).stdout.split("\n")[:-1]
+    for service in target.services:
+        *leaks, count = service.run(look).stdout.split("\n")[:-1]
         found += [f"{leak} of {service}" for leak in leaks]
         evidence(f"{service}: {count} secret files, found in the environment or arguments of {len(leaks)} processes")
     assert not found, f"a secret is visible in (file, process): {'; '.join(found)}"
@@ -163,23 +163,46 @@ def test_secrets_are_files(target: Target, evidence: Evidence) -> None:
 )
 def test_secret_files_are_private(target: Target, evidence: Evidence) -> None:
     open_to_others = []
-    for name, path in sorted(target.secret_files().items()):
-        closed = first_closed(target.machine("postgres"), path)
-        if closed:
-            evidence(f"{name}: behind {closed}")
-        else:
-            evidence(f"{name}: {path} can be reached by others")
-            open_to_others.append(name)
+    for machine in target.machines:
+        files = target.secret_files(machine)
+        # From the root down: what lies below a closed folder can't be looked at, which is the point.
+        folders = {file: [*reversed(PurePosixPath(file).parents), PurePosixPath(file)] for file in files.values()}
+        closed = closed_parts(machine, {str(part) for parts in folders.values() for part in parts})
+        for name, path in sorted(files.items()):
+            behind = next((closed[str(part)] for part in folders[path] if str(part) in closed), "")
+            evidence(f"{name}: {f'behind {behind}' if behind else f'{path} can be reached by others'}", machine)
+            if not behind:
+                open_to_others.append(name)
     if open_to_others and target.development:
         deviates(f"{len(open_to_others)} files are readable: {PUBLIC}")
     assert not open_to_others, f"readable by others than root: {', '.join(open_to_others)}"
 
 
-def first_closed(machine: Any, path: str) -> str:
-    """The folder above the file, or the file, that is root's and closed to everybody else; '' if there is none."""
-    # From the root down: what lies below a closed folder can't be looked at, which is the point.
-    for part in (*reversed(PurePosixPath(path).parents), PurePosixPath(path)):
-        file = machine.file(str(part))
-        if file.uid == 0 and file.mode & 0o077 == 0:
-            return f"{part} ({file.user}, {file.mode:04o})"
-    return ""
+def closed_parts(machine: Machine, paths: set[str]) -> dict[str, str]:
+    """Those of the files and folders that are root's and closed to everybody else, and how."""
+    parts = sorted(paths)
+    found = {}
+    for line in machine.run("stat -c '%%u %%a %%U %%n'" + " %s" * len(parts), *parts).stdout.splitlines():
+        uid, mode, owner, path = line.split(" ", 3)
+        if uid == "0" and int(mode, 8) & 0o077 == 0:
+            found[path] = f"{path} ({owner}, 0{mode})"
+    return found
+
+
+@check(
+    "PASS-08",
+    claim="what compose reads on the machine names no secret: the values are in their own files alone",
+    remedy="take the value out of .env or the compose file, and choose a new one: others have read it",
+)
+def test_project_files_hold_no_secret(target: Target, evidence: Evidence) -> None:
+    told = []
+    for machine in target.machines:
+        files = sorted({file for service in target.on(machine) for file in service.project_files})
+        found = call(machine, look_for_secrets, files, list(target.secret_files(machine).values()))
+        evidence(
+            f"{', '.join(PurePosixPath(file).name for file in found['read'])}: looked for {found['secrets']} secrets,"
+            f" found {', '.join(found['told']) or 'none'}"
+        )
+        told += found["told"]
+        assert found["secrets"], f"no secret could be read on {machine or 'this machine'}, so nothing was looked for"
+    assert not told, f"a secret is written into what compose reads: {', '.join(told)}"

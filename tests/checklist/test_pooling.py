@@ -18,15 +18,18 @@ POOLER = "compare pg/pgbouncer.ini with what runs; then `docker compose up --bui
     remedy="DATABASE_URL of the app has to name pgbouncer:6432",
 )
 def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None:
-    seen = call(target.host("app"), connect_as_the_application)
-    door = target.door("pgbouncer")
-    evidence(f"the app connects to {seen['host']}:{seen['port']} as {seen['user']}, TLS: {seen['ssl']}")
-    evidence(
-        f"the server sees it come from {seen['server_sees']};"
-        f" the pooler's addresses are {', '.join(target.addresses('pgbouncer'))}"
-    )
-    assert (seen["host"], seen["port"]) == (door.host, door.port), f"the app connects to {seen['host']}:{seen['port']}"
-    assert seen["server_sees"] in target.addresses("pgbouncer"), "the session at the server is not the pooler's"
+    door, pooler = target.door("pgbouncer"), target.host("pgbouncer")
+    for app in target.each("app"):
+        seen = call(app, connect_as_the_application)
+        evidence(f"the app connects to {seen['host']}:{seen['port']} as {seen['user']}, TLS: {seen['ssl']}")
+        evidence(
+            f"the server sees it come from {seen['server_sees']};"
+            f" the pooler's addresses are {', '.join(pooler.addresses)}"
+        )
+        assert (seen["host"], seen["port"]) == (door.host, door.port), (
+            f"{app} connects to {seen['host']}:{seen['port']}"
+        )
+        assert seen["server_sees"] in pooler.addresses, f"the session of {app} at the server is not the pooler's"
 
 
 @check(
@@ -34,21 +37,23 @@ def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None
     claim="from the application's network there is no way round the pooler to the server",
     remedy="the app belongs to the network `application` alone; postgres must not be on it",
 )
-def test_no_way_round(target: Target, at_application: Client, evidence: Evidence) -> None:
+def test_no_way_round(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
     server, pooler = target.door("postgres"), target.door("pgbouncer")
-    ways = [[host, server.port] for host in (server.host, *target.addresses("postgres"))]
-    answers = call(target.host("app"), knock, [*ways, [pooler.host, pooler.port]], 2)
-    for address, answer in answers.items():
-        evidence(f"TCP from the app to {address}: {answer}")
-    login = at_application.login(
-        server, target.app_role, "app_password", host=target.addresses("postgres")[0], connect_timeout=2
-    )
-    evidence(f"psql from the app's network to the server: {login}")
-    assert answers.pop(f"{pooler.host}:{pooler.port}") == "open", (
-        "the app does not reach the pooler, so nothing was proven"
-    )
-    assert "open" not in answers.values(), "the app reaches the server directly"
-    assert not login.ok, "a client on the app's network logged in at the server"
+    own = target.host("postgres").addresses
+    # On a host of its own: that host's addresses too.
+    hosts = target.host("postgres").machine.public_addresses if target.hosts else []
+    for app, client in zip(target.each("app"), at_applications, strict=True):
+        ways = [[host, server.port] for host in (server.host, *own, *hosts)]
+        answers = call(app, knock, [*ways, [pooler.host, pooler.port]], 2)
+        for address, answer in answers.items():
+            evidence(f"TCP from the app to {address}: {answer}")
+        login = client.login(server, target.app_role, "app_password", host=own[0], connect_timeout=2)
+        evidence(f"a client on the app's network, to the server: {login}")
+        assert answers.pop(f"{pooler.host}:{pooler.port}") == "open", (
+            f"{app} does not reach the pooler, so nothing was proven"
+        )
+        assert "open" not in answers.values(), f"{app} reaches the server directly"
+        assert not login.ok, f"a client beside {app} logged in at the server"
 
 
 @check(
@@ -65,7 +70,7 @@ def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: 
     evidence(
         "sessions of the application by address: " + ", ".join(f"{row['address']}: {row['count']}" for row in rows)
     )
-    strangers = [row["address"] for row in rows if row["address"] not in target.addresses("pgbouncer")]
+    strangers = [row["address"] for row in rows if row["address"] not in target.host("pgbouncer").addresses]
     if strangers and target.development:
         deviates(
             f"a developer's own session comes from {', '.join(strangers)}: the server's port is published on loopback"
@@ -97,7 +102,7 @@ def test_crowd_shares_sessions(target: Target, beside: Client, evidence: Evidenc
     sessions = sum(
         count
         for user, database, address, count in seen["sessions"]
-        if (user, database) == (target.app_role, target.database) and address in target.addresses("pgbouncer")
+        if (user, database) == (target.app_role, target.database) and address in target.host("pgbouncer").addresses
     )
     evidence(f"pool_mode = {pool['pool_mode']}, default_pool_size + reserve_pool_size = {limit}")
     evidence(

@@ -1,13 +1,15 @@
 """Item 2: no connection without TLS 1.3, and the clients know whom they talk to."""
 
 import re
+import time
 from datetime import UTC, datetime
-from typing import Any
 
-from checklist.api import Evidence, check, deviates
+from checklist.api import Evidence, check, deviates, not_yet
 from checklist.client import Client, Superuser
-from checklist.remote import call, request
-from checklist.target import Target
+from checklist.fleet import role_default
+from checklist.machines import Machine
+from checklist.remote import call, knock, request
+from checklist.target import NO_OUTSIDER, Target
 
 RELOAD = (
     "compare pg/conf.d/20-tls.conf and pg/pgbouncer.ini with what runs (a file in pg/local.d wins);"
@@ -123,14 +125,19 @@ def test_verification_can_fail(target: Target, beside: Client, evidence: Evidenc
     claim=f"every served certificate is signed by our CA, names its server and lasts {ENOUGH_DAYS} days more",
     remedy=RENEW,
 )
-def test_certificates_last(target: Target, beside: Client, at_edge: Any, evidence: Evidence) -> None:
-    ways = {
-        service: (beside.host, target.door(service).host, f"{target.door(service).port} -starttls postgres")
+def test_certificates_last(target: Target, beside: Client, evidence: Evidence) -> None:
+    ways = [
+        (
+            target.host(service),
+            beside.host,
+            target.door(service).host,
+            f"{target.door(service).port} -starttls postgres",
+        )
         for service in ("postgres", "pgbouncer")
-    }
-    ways["proxy"] = (at_edge, "proxy", "8443")
-    for service, (host, name, port) in ways.items():
-        done = host.run(
+    ]
+    ways += [(proxy, target.client("edge", beside=proxy), "proxy", "8443") for proxy in target.each("proxy")]
+    for service, client, name, port in ways:
+        done = client.run(
             f"openssl s_client -connect {name}:{port} -CAfile /tls/ca.crt -verify_hostname {name} -verify_return_error"
             " </dev/null 2>/tmp/err | openssl x509 -noout -enddate -ext subjectAltName; grep -m1 'verif.*err' /tmp/err"
         )
@@ -174,15 +181,17 @@ def test_open_sessions_are_encrypted(target: Target, superuser: Superuser, besid
     remedy="sslmode=verify-full in DATABASE_URL; server_tls_sslmode = verify-full in pg/pgbouncer.ini",
 )
 def test_clients_verify(target: Target, beside: Client, evidence: Evidence) -> None:
-    mode = re.search(r"sslmode=([\w-]+)", target.environment("app").get("DATABASE_URL", ""))
-    evidence(f"the app's DATABASE_URL: sslmode={mode[1] if mode else '(not set)'}")
+    modes = set()
+    for app in target.each("app"):
+        mode = re.search(r"sslmode=([\w-]+)", app.environment.get("DATABASE_URL", ""))
+        modes.add(mode[1] if mode else "(not set)")
+        evidence(f"the app's DATABASE_URL: sslmode={mode[1] if mode else '(not set)'}", app.machine)
     config = {row["key"]: row["value"] for row in beside.console("CONFIG")}
     evidence(
         f"PgBouncer: server_tls_sslmode={config['server_tls_sslmode']},"
         f" server_tls_ca_file={config['server_tls_ca_file']}"
     )
-    assert mode, "DATABASE_URL has no sslmode"
-    assert mode[1] == "verify-full", "the app does not verify whom it talks to"
+    assert modes == {"verify-full"}, f"the app does not verify whom it talks to: sslmode={', '.join(sorted(modes))}"
     assert config["server_tls_sslmode"] == "verify-full", "PgBouncer does not verify whom it talks to"
 
 
@@ -193,11 +202,11 @@ def test_clients_verify(target: Target, beside: Client, evidence: Evidence) -> N
 )
 def test_keys_are_private(target: Target, evidence: Evidence) -> None:
     loose = []
-    for service, uid in KEY_OWNERS.items():
-        mode, owner = target.host(service).run("stat -c '%a %u' /tls/tls.key").stdout.split()
+    for service in (service for service in target.services if service.service in KEY_OWNERS):
+        mode, owner = service.run("stat -c '%a %u' /tls/tls.key").stdout.split()
         evidence(f"{service}: /tls/tls.key has mode 0{mode}, owner {owner}")
-        if (mode, owner) != ("600", str(uid)):
-            loose.append(service)
+        if (mode, owner) != ("600", str(KEY_OWNERS[service.service])):
+            loose.append(str(service))
     assert not loose, f"too open: {', '.join(loose)}"
 
 
@@ -206,15 +215,77 @@ def test_keys_are_private(target: Target, evidence: Evidence) -> None:
     claim="the site is served over TLS, and plain http leads there",
     remedy="DEPLOYMENT=production makes the app redirect; look at docker/proxy/nginx.conf",
 )
-def test_site_uses_tls(target: Target, at_edge: Any, evidence: Evidence) -> None:
-    name = target.environment("app").get("ALLOWED_HOSTS", "proxy").split(",")[0]
-    secure = call(at_edge, request, "https://proxy:8443/", name, "/tls/ca.crt")
-    plain = call(at_edge, request, "http://proxy:8000/", name, "/tls/ca.crt")
-    location = {key.lower(): value for key, value in plain["headers"].items()}.get("location", "")
-    evidence(f"https: {secure['tls']}, status {secure['status']}")
-    evidence(f"http: status {plain['status']}" + (f", Location: {location}" if location else ""))
-    assert secure["status"] in (200, 301, 302), f"the site answered {secure['status']} over https"
-    if plain["status"] == 200 and target.development:
-        deviates("plain http is served too, on loopback: a developer's browser doesn't know the private CA")
-    assert plain["status"] in (301, 308), f"plain http answered {plain['status']}"
-    assert location.startswith("https://"), f"plain http answered {plain['status']} {location}"
+def test_site_uses_tls(target: Target, evidence: Evidence) -> None:
+    name = target.host("app").environment.get("ALLOWED_HOSTS", "proxy").split(",")[0]
+    for proxy in target.each("proxy"):
+        at_edge = target.client("edge", beside=proxy)
+        secure = call(at_edge, request, "https://proxy:8443/", name, "/tls/ca.crt")
+        plain = call(at_edge, request, "http://proxy:8000/", name, "/tls/ca.crt")
+        location = {key.lower(): value for key, value in plain["headers"].items()}.get("location", "")
+        evidence(f"https: {secure['tls']}, status {secure['status']}")
+        evidence(f"http: status {plain['status']}" + (f", Location: {location}" if location else ""))
+        assert secure["status"] in (200, 301, 302), f"the site of {proxy} answered {secure['status']} over https"
+        if plain["status"] == 200 and target.development:
+            deviates("plain http is served too, on loopback: a developer's browser doesn't know the private CA")
+        assert plain["status"] in (301, 308), f"plain http answered {plain['status']} at {proxy}"
+        assert location.startswith("https://"), f"plain http answered {plain['status']} {location}"
+
+
+@check(
+    "TLS-12",
+    claim="from where each application is, the pooler is reached over TLS, verified in full; no other CA is believed",
+    remedy=RENEW,
+)
+def test_applications_verify_the_pooler(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
+    door = target.door("pgbouncer")
+    for client in at_applications:
+        ways = {
+            "ours": client.attempt(door, target.app_role, "app_password"),
+            # libpq's word for the CAs that the system knows
+            "another": client.attempt(door, target.app_role, "app_password", sslrootcert="system"),
+        }
+        ours, another = client.try_all(ways).values()
+        evidence(f"{door} with sslmode=verify-full: {ours}; trusting the public CAs: {another}")
+        assert ours.ok, f"no verified login by {client.host}: {ours}"
+        assert "certificate verify failed" in another.text, f"{door} was believed under another CA: {another}"
+
+
+@check(
+    "TLS-13",
+    claim="plaintext is refused from everywhere: the application is told so, a stranger reaches neither door",
+    remedy="client_tls_sslmode = require in pg/pgbouncer.ini; strangers: `ansible-playbook site.yml` (firewall)",
+)
+def test_plaintext_is_refused_everywhere(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
+    for client in at_applications:
+        refuses_plaintext(client, "pgbouncer", evidence, {target.app_role: "app_password"})
+    if target.hosts and not target.outsider:
+        not_yet(NO_OUTSIDER)
+    stranger = target.outsider or target.client("neighbour")
+    addresses = [address for host in target.hosts for address in host.public_addresses]
+    doors = [
+        [a, target.door(d).port] for a in addresses or [target.machines[0].gateway] for d in ("postgres", "pgbouncer")
+    ]
+    for address, answer in call(stranger, knock, doors, 2).items():
+        evidence(f"a stranger to {address}: {answer}")
+        assert answer != "open", f"a stranger reaches {address}"
+
+
+@check(
+    "TLS-14",
+    claim="clocks are right: certificates and log lines count on them",
+    remedy="`timedatectl set-ntp true` on the host, then `timedatectl timesync-status`",
+)
+def test_clocks_are_right(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
+    allowed = role_default("preflight", "preflight_clock_seconds")
+    for host in hosts:
+        before = time.time()
+        there = float(host.run("date +%s.%N").stdout)
+        off = max(before - there, there - time.time(), 0.0)
+        kind, kept = host.run(
+            "systemd-detect-virt --container; timedatectl show --property NTPSynchronized --value"
+        ).stdout.split()
+        # A container has no clock of its own, and timesyncd doesn't start there.
+        whose = "kept by NTP: " + kept if kind == "none" else "a container, with the clock of the machine it runs on"
+        evidence(f"{f'differs by {off:.1f} s from' if off else 'agrees with'} the clock here; {whose}")
+        assert off <= allowed, f"the clock of {host} is {off:.0f} s off"
+        assert kind != "none" or kept == "yes", f"nothing keeps the clock of {host} right"

@@ -19,9 +19,10 @@ from support.shell import ROOT, eventually, run
 from support.stack import PRODUCTION, PROJECT, TAG, Stack
 
 PORT = 21050
-# What a production that was just started can't prove: a drill, a night's dumps, a second repository;
-# and a host's own firewall.
-NOT_YET = {"BACK-03", "BACK-04", "BACK-05", "NET-08", "NET-09"}
+# What a production that was just started can't prove: a drill, a night's dumps, a second repository.
+# And what containers can't: timers, clock, firewall, ssh and updates of a host, and what a machine elsewhere reaches.
+NOT_YET = {"BACK-03", "BACK-04", "BACK-05"}
+NOT_YET |= {"BACK-08", "TLS-14", "NET-08", "NET-09", "NET-10", "NET-11", "NET-12"}
 
 
 class Checklist:

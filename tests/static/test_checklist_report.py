@@ -9,21 +9,20 @@ from xml.etree import ElementTree
 import pytest
 
 from checklist import report
-from checklist.api import ITEMS, Check, check
+from checklist.api import ITEMS, Check, Evidence, Seen, check
 from checklist.results import Deployment, Outcome, Result, Run, judge, verdict
 
+SEEN = (Seen("seen", "db1"),)
 CHECKLIST = Path(__file__).parents[1] / "checklist"
 
 
 def run(*outcomes: tuple[str, Outcome], deployment: Deployment = "production") -> Run:
     """A run in which these checks ended so."""
     results = tuple(
-        Result(
-            Check(id, f"claim of {id}", f"`remedy` of {id}"), outcome, "" if outcome == "pass" else "because", ("seen",)
-        )
+        Result(Check(id, f"claim of {id}", f"`remedy` of {id}"), outcome, "" if outcome == "pass" else "because", SEEN)
         for id, outcome in outcomes
     )
-    return Run("docker://test", deployment, results, 1.5, datetime(2026, 1, 2, 3, 4, tzinfo=UTC))
+    return Run("docker://test", deployment, results, 1.5, datetime(2026, 1, 2, 3, 4, tzinfo=UTC), ("db1 (database)",))
 
 
 EVERYTHING = [(f"{prefix}-01", "pass") for prefix in ITEMS]
@@ -47,18 +46,18 @@ def test_an_item_is_as_good_as_its_worst_check(outcomes: list[Outcome], deployme
 
 def test_a_pass_without_evidence_is_a_failure() -> None:
     assert judge("nothing", "", [], "development")[0] == "fail"
-    assert judge("nothing", "", ["seen"], "production") == ("pass", "")
+    assert judge("nothing", "", [*SEEN], "production") == ("pass", "")
 
 
 def test_a_deviation_is_for_development_alone() -> None:
-    assert judge("deviation", "for tests", ["seen"], "development") == ("deviation", "for tests")
-    outcome, reason = judge("deviation", "for tests", ["seen"], "production")
+    assert judge("deviation", "for tests", [*SEEN], "development") == ("deviation", "for tests")
+    outcome, reason = judge("deviation", "for tests", [*SEEN], "production")
     assert (outcome, reason) == ("fail", "this is only for development: for tests")
 
 
 def test_what_is_not_proven_is_never_a_pass() -> None:
-    assert judge("not yet", "no drill", ["seen"], "development")[0] == "not yet"
-    assert judge("not yet", "no drill", ["seen"], "production")[0] == "not yet"
+    assert judge("not yet", "no drill", [*SEEN], "development")[0] == "not yet"
+    assert judge("not yet", "no drill", [*SEEN], "production")[0] == "not yet"
 
 
 def test_production_is_ok_only_when_every_check_passed() -> None:
@@ -91,8 +90,8 @@ def test_the_text_fits_80_columns_and_names_what_to_do() -> None:
 
 
 def test_the_page_is_self_contained_and_escapes_what_it_shows() -> None:
-    nasty = Result(Check("TLS-01", "<b>claim</b>", "do `x < y`"), "fail", "<script>", ('"><img src=x>',))
-    page = report.as_html(Run("docker://<test>", "production", (nasty,)))
+    nasty = Result(Check("TLS-01", "<b>claim</b>", "do `x < y`"), "fail", "<script>", (Seen('"><img src=x>', "<b1>"),))
+    page = report.as_html(Run("docker://<test>", "production", (nasty,), hosts=("<b1> (database)",)))
     assert not re.search(r"<(script|link|img|iframe)|https?://|url\(|@import", page)
     assert "&lt;b&gt;claim&lt;/b&gt;" in page
     assert "<code>x &lt; y</code>" in page
@@ -111,5 +110,27 @@ def test_junit_counts_failures_and_skips() -> None:
 def test_json_has_all_seven_items_in_the_references_order() -> None:
     found = json.loads(report.as_json(run(("TLS-01", "pass"))))
     assert [item["title"] for item in found["items"]] == list(ITEMS.values())
-    assert found["items"][1]["checks"][0]["evidence"] == ["seen"]
+    assert found["items"][1]["checks"][0]["evidence"] == [{"line": "seen", "host": "db1"}]
     assert found["items"][0]["verdict"] == "not run"
+
+
+def test_each_report_says_which_hosts_were_looked_at_and_which_a_line_is_about() -> None:
+    whole = run(*EVERYTHING)
+    assert "db1 (database)" in report.as_text(whole)
+    assert "· db1: seen" in report.as_text(whole)
+    assert "<b>db1</b> seen" in report.as_html(whole)
+    assert "<dd>db1 (database)</dd>" in report.as_html(whole)
+    assert json.loads(report.as_json(whole))["hosts"] == ["db1 (database)"]
+    assert "<system-out>db1: seen" in report.as_junit(whole)
+
+
+def test_a_line_of_evidence_is_about_those_who_were_asked_last_unless_it_names_another() -> None:
+    asked: set[str] = set()
+    evidence = Evidence(asked)
+    asked.update(("db1", "app1"))
+    evidence("both were asked")
+    evidence("of the same answers")
+    asked.add("elsewhere")
+    evidence("a scan of it", "db1")
+    evidence("nobody was asked since")
+    assert [seen.host for seen in evidence.lines] == ["app1, db1", "app1, db1", "db1", "db1"]

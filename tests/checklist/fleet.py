@@ -1,0 +1,194 @@
+"""The hosts of an Ansible inventory as a target, over SSH: what `./scripts/checklist -i INVENTORY` looks at.
+
+Hosts, users, ssh's options and groups are what ansible-playbook would use. It needs keys, and sudo without a password.
+"""
+
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import testinfra
+import yaml
+
+from checklist.machines import Container, Machine, TargetError
+from checklist.target import Target
+
+ANSIBLE = Path(__file__).resolve().parents[2] / "ansible"
+TOOLS = Path(sys.executable).parent
+PROJECT = "flaglearning"  # COMPOSE_PROJECT_NAME in ansible/roles/stack/templates/env.j2
+# What a host runs follows from its groups; `backup` runs no service that the checks look for.
+SERVICES_OF = {"database": ("postgres", "pgbouncer"), "application": ("app", "proxy"), "backup": ()}
+OUTSIDER = "outsider"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host as the inventory describes it."""
+
+    name: str
+    groups: tuple[str, ...]
+    variables: dict[str, Any]
+
+    @property
+    def address(self) -> str:
+        return str(self.variables.get("ansible_host", self.name))
+
+    def connect(self, sockets: Path) -> Any:
+        """A testinfra host that runs commands as root. One connection serves them all."""
+        options = [ssh_options(), f"-o BatchMode=yes -o ControlPath={sockets}/%C"]
+        options += [str(self.variables.get(f"ansible_ssh_{kind}_args", "")) for kind in ("common", "extra")]
+        user = f"{self.variables['ansible_user']}@" if "ansible_user" in self.variables else ""
+        address = f"[{self.address}]" if ":" in self.address else self.address
+        port = f":{self.variables['ansible_port']}" if "ansible_port" in self.variables else ""
+        key = self.variables.get("ansible_ssh_private_key_file", self.variables.get("ansible_private_key_file"))
+        extra = " ".join(option for option in options if option)
+        return testinfra.get_host(
+            f"ssh://{user}{address}{port}", sudo=True, ssh_extra_args=extra, ssh_identity_file=key
+        )
+
+
+class FleetTarget(Target):
+    """The hosts of an inventory."""
+
+    def __init__(self, inventory: str, started_in: Path) -> None:
+        hosts = read_inventory(find_inventory(inventory, started_in), inventory)
+        self._sockets = Path(tempfile.mkdtemp(prefix="checklist-"))
+        asked: set[str] = set()
+        machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address) for h in hosts]
+        try:
+            with ThreadPoolExecutor(len(machines)) as pool:
+                list(pool.map(greet, machines))
+            self.outsider = next((machine for machine in machines if OUTSIDER in machine.groups), None)
+            self.hosts = tuple(machine for machine in machines if machine is not self.outsider)
+            super().__init__(inventory, [service for machine in self.hosts for service in running(machine)], asked)
+        except BaseException:
+            self._hang_up()
+            raise
+
+    def _hang_up(self) -> None:
+        for socket in self._sockets.iterdir():
+            # ssh wants a host's name here too, and makes nothing of it
+            subprocess.run(["ssh", "-S", str(socket), "-O", "exit", "any"], capture_output=True, check=False)
+        shutil.rmtree(self._sockets, ignore_errors=True)
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self._hang_up()
+
+
+def greet(machine: Machine) -> None:
+    """Is it there, and may we be root?"""
+    done = machine.run("id -u")
+    if done.rc or done.stdout.strip() != "0":
+        raise TargetError(
+            f"no way to become root on {machine}: {done.stderr.strip() or done.stdout.strip()}",
+            "the user that the inventory names has to have sudo without a password (NOPASSWD)",
+        )
+
+
+def running(machine: Machine) -> list[Container]:
+    """The machine's services. Raises TargetError when one that its groups ask for doesn't run."""
+    wanted = [service for group in machine.groups for service in SERVICES_OF.get(group, ())]
+    if not wanted:
+        return []
+    there = machine.containers(PROJECT)
+    if not there:
+        raise TargetError(
+            f"nothing of the stack is on {machine}.", "cd ansible && ansible-playbook -i INVENTORY site.yml brings it"
+        )
+    if down := [service for service in wanted if service not in there or not there[service].running]:
+        raise TargetError(
+            f"the stack on {machine} is not running; down: {', '.join(down)}.",
+            f"on {machine}: sudo systemctl restart flaglearning, and docker compose logs in /opt/flaglearning",
+        )
+    return [there[service] for service in wanted]
+
+
+def role_default(role: str, name: str) -> Any:
+    """What a role of ansible/ has by default: a fact that the checks share with it."""
+    return yaml.safe_load((ANSIBLE / "roles" / role / "defaults/main.yml").read_text())[name]
+
+
+# ------------------------------------------------------------ the inventory
+
+
+def find_inventory(named: str, started_in: Path) -> Path:
+    """The path that is meant: as ansible-playbook takes it, or from the folder ansible/."""
+    for folder in (started_in, ANSIBLE):
+        if (folder / named).exists():
+            return (folder / named).resolve()
+    raise TargetError(
+        f"there is no inventory '{named}', neither in {started_in} nor in ansible/.",
+        "./scripts/inventory new NAME makes one, ./scripts/lab up solo one with machines to try",
+    )
+
+
+def read_inventory(path: Path, named: str) -> list[Host]:
+    """Its hosts, the outsider too. Ansible reads it; of what the vault holds nothing is kept."""
+    listed = ansible_inventory(path, named)
+    variables = listed["_meta"]["hostvars"]
+    members = {group: members_of(group, listed) for group in (*SERVICES_OF, OUTSIDER)}
+    for group in ("database", "application"):
+        if not members[group]:
+            raise TargetError(
+                f"the inventory '{named}' has no host in the group `{group}`.",
+                "ansible/inventories/example/hosts.yml shows which groups there are",
+            )
+    names = dict.fromkeys(name for group in members.values() for name in group)
+    return [
+        Host(
+            name,
+            tuple(group for group, hosts in members.items() if name in hosts),
+            {key: value for key, value in variables.get(name, {}).items() if key.startswith("ansible_")},
+        )
+        for name in names
+    ]
+
+
+def members_of(group: str, listed: dict[str, Any]) -> list[str]:
+    """The hosts of a group and of the groups in it."""
+    described = listed.get(group, {})
+    inner = [name for child in described.get("children", []) for name in members_of(child, listed)]
+    return [*described.get("hosts", []), *inner]
+
+
+def ansible_inventory(path: Path, named: str) -> dict[str, Any]:
+    # In ansible/, so that ansible.cfg counts: it says where the vault's password is.
+    done = subprocess.run(
+        [TOOLS / "ansible-inventory", "-i", path, "--list"],
+        cwd=ANSIBLE,
+        env={**os.environ, "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1", "ANSIBLE_NOCOLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        listed: dict[str, Any] = json.loads(done.stdout)
+        return listed
+    hint = re.search(r"^HINT: *(.*)", done.stderr, re.MULTILINE)
+    said = re.findall(r"^\[?ERROR\]?: *(.*)", done.stderr, re.MULTILINE) or [done.stderr.strip()[-300:]]
+    raise TargetError(
+        f"Ansible can't read the inventory '{named}': {said[0]}",
+        hint[1]
+        if hint
+        else "export ANSIBLE_VAULT_PASSWORD_FILE=… if its vault has another password than"
+        " ~/.config/flaglearning/vault-password; `ansible-inventory -i INVENTORY --list` in ansible/ says more",
+    )
+
+
+def ssh_options() -> str:
+    """What ansible.cfg gives ssh: host keys are verified, one connection is kept."""
+    settings = configparser.ConfigParser()
+    settings.read(ANSIBLE / "ansible.cfg")
+    return os.environ.get("ANSIBLE_SSH_ARGS", settings["ssh_connection"]["ssh_args"])
