@@ -4,9 +4,7 @@ A check that can't fail proves nothing. So each test breaks one thing, runs the 
 """
 
 import contextlib
-import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 
 from checklist.client import Client
 from checklist.target import DockerTarget
+from support.checklist import Checklist
 from support.postgres import Postgres
 from support.shell import ROOT, eventually, run
 from support.stack import PRODUCTION, PROJECT, TAG, Stack
@@ -23,39 +22,6 @@ PORT = 21050
 # And what containers can't: timers, clock, firewall, ssh and updates of a host, and what a machine elsewhere reaches.
 NOT_YET = {"BACK-03", "BACK-04", "BACK-05"}
 NOT_YET |= {"BACK-08", "TLS-14", "NET-08", "NET-09", "NET-10", "NET-11", "NET-12"}
-
-
-class Checklist:
-    """Runs ./scripts/checklist's own entry point against a stack."""
-
-    def __init__(self, stack: Stack, artifacts: Path) -> None:
-        self.stack = stack
-        self.artifacts = artifacts
-
-    def backups(self) -> str:
-        """What pgBackRest has."""
-        return self.stack.exec("postgres", "pgbackrest", "--output=json", "info")
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return run(
-            sys.executable,
-            "-m",
-            "checklist",
-            "--target",
-            f"docker://{self.stack.project}",
-            "--artifacts",
-            str(self.artifacts),
-            *arguments,
-            env={"PYTHONPATH": str(ROOT / "tests")},
-            check=False,
-        )
-
-    def outcomes(self, *ids: str) -> dict[str, str]:
-        """Check → outcome, of these checks or of all."""
-        done = self.run(*(("-k", " or ".join(ids)) if ids else ()))
-        assert done.returncode in (0, 1), done.stdout + done.stderr
-        found = json.loads((self.artifacts / "checklist.json").read_text())
-        return {check["id"]: check["outcome"] for item in found["items"] for check in item["checks"]}
 
 
 @pytest.fixture(scope="module")
@@ -102,14 +68,18 @@ def production(secrets: Path) -> Iterator[Stack]:
 
 @pytest.fixture(scope="module")
 def checklist(production: Stack, tmp_path_factory: pytest.TempPathFactory) -> Checklist:
-    return Checklist(production, tmp_path_factory.mktemp("artifacts"))
+    return Checklist(tmp_path_factory.mktemp("artifacts"), "--target", f"docker://{production.project}")
 
 
-def test_production_passes_but_for_what_does_not_exist_yet(checklist: Checklist, secrets: Path) -> None:
-    eventually(lambda: '"type":"full"' in checklist.backups(), within=60)  # the first one is made by itself
+def test_production_passes_but_for_what_does_not_exist_yet(
+    checklist: Checklist, production: Stack, secrets: Path
+) -> None:
+    # the first one is made by itself
+    info = ("pgbackrest", "--output=json", "info")
+    eventually(lambda: '"type":"full"' in production.exec("postgres", *info), within=60)
     done = checklist.run()
-    found = json.loads((checklist.artifacts / "checklist.json").read_text())
-    outcomes = {check["id"]: check["outcome"] for item in found["items"] for check in item["checks"]}
+    found = checklist.report()
+    outcomes = {check["id"]: check["outcome"] for check in checklist.checks()}
     assert {id for id, outcome in outcomes.items() if outcome != "pass"} == NOT_YET, done.stdout
     assert {outcomes[id] for id in NOT_YET} == {"not yet"}
     assert found["deployment"] == "production"
@@ -283,15 +253,14 @@ def test_a_loosened_configuration_is_found(
     [
         (["--target", "docker://no-such-project"], "no compose project 'no-such-project' on this machine"),
         (["--target", "telnet://host"], "is not one that the checklist knows"),
+        (["--inventory", "inventories/nowhere"], "there is no inventory 'inventories/nowhere'"),
+        (["--inventory", "inventories/example", "--target", "docker://x"], "two things to look at"),
         (["-k", "XYZ-99"], "no check matches -k 'XYZ-99'"),
         (["--bogus"], "unrecognized arguments: --bogus"),
     ],
 )
 def test_what_cannot_run_says_so_and_exits_with_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    environment = {"PYTHONPATH": str(ROOT / "tests")}
-    done = run(
-        sys.executable, "-m", "checklist", "--artifacts", str(tmp_path), *arguments, env=environment, check=False
-    )
+    done = Checklist(tmp_path).run(*arguments)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert not list(tmp_path.iterdir()), "there is nothing to report"
