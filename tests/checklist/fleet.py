@@ -42,13 +42,18 @@ class Host:
     def address(self) -> str:
         return str(self.variables.get("ansible_host", self.name))
 
+    @property
+    def port(self) -> int:
+        return int(self.variables.get("ansible_port", 22))
+
     def connect(self, sockets: Path) -> Any:
         """A testinfra host that runs commands as root. One connection serves them all."""
         options = [ssh_options(), f"-o BatchMode=yes -o ControlPath={sockets}/%C"]
         options += [str(self.variables.get(f"ansible_ssh_{kind}_args", "")) for kind in ("common", "extra")]
         user = f"{self.variables['ansible_user']}@" if "ansible_user" in self.variables else ""
         address = f"[{self.address}]" if ":" in self.address else self.address
-        port = f":{self.variables['ansible_port']}" if "ansible_port" in self.variables else ""
+        # Not where it isn't set: ssh's own configuration may name one.
+        port = f":{self.port}" if "ansible_port" in self.variables else ""
         key = self.variables.get("ansible_ssh_private_key_file", self.variables.get("ansible_private_key_file"))
         extra = " ".join(option for option in options if option)
         return testinfra.get_host(
@@ -63,7 +68,7 @@ class FleetTarget(Target):
         hosts = read_inventory(find_inventory(inventory, started_in), inventory)
         self._sockets = Path(tempfile.mkdtemp(prefix="checklist-"))
         asked: set[str] = set()
-        machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address) for h in hosts]
+        machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address, h.port) for h in hosts]
         try:
             with ThreadPoolExecutor(len(machines)) as pool:
                 list(pool.map(greet, machines))

@@ -40,9 +40,12 @@ class Port(NamedTuple):
 class Machine:
     """A machine. `asked` collects the names of those that were asked something, for the evidence."""
 
-    def __init__(self, name: str, shell: Any, asked: set[str], groups: Iterable[str] = (), address: str = "") -> None:
+    def __init__(
+        self, name: str, shell: Any, asked: set[str], groups: Iterable[str] = (), address: str = "", port: int = 22
+    ) -> None:
         self.name, self.shell, self.asked = name, shell, asked
-        self.groups, self.address = tuple(groups), address
+        # Where its sshd is.
+        self.groups, self.address, self.port = tuple(groups), address, port
 
     def run(self, command: str, *arguments: str) -> Any:
         """As testinfra's own: `%s` is filled in with what is quoted. As root, where it is over SSH."""

@@ -148,8 +148,11 @@ def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
         routes = [line.split() for line in app.run("cat /proc/net/route").stdout.splitlines()[1:]]
         default = [route[0] for route in routes if route[1] == "00000000"]
         evidence(f"routes of the app: {len(routes)}, default routes: {len(default)}")
-        # An address of documentation (RFC 5737): nobody is there, but with a way out the question would leave.
-        answers = call(app, knock, [["192.0.2.1", 443], [app.machine.gateway, 443]], 1)
+        # An address of documentation (RFC 5737): nobody is there, but with a way out the question would leave. The
+        # outsider is there, and its sshd listens.
+        outside = [["192.0.2.1", 443], [app.machine.gateway, 443]]
+        outside += [[target.outsider.address, target.outsider.port]] if target.outsider else []
+        answers = call(app, knock, outside, 1)
         evidence("; ".join(f"to {address}: {answer}" for address, answer in answers.items()))
         assert not default, f"{app} has a way out through {', '.join(default)}"
         assert "open" not in answers.values(), f"{app} reached an address outside"
