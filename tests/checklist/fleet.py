@@ -120,9 +120,10 @@ def running(machine: Machine) -> list[Container]:
     return [there[service] for service in wanted]
 
 
-def role_default(role: str, name: str) -> Any:
-    """What a role of ansible/ has by default: a fact that the checks share with it."""
-    return yaml.safe_load((ANSIBLE / "roles" / role / "defaults/main.yml").read_text())[name]
+def role_default(role: str, name: str, without: Any = None) -> Any:
+    """What a role of ansible/ has by default: a fact that the checks share with it. `without` such a role: this."""
+    file = ANSIBLE / "roles" / role / "defaults/main.yml"
+    return yaml.safe_load(file.read_text())[name] if file.exists() else without
 
 
 # ------------------------------------------------------------ the inventory

@@ -202,7 +202,7 @@ def as_html(run: Run) -> str:
     todo = "".join(
         f"<li>{' '.join(map(link, ids))}<br>{with_code(sentence(remedy))}</li>" for remedy, ids in to_do(run).items()
     )
-    hosts = f"<dt>Hosts</dt><dd>{escape(', '.join(run.hosts))}</dd>" if run.hosts else ""
+    hosts = f"<dt>Hosts</dt><dd class=wide>{escape(', '.join(run.hosts))}</dd>" if run.hosts else ""
     return f"""<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -215,9 +215,9 @@ def as_html(run: Run) -> str:
 <p class="kicker">Production checklist</p>
 <h1>{headline}</h1>
 <p>{escape(conclusion(run))}</p>
-<dl><dt>Target</dt><dd>{escape(run.target)}</dd>{hosts}<dt>Deployment</dt><dd>{run.deployment}</dd>
+<dl><dt>Target</dt><dd>{escape(run.target)}</dd><dt>Deployment</dt><dd>{run.deployment}</dd>
 <dt>Checked</dt><dd>{run.at:%Y-%m-%d %H:%M} UTC</dd>
-<dt>Checks</dt><dd>{len(run.results)} in {run.seconds:.0f} s</dd></dl>
+<dt>Checks</dt><dd>{len(run.results)} in {run.seconds:.0f} s</dd>{hosts}</dl>
 </header>
 <main>
 <ol class="items">{rows}</ol>

@@ -119,7 +119,7 @@ def test_each_report_says_which_hosts_were_looked_at_and_which_a_line_is_about()
     assert "db1 (database)" in report.as_text(whole)
     assert "· db1: seen" in report.as_text(whole)
     assert "<b>db1</b> seen" in report.as_html(whole)
-    assert "<dd>db1 (database)</dd>" in report.as_html(whole)
+    assert "<dd class=wide>db1 (database)</dd>" in report.as_html(whole)
     assert json.loads(report.as_json(whole))["hosts"] == ["db1 (database)"]
     assert "<system-out>db1: seen" in report.as_junit(whole)
 
