@@ -83,7 +83,7 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
 
 def for_the_fleet(port: Port, target: Target) -> bool:
     """Is it the pooler's, at one address, because applications are on other hosts? The firewall says for whom it is."""
-    elsewhere = target.host("pgbouncer").machine not in [app.machine for app in target.each("app")]
+    elsewhere = any(app.machine is not target.host("pgbouncer").machine for app in target.each("app"))
     return port.service == "pgbouncer" and elsewhere and port.address not in ("0.0.0.0", "::")  # noqa: S104
 
 

@@ -15,9 +15,10 @@ from checklist.target import DockerTarget
 from support.checklist import Checklist
 from support.postgres import Postgres
 from support.shell import ROOT, eventually, run
-from support.stack import PRODUCTION, PROJECT, TAG, Stack
+from support.stack import PRODUCTION, PROJECT, SLOT, TAG, Stack
 
 PORT = 21050
+PUBLIC = PORT + 200 * int(SLOT or 0)  # as Stack counts them, so that checkouts can test side by side
 # What a production that was just started can't prove: a drill, a night's dumps, a second repository.
 # And what containers can't: timers, clock, firewall, ssh and updates of a host, and what a machine elsewhere reaches.
 NOT_YET = {"BACK-03", "BACK-04", "BACK-05"}
@@ -55,8 +56,8 @@ def production(secrets: Path) -> Iterator[Stack]:
         port=PORT,
         SECRETS_DIR=str(secrets),
         ALLOWED_HOSTS="play.example.org",
-        PUBLIC_HTTP_PORT=str(PORT),
-        PUBLIC_HTTPS_PORT=str(PORT + 1),
+        PUBLIC_HTTP_PORT=str(PUBLIC),
+        PUBLIC_HTTPS_PORT=str(PUBLIC + 1),
     )
     stack.down()
     try:
@@ -226,7 +227,7 @@ def test_a_loosened_configuration_is_found(
         f"""
         services:
           postgres:
-            ports: ["127.0.0.1:{PORT + 2}:5432"]
+            ports: ["127.0.0.1:{PUBLIC + 2}:5432"]
             volumes:
               - {tmp_path}/loose.hba:/etc/postgresql/hba.d/loose.conf:ro
               - {tmp_path}/loose.conf:/etc/postgresql/local.d/loose.conf:ro
