@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from benchmarks import engine, machine, report, results
-from benchmarks.questions import backup, growth, physical, pool, read, safety, sizing, start
+from benchmarks.questions import backup, endpoints, growth, physical, pool, safety, sizing, start
 from benchmarks.run import Refused, Run
 from support.shell import ROOT, Failed
 from support.stack import ARTIFACTS
 
-QUESTIONS = {question.NAME: question for question in (read, pool, sizing, safety, start, backup, physical, growth)}
+QUESTIONS = {question.NAME: question for question in (endpoints, pool, sizing, safety, start, backup, physical, growth)}
 JSON = ARTIFACTS / "bench.json"
 USAGE_ERROR = 2
 DESCRIPTION = """
