@@ -51,13 +51,14 @@ def _replaced(run: Run, arm: str, file: Path, *changes: tuple[str, str]) -> str:
     return str(copy)
 
 
-def _mount(service: Services, source: str, target: str) -> None:
+def mount(service: Services, source: str, target: str) -> None:
+    """Lays a file or folder over what the image has."""
     service["volumes"].append({"type": "bind", "source": source, "target": target, "read_only": True})
 
 
 def _settings(app: Services, module: str) -> None:
     """Lets a copy of the app run with a settings module of ours."""
-    _mount(app, str(INSIDE), "/bench")
+    mount(app, str(INSIDE), "/bench")
     app["environment"] |= {"DJANGO_SETTINGS_MODULE": module, "PYTHONPATH": "/bench:/code"}
 
 
@@ -82,7 +83,7 @@ def _pooler(config: Config, name: str, app: Services, *files: tuple[str, str]) -
     """A pooler for one arm's app: in a network of its own it has the name that its certificate is for."""
     pgbouncer = with_copy(config, "pgbouncer", f"pgbouncer-{name}")
     for source, target in files:
-        _mount(pgbouncer, source, target)
+        mount(pgbouncer, source, target)
     network = f"application-{name}"
     config["networks"][network] = {"name": f"{config['name']}_{network}", "internal": True}
     pgbouncer["networks"] = {"database": None, network: {"aliases": ["pgbouncer"]}}
@@ -134,7 +135,7 @@ def _direct(config: Config, run: Run, app: Services, proxy: Services) -> None:
 
 def _without_tls(config: Config, run: Run, app: Services, proxy: Services) -> None:
     """Plain on all three legs; whom the server and the pooler let in stays the same, by password."""
-    _mount(proxy, _replaced(run, "plain", NGINX, (r"X-Forwarded-Proto \$scheme", "X-Forwarded-Proto https")), CONF)
+    mount(proxy, _replaced(run, "plain", NGINX, (r"X-Forwarded-Proto \$scheme", "X-Forwarded-Proto https")), CONF)
     _changed_settings(app, options={"sslmode": "disable"})
     ini = _replaced(
         run,
@@ -148,14 +149,14 @@ def _without_tls(config: Config, run: Run, app: Services, proxy: Services) -> No
     lines = _replaced(
         run, "plain", Path("pg/pg_hba.conf"), (r"^(?!hostssl).*\n", ""), ("^hostssl", "hostnossl"), (r"\Z", "\n")
     )
-    _mount(config["services"]["postgres"], lines, "/etc/postgresql/hba.d/bench.conf")
+    mount(config["services"]["postgres"], lines, "/etc/postgresql/hba.d/bench.conf")
 
 
 def _over_tcp(config: Config, run: Run, app: Services, proxy: Services) -> None:
     app["environment"]["GUNICORN_BIND"] = "0.0.0.0:8001"
     app["networks"]["edge"] = None
     server = _replaced(run, "tcp", NGINX, (r"server unix:/run/app/gunicorn\.sock", "server app-tcp:8001"))
-    _mount(proxy, server, CONF)
+    mount(proxy, server, CONF)
     proxy["depends_on"]["app-tcp"] = {"condition": "service_healthy", "required": True}
 
 
@@ -164,17 +165,22 @@ def _bare_api(config: Config, run: Run, app: Services, proxy: Services) -> None:
 
 
 def _unshared(config: Config, run: Run, app: Services, proxy: Services) -> None:
-    _mount(proxy, _replaced(run, "unshared", NGINX, (r"^ *proxy_cache shared;\n", "")), CONF)
+    mount(proxy, _replaced(run, "unshared", NGINX, (r"^ *proxy_cache shared;\n", "")), CONF)
 
 
 def _leaking(config: Config, run: Run, app: Services, proxy: Services) -> None:
+    add_leaking_pooler(config, run, app)
+
+
+def add_leaking_pooler(config: Config, run: Run, app: Services) -> None:
+    """`pgbouncer-leaking`, for this service: what SET changes stays for the next client."""
     ini = _replaced(run, "leaking", POOLER, ("^server_reset_query_always = 1", "server_reset_query_always = 0"))
     _pooler(config, "leaking", app, (ini, INI))
 
 
 def _silent(config: Config, run: Run, app: Services, proxy: Services) -> None:
     _changed_settings(app, silent=True)
-    _mount(
+    mount(
         proxy,
         _replaced(run, "silent", NGINX, (r"access_log /dev/stdout json if=\$worth_logging", "access_log off")),
         CONF,
@@ -293,7 +299,7 @@ def _add_cookiecutters_front(config: Config, run: Run) -> None:
     file = run.work / "cookiecutter-nginx.conf"
     file.write_text(FRONT, encoding="utf-8")
     file.chmod(0o644)
-    _mount(proxy, str(file), CONF)
+    mount(proxy, str(file), CONF)
     for limit in ("cpus", "mem_limit", "pids_limit", "healthcheck"):
         proxy.pop(limit, None)
     proxy["volumes"] = [mount for mount in proxy["volumes"] if mount["source"] != "app-socket"]
