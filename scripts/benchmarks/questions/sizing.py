@@ -9,9 +9,11 @@ from benchmarks.stacks import Stack
 NAME = "sizing"
 TITLE = "What sizing is worth"
 
-# Ten times shared_buffers' default (128 MB), and more than the container's memory leaves for anything else.
-MEMORY, SCALE, QUICK_SCALE = "4g", 200, 20
-SECONDS, QUICK_SECONDS = 100, 20
+MINUTES = 8
+
+# 1.5 GB: twelve times shared_buffers' default (128 MB). Quick: twice.
+MEMORY, SCALE, QUICK_SCALE = "4g", 100, 18
+SECONDS, QUICK_SECONDS = 40, 4
 OURS, STOCK, PGTUNE = "ours", "stock", "pgtune"
 AIM = 1.5
 
