@@ -308,7 +308,7 @@ def _add_cookiecutters_front(config: Config, run: Run) -> None:
 
 COOKIECUTTER = Arm(
     "cookiecutter",
-    "cookiecutter-django's defaults (4 workers, TLS at its proxy, none to the database, no pooler)",
+    "cookiecutter-django (4 workers, TLS at its proxy alone, no pooler)",
     _add_cookiecutters_front,
     "https://proxy-cookiecutter:8443",
     ("proxy-cookiecutter", "app-cookiecutter", "postgres-untuned"),
@@ -317,7 +317,7 @@ COOKIECUTTER = Arm(
 )
 BARE_COOKIECUTTER = Arm(
     "bare-cookiecutter",
-    "the same without its proxy and TLS",
+    "cookiecutter-django without its proxy and TLS",
     lambda config, run: None,  # the containers of the one above
     "http://app-cookiecutter:5000",
     ("app-cookiecutter", "postgres-untuned"),

@@ -194,10 +194,14 @@ def test_json_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_report_has_a_row_for_each_aim_and_a_picture_that_is_xml(tmp_path: Path) -> None:
     table = Table("Arms & ways", ("tps",), (Row("ours <b>", (figure([1, 2, 3], "tps"),)),), plotted="tps")
-    answer = Answer("T", "how", (Aim("at least 2", "1", met=False),), (table,))
+    aims = (Aim("at least 2", "1", met=False), Aim("dump | gzip", "2", met=True))
+    answer = Answer("T", "how", aims, (table, table))
     written = list(report.write({"one": answer}, tmp_path))
-    assert [file.name for file in written] == ["bench-one.svg", "benchmarks.md"]
-    assert "| T | at least 2 | 1 | **no** |" in (tmp_path / "benchmarks.md").read_text()
+    assert [file.name for file in written] == ["bench-one.svg", "bench-one-2.svg", "benchmarks.md"]
+    page = (tmp_path / "benchmarks.md").read_text()
+    assert "| T | at least 2 | 1 | **no** |" in page
+    assert "| T | dump &#124; gzip | 2 | yes |" in page
+    assert page.count("](images/bench-one") == 2
     assert ElementTree.fromstring(plot.bars(table)).tag.endswith("svg")  # noqa: S314 - our own
 
 
