@@ -367,7 +367,7 @@ def _transactions_table(seen: Seen) -> Table:
             str(sum(one.errors for one in several)),
             str(max(one.backends for one in several)),
         )
-        return Row(f"{load}: {WAYS[way].title}", cells)
+        return Row(f"{load}: {WAYS[way].title}", cells, ours=way == POOLED)
 
     columns = ("transactions/s", "× direct", "latency", "errors", "most backends")
     return Table("Short transactions", columns, tuple(row(*key) for key in seen), plotted="transactions/s")
