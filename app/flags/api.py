@@ -3,7 +3,7 @@
 import datetime
 from typing import Annotated, Any, Literal
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 from ninja.responses import Status
@@ -31,6 +31,10 @@ logged_in = SessionAuth(csrf=False)
 
 # A quick player needs two or three seconds a question.
 playing = PerVisitorThrottle("playing", "60/m")
+
+# Whoever stands in front (nginx) may hand such an answer to everybody for a second: a crowd is served from memory, and
+# nobody sees anything older. Never on what depends on who asks.
+SHARED = "public, max-age=1"
 
 ANSWER_ERRORS: dict[type[services.AnswerError], tuple[int, str]] = {
     services.QuestionNotFound: (404, "question_not_found"),
@@ -138,15 +142,15 @@ class GuessedCountryOut(OptionOut):
 
 
 @router.get("challenge/today", response={200: ChallengeOut, **errors()}, operation_id="todays_challenge")
-def todays_challenge(request: HttpRequest) -> dict[str, Any]:
+def todays_challenge(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
     """Today's challenge, the same for everybody until midnight UTC."""
     now = timezone.now()
-    question = services.daily_question(now)
-    return {
-        "date": services.utc_date(now),
-        "question": question,
-        "answer": services.answer_to(request.user, question) if request.user.is_authenticated else None,
-    }
+    question, answer = services.daily_question(now), None
+    if request.user.is_authenticated:
+        answer = services.answer_to(request.user, question)
+    else:
+        response["Cache-Control"] = SHARED  # Vary: Cookie, which asking for the user sets, keeps it from players
+    return {"date": services.utc_date(now), "question": question, "answer": answer}
 
 
 @router.get("practice", auth=logged_in, response={200: QuestionOut, **errors(401, 404)}, operation_id="open_practice")
@@ -188,14 +192,16 @@ def my_statistics(request: PlayersRequest) -> services.Statistics:
 
 
 @router.get("leaderboard", response={200: list[LeaderboardRowOut], **errors(422)}, operation_id="leaderboard")
-def leaderboard(request: HttpRequest, limit: Limit = 10) -> list[services.LeaderboardRow]:
+def leaderboard(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> list[services.LeaderboardRow]:
     """The people with the most right answers."""
+    response["Cache-Control"] = SHARED
     return services.leaderboard(limit)
 
 
 @router.get(
     "countries/most-guessed", response={200: list[GuessedCountryOut], **errors(422)}, operation_id="most_guessed"
 )
-def most_guessed(request: HttpRequest, limit: Limit = 10) -> Any:
+def most_guessed(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> Any:
     """The countries whose flags were answered most often."""
+    response["Cache-Control"] = SHARED
     return services.most_guessed(limit)

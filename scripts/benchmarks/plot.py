@@ -5,18 +5,18 @@ from html import escape
 from benchmarks.results import Figure, Row, Table
 
 WIDTH, LEFT, RIGHT, TOP, LINE, BAR = 960, 480, 90, 40, 26, 16
-FIRST, OTHERS, WHISKER = "#2563eb", "#94a3b8", "#1e293b"
+OURS, OTHERS, WHISKER = "#2563eb", "#94a3b8", "#1e293b"
 
 
 def bars(table: Table) -> str:
-    """The plotted column; the first row, ours, has a colour of its own."""
+    """The plotted column; the first row, and whatever else is ours, has a colour of its own."""
     column = table.columns.index(table.plotted)
     figures = [(row, cell) for row in table.rows if isinstance(cell := row.cells[column], Figure)]
     scale = (WIDTH - LEFT - RIGHT) / max(max(figure.samples) for _, figure in figures)
     title = f"{table.caption}: {table.plotted}"
     height = TOP + LINE * len(figures) + 10
     lines = [
-        _line(TOP + LINE * place, row, figure, scale, FIRST if place == 0 else OTHERS)
+        _line(TOP + LINE * place, row, figure, scale, OURS if place == 0 or row.ours else OTHERS)
         for place, (row, figure) in enumerate(figures)
     ]
     return "\n".join(

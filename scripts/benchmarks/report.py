@@ -1,6 +1,6 @@
 """The answers for people: text on the terminal, docs/benchmarks.md with pictures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from benchmarks import plot
@@ -18,13 +18,13 @@ def write(answers: dict[str, Answer], docs: Path) -> Iterator[Path]:
     """Writes benchmarks.md and images/bench-*.svg; yields each file written."""
     sections = [INTRODUCTION, _summary(answers)]
     for name, answer in answers.items():
-        drawn = [table for table in answer.tables if table.plotted]
-        for table in drawn:
-            picture = docs / "images" / f"bench-{name}.svg"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            picture.write_text(plot.bars(table), encoding="utf-8")
-            yield picture
-        sections.append(_section(name, answer, bool(drawn)))
+        drawn = {_picture(name, place): table for place, table in enumerate(t for t in answer.tables if t.plotted)}
+        for picture, table in drawn.items():
+            file = docs / picture
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(plot.bars(table), encoding="utf-8")
+            yield file
+        sections.append(_section(answer, drawn))
     sections.append(_circumstances(answers))
     page = docs / "benchmarks.md"
     page.write_text("\n".join(sections), encoding="utf-8")
@@ -67,19 +67,27 @@ def _heading(name: str, unit: str) -> str:
 # ---------------------------------------------------------------- Markdown
 
 
+def _line(cells: Iterable[str]) -> str:
+    """A row; a pipe in a cell would end it."""
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |"
+
+
 def _summary(answers: dict[str, Answer]) -> str:
     rows = [
-        f"| {answer.title} | {aim.text} | {aim.measured} | {'yes' if aim.met else '**no**'} |"
+        _line((answer.title, aim.text, aim.measured, "yes" if aim.met else "**no**"))
         for answer in answers.values()
         for aim in answer.aims
     ]
     return "\n".join(["| question | aim | measured | met |", "|---|---|---|---|", *rows, ""])
 
 
-def _section(name: str, answer: Answer, picture: bool) -> str:
-    parts = [f"## {answer.title}\n", f"{answer.how}\n"]
-    if picture:
-        parts.append(f"![{answer.title}](images/bench-{name}.svg)\n")
+def _picture(name: str, place: int) -> str:
+    return f"images/bench-{name}{f'-{place + 1}' if place else ''}.svg"
+
+
+def _section(answer: Answer, drawn: dict[str, Table]) -> str:
+    parts = [f"## {answer.title}\n", f"{' '.join(answer.how.split())}\n"]
+    parts += [f"![{table.caption}]({picture})\n" for picture, table in drawn.items()]
     parts += [_markdown(table) for table in answer.tables]
     parts += [f"- {note}" for note in answer.notes]
     return "\n".join([*parts, ""])
@@ -88,7 +96,7 @@ def _section(name: str, answer: Answer, picture: bool) -> str:
 def _markdown(table: Table) -> str:
     head = [table.caption, *map(_heading, table.columns, _units(table))]
     lines = [head, ["---", *("--:" for _ in table.columns)], *([row.name, *map(str, row.cells)] for row in table.rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return "\n".join(map(_line, lines)) + "\n"
 
 
 def _circumstances(answers: dict[str, Answer]) -> str:

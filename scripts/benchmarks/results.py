@@ -37,10 +37,11 @@ Cell = Figure | str
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One arm: its name and a cell for each of the table's columns."""
+    """One arm: its name and a cell for each of the table's columns. `ours` stands out in the picture."""
 
     name: str
     cells: tuple[Cell, ...]
+    ours: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +107,9 @@ def _answer(data: dict[str, Any]) -> Answer:
 
 
 def _table(data: dict[str, Any]) -> Table:
-    rows = tuple(Row(row["name"], tuple(_cell(cell) for cell in row["cells"])) for row in data["rows"])
+    rows = tuple(
+        Row(row["name"], tuple(_cell(cell) for cell in row["cells"]), row.get("ours", False)) for row in data["rows"]
+    )
     return Table(data["caption"], tuple(data["columns"]), rows, data["plotted"])
 
 

@@ -23,11 +23,22 @@ class Stretch:
     wal_bytes: float
     checkpoints: int
 
+    def __str__(self) -> str:
+        return (
+            f"{self.tps:6.0f} transactions/s  {self.wal_bytes:6.0f} bytes of WAL each  {self.checkpoints} checkpoints"
+        )
+
 
 def config(run: Run, project: str, memory: str) -> Config:
-    """The production stack as data, reduced to what a server needs: its certificates. arm() adds the servers."""
+    """The production stack as data, reduced to what a server needs: its certificates. arm() adds the servers.
+
+    None archives unless its arm says so: then it has a repository of its own, and archive() makes it usable.
+    """
     reduced = stacks.measured_production(run, project)
-    reduced["services"]["postgres"]["mem_limit"] = memory
+    server = reduced["services"]["postgres"]
+    server["mem_limit"] = memory
+    server["environment"]["ARCHIVING"] = "off"
+    del server["depends_on"]["repository"]
     for name in set(reduced["services"]) - {"certificates", "postgres"}:
         del reduced["services"][name]
     return reduced
@@ -53,6 +64,11 @@ def arm(run: Run, config_: Config, name: str, settings: Mapping[str, str]) -> Se
     return service
 
 
+def archive(stack: Stack, server: str) -> None:
+    """What makes a repository of a volume; until then the server keeps its WAL and tries again."""
+    stack.exec(server, "pgbackrest", "--stanza=flaglearning", "stanza-create")
+
+
 def sql(stack: Stack, server: str, query: str) -> str:
     """What the query answers, unaligned, without headers."""
     return stack.exec(server, "psql", "-X", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "/run/postgresql", "-c", query)
@@ -73,12 +89,16 @@ def stretch(stack: Stack, server: str, seconds: int, connect: str = SOCKET) -> S
     output = _pgbench(stack, server, seconds, connect)
     in_the_middle.join()
     wal_after, checkpoints_after = _counters(stack, server)
-    done = found(output, r"actually processed: (\d+)")
+    return parse(output, wal_after - wal, int(checkpoints_after - checkpoints))
+
+
+def parse(output: str, wal_bytes: float, checkpoints: int) -> Stretch:
+    """What pgbench printed, with what the server counted meanwhile."""
     return Stretch(
         tps=found(output, r"tps = ([\d.]+)"),
         latency_ms=found(output, r"latency average = ([\d.]+)"),
-        wal_bytes=(wal_after - wal) / done,
-        checkpoints=int(checkpoints_after - checkpoints),
+        wal_bytes=wal_bytes / max(found(output, r"actually processed: (\d+)"), 1),
+        checkpoints=checkpoints,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks import load
 from benchmarks.run import Run
 from support.shell import run
 from support.stack import PRODUCTION, Stack
@@ -56,9 +57,12 @@ def measured_production(run_: Run, project: str) -> Config:
     Not published: a port on the loopback leads through docker-proxy, a process that would be measured too.
     Not restarted: a bench that was killed must not come back with the engine.
     Health checks only until they succeed: those of a dozen arms would be a load of their own on the arm measured.
+    Without what runs on demand (its profile is dropped here, and `up` would start it), and without the backups and
+    canaries of `backup`, which fall when they fall. The server archives, as production's does.
     """
     config: Config = json.loads(json.dumps(production(run_, project).config))
-    config["services"].pop("ops")
+    for on_demand in ("ops", "backup", "restore", "scratch"):
+        config["services"].pop(on_demand)
     for service in config["services"].values():
         service.pop("ports", None)
         service.pop("restart", None)
@@ -68,14 +72,15 @@ def measured_production(run_: Run, project: str) -> Config:
     return config
 
 
-def with_load(config: Config) -> None:
-    """Adds the container that generates HTTP load, in the network of the proxies."""
+def with_load(config: Config, requests: Path) -> None:
+    """Adds the container that generates HTTP load, in the network of the proxies; `requests` is what it sends."""
     config["services"]["load"] = {
         "image": f"flaglearning/bench-load:{TAG}",
         "build": {"context": str(INSIDE)},
         "init": True,
         "networks": {"edge": None},
         "ulimits": {"nofile": 16384},
+        "volumes": [{"type": "bind", "source": str(requests), "target": load.FOLDER, "read_only": True}],
     }
 
 

@@ -80,41 +80,29 @@ reset_password() {
 	fi
 	[ -n "$(docker compose ps --quiet --status running postgres)" ] ||
 		die 1 "the server isn't running, so nothing was changed." "docker compose up --detach --wait postgres"
-	begin_change "$file" "$new" || return
+	scripts/change-secret begin "$file" <<<"$new" >/dev/null || return
 	if ! apply_setup; then
 		die 1 "the server did not take the new password (its message is above). Both are in $file, and every client tries both." \
 			"./scripts/ops doctor; then the same command again"
 	fi
-	end_change "$file" "$new" || return
-	if [ "$role" = pgbouncer ]; then give_pooler "$new" || return; fi
-	ops password prove "$role" <<<"$old" || return
+	scripts/change-secret end "$file" <<<"$new" >/dev/null || return
+	settle_password "$role" <<<"$old" || return
 	echo "the secret file: $file" >&2
+}
+
+# usage: settle_password ROLE — the server has the new password, and its secret's file has nothing else: the pooler learns its own,
+# and it is proven that the old one, on standard input, is refused
+settle_password() {
+	local old
+	IFS= read -r old
+	if [ "$1" = pgbouncer ]; then give_pooler "$(cat "$(secret_file "$1")")" || return; fi
+	ops password prove "$1" <<<"$old"
 }
 
 # usage: secret_file ROLE — where Compose takes it from
 secret_file() {
 	docker compose --profile '*' config --format json |
 		sed -n "/^    \"$1_password\": {/,/}/s/.*\"file\": \"\(.*\)\".*/\1/p"
-}
-
-# A secret is mounted into running containers as the one file it is, so it is written in place: a file of the same name that
-# replaced it would be another. A reader may meet a line that is half written, and tries the others: at each moment one line is
-# whole and what the server accepts.
-
-# usage: begin_change FILE PASSWORD — the old one and the new one, a line each
-begin_change() {
-	if [ -z "$(tail -c 1 "$1")" ]; then
-		printf '%s\n' "$2" >>"$1"
-	else
-		printf '\n%s\n' "$2" >>"$1"
-	fi
-}
-
-# usage: end_change FILE PASSWORD — the new one alone. Once more at the end, so that one is whole while the first is written.
-end_change() {
-	printf '%s\n' "$2" >>"$1" || return
-	printf '%s\n' "$2" 1<>"$1" || return
-	truncate --size ${#2} "$1"
 }
 
 # usage: give_pooler PASSWORD — its own login: the file it reads, and RELOAD; no client is disconnected

@@ -52,6 +52,30 @@ def test_the_image_is_there(client: Client, daily: Question) -> None:
     assert image["Content-Type"] == "image/svg+xml"
 
 
+# --- What nginx may keep for a second -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["/api/challenge/today", "/api/leaderboard", "/api/countries/most-guessed"])
+def test_what_is_the_same_for_everybody_may_be_kept_for_a_second(client: Client, daily: Question, path: str) -> None:
+    assert client.get(path)["Cache-Control"] == "public, max-age=1"
+
+
+def test_a_guests_challenge_is_never_a_players(client: Client, player: Client, daily: Question) -> None:
+    assert client.get("/api/challenge/today")["Vary"] == "Cookie"
+    assert "Cache-Control" not in player.get("/api/challenge/today")
+
+
+@pytest.mark.parametrize("path", ["/api/session", "/api/me/statistics", "/api/csrf", "/api/practice"])
+def test_what_is_somebodys_own_is_not_kept(player: Client, practice: Question, path: str) -> None:
+    answer = player.get(path)
+    assert answer.status_code == 200
+    assert "public" not in answer.get("Cache-Control", "")
+
+
+def test_an_error_is_not_kept(client: Client) -> None:
+    assert "Cache-Control" not in client.get("/api/leaderboard?limit=0")
+
+
 def test_once_answered_the_challenge_shows_the_answer(player: Client, user: User, daily: Question) -> None:
     services.answer(user, daily.id, wrong(daily))
     answer = player.get("/api/challenge/today").json()["answer"]

@@ -1,15 +1,22 @@
-"""One solo host, converged once, and an outsider beside it."""
+"""One host, converged once, and an outsider beside it; for the tests that come last it grows to a fleet."""
 
 import os
 from collections.abc import Iterator
 
 import pytest
 
+from lab.players import Players
 from support.lab import Lab
 from support.stack import PROJECT, TAG
 
 # The runner has built the images.
 BUILT = ("-e", '{"images_build": false}', "-e", f"images_tag={TAG}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The fleet's tests after those of the one host that it grows from."""
+    items.sort(key=lambda item: "split" in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +32,21 @@ def lab() -> Iterator[Lab]:
     finally:
         if not os.environ.get("KEEP_STACK"):
             lab.down()
+
+
+@pytest.fixture(scope="session")
+def players(lab: Lab) -> Players:
+    """Accounts that play, and what they have been told."""
+    return Players(lab)
+
+
+@pytest.fixture(scope="session")
+def split(lab: Lab, players: Players) -> Lab:
+    """As docs/runbooks/grow.md says: db1 keeps the database, app1 and app2 take the app over. Killed once meanwhile."""
+    players.answer()
+    lab.up("growing")
+    lab.play_and_kill("site.yml", *BUILT, at="Install the engine")
+    lab.play("site.yml", *BUILT)
+    lab.up("split")
+    lab.play("site.yml", *BUILT)
+    return lab

@@ -17,8 +17,8 @@ SECRETS = "/etc/flaglearning/secrets"
 
 
 def secrets_of(lab: Lab) -> dict[str, str]:
-    files = lab.exec("solo", "sh", "-c", f"ls {SECRETS}/*_password {SECRETS}/*_key").split()
-    return {file: lab.exec("solo", "cat", file).strip() for file in files}
+    files = lab.exec("db1", "sh", "-c", f"ls {SECRETS}/*_password {SECRETS}/*_key").split()
+    return {file: lab.exec("db1", "cat", file).strip() for file in files}
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +35,13 @@ def test_a_converged_host_passes_but_for_what_does_not_exist_yet(lab: Lab, check
     assert "1 of 7 items fail: Automated backups configured" in done.stdout
 
     hosts = checklist.report()["hosts"]
-    assert hosts == ["solo (database, application)", "elsewhere (outsider)"]
-    assert {seen["host"] for check in checklist.checks() for seen in check["evidence"]} <= {"solo", "elsewhere"}
+    assert hosts == ["db1 (database, application)", "elsewhere (outsider)"]
+    assert {seen["host"] for check in checklist.checks() for seen in check["evidence"]} <= {"db1", "elsewhere"}
 
     texts = [done.stdout, done.stderr, *(file.read_text() for file in checklist.artifacts.iterdir())]
     told = {name for name, value in secrets_of(lab).items() if any(value in text for text in texts)}
     assert told == set(), "the report contains a secret"
-    left = lab.exec("solo", "docker", "ps", "--quiet", "--filter", "label=org.flaglearning.checklist")
+    left = lab.exec("db1", "docker", "ps", "--quiet", "--filter", "label=org.flaglearning.checklist")
     assert left == "", "its clients are still there"
 
 
@@ -98,10 +98,10 @@ LOOSENED = {
 def test_what_is_loosened_is_noticed(lab: Lab, checklist: Checklist, way: str) -> None:
     loosened = LOOSENED[way]
     try:
-        lab.exec("solo", "sh", "-ec", loosened.by)
+        lab.exec("db1", "sh", "-ec", loosened.by)
         assert checklist.outcomes(*loosened.noticed_by) == dict.fromkeys(loosened.noticed_by, "fail")
     finally:
-        lab.exec("solo", "sh", "-ec", loosened.undo)
+        lab.exec("db1", "sh", "-ec", loosened.undo)
     assert checklist.outcomes(*loosened.noticed_by) == dict.fromkeys(loosened.noticed_by, "pass")
 
 
@@ -116,11 +116,11 @@ def test_without_an_outsider_it_says_what_it_cannot_prove(lab: Lab, checklist: C
 
 
 def test_a_stack_that_is_down_on_a_host_says_so(lab: Lab, checklist: Checklist) -> None:
-    lab.exec("solo", "env", "--chdir=/opt/flaglearning", "docker", "compose", "stop", "app")
+    lab.exec("db1", "env", "--chdir=/opt/flaglearning", "docker", "compose", "stop", "app")
     try:
         done = checklist.run("-k", "MON-01")
     finally:
-        lab.exec("solo", "env", "--chdir=/opt/flaglearning", "docker", "compose", "start", "app")
+        lab.exec("db1", "env", "--chdir=/opt/flaglearning", "docker", "compose", "start", "app")
     assert done.returncode == 2
-    assert "the stack on solo is not running; down: app." in done.stderr
+    assert "the stack on db1 is not running; down: app." in done.stderr
     assert "HINT:" in done.stderr

@@ -1,20 +1,19 @@
 """deploy.yml and rollback.yml under the eyes of players: nobody notices, and a version that isn't fit never serves."""
 
 import json
-import ssl
 from collections.abc import Iterator
 
-import httpx
 import pytest
 
 from lab.conftest import BUILT
+from lab.players import Players
 from support.lab import Lab
-from support.load import COUNT_ANSWERS, Load, Player, make_players
 from support.shell import eventually, run
 from support.stack import TAG
 
 IMAGES = ("postgres", "pgbouncer", "app", "proxy", "ops")
-HERE = ("env", "--chdir=/opt/flaglearning", "docker", "compose")
+DEPLOYS = 10
+SHIPPED_TO = "/var/tmp"  # noqa: S108 - of the lab's machine
 
 
 def version(name: str, *lines: str) -> str:
@@ -28,81 +27,100 @@ def version(name: str, *lines: str) -> str:
 
 def serving(lab: Lab) -> str:
     """The image that serves."""
-    return lab.exec("solo", "docker", "image", "inspect", "--format", "{{.Id}}", "flaglearning/app:serving").strip()
-
-
-def answers(lab: Lab) -> int:
-    psql = ("psql", "-X", "-A", "-t", "-h", "/run/postgresql", "-U", "postgres", "-d", "flaglearning_prod")
-    return int(lab.exec("solo", *HERE, "exec", "-T", "postgres", *psql, "-c", COUNT_ANSWERS))
-
-
-@pytest.fixture(scope="module")
-def players(lab: Lab) -> list[Player]:
-    return make_players(lambda *words: lab.exec("solo", *HERE, "exec", "-T", "app", "python", "manage.py", *words))
+    return lab.exec("db1", "docker", "image", "inspect", "--format", "{{.Id}}", "flaglearning/app:serving").strip()
 
 
 @pytest.fixture
-def load(lab: Lab, players: list[Player]) -> Load:
-    for player in players:
-        player.answers, player.busy = 0, False
-    return Load(f"https://{lab.address('solo')}", str(lab.inventory / "pki/ca.crt"), players)
-
-
-@pytest.fixture(autouse=True)
 def _the_first_version_again(lab: Lab) -> Iterator[None]:
     yield
     lab.play("deploy.yml", *BUILT)
 
 
-def test_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, load: Load) -> None:
-    first, before = serving(lab), answers(lab)
-    with load:
-        lab.play("deploy.yml", "-e", version("next"))
-        second = serving(lab)
+@pytest.mark.usefixtures("_the_first_version_again")
+def test_ten_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, players: Players) -> None:
+    first, before = serving(lab), players.answers()
+    versions = [version("one"), version("two")] * (DEPLOYS // 2)
+    served = []
+    with players.load() as load:
+        for options in versions:
+            lab.play("deploy.yml", "-e", options)
+            served.append(serving(lab))
         lab.play("rollback.yml")
-        third = serving(lab)
-        lab.play("deploy.yml", "-e", version("next"))
+        back = serving(lab)
     print(load)
-    assert (first == third, first == second) == (True, False)
+    assert first not in served
+    assert served == served[:2] * (DEPLOYS // 2)
+    assert back == served[0]
     assert load.failures == []
-    assert answers(lab) - before == load.answers > 0
+    assert players.answers() - before == load.answers > 0
 
 
 @pytest.mark.parametrize(
-    ("lines", "sentence"),
+    ("lines", "sentences"),
     [
-        (['CMD ["false"]'], "is not fit to serve"),
-        (["ENV DJANGO_SETTINGS_MODULE=config.nowhere"], "the migrations failed"),
+        (['CMD ["false"]'], ("is not fit to serve", "It goes on with the one before.")),
+        (
+            ["ENV DJANGO_SETTINGS_MODULE=config.nowhere"],
+            ("the migrations failed", "no application host was touched", "No module named 'config.nowhere'"),
+        ),
     ],
     ids=["ends-at-once", "migration"],
 )
-def test_a_version_that_is_not_fit_never_serves(lab: Lab, load: Load, lines: list[str], sentence: str) -> None:
+def test_a_version_that_is_not_fit_never_serves(
+    lab: Lab, players: Players, lines: list[str], sentences: tuple[str, ...]
+) -> None:
     first = serving(lab)
-    with load:
+    with players.load() as load:
         done = lab.play("deploy.yml", "-e", version("broken", *lines), check=False)
+    said = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert sentence in done.stdout
-    assert "It goes on with the one before." in done.stdout
+    assert [sentence for sentence in sentences if sentence not in said] == []
     assert serving(lab) == first
     assert load.failures == []
 
 
 def test_there_is_nothing_to_return_to_before_the_first_deploy(lab: Lab) -> None:
-    lab.exec("solo", "docker", "image", "rm", "--no-prune", "flaglearning/app:before")
+    lab.exec("db1", "docker", "image", "rm", "--no-prune", "flaglearning/app:before", check=False)
     done = lab.play("rollback.yml", check=False)
     assert done.returncode != 0
     assert "there is nothing to return to" in done.stdout
 
 
-def test_the_host_serves_again_after_a_reboot(lab: Lab) -> None:
-    lab.restart("solo")
-    eventually(lambda: ready(lab), within=120)
-    assert lab.exec("solo", "systemctl", "is-failed", "flaglearning.service", check=False).strip() == "active"
-
-
-def ready(lab: Lab) -> bool:
-    tls = ssl.create_default_context(cafile=str(lab.inventory / "pki/ca.crt"))
+@pytest.mark.usefixtures("_the_first_version_again")
+def test_a_full_disk_is_said_and_the_next_run_mends_it(lab: Lab) -> None:
+    """The images don't fit where they are put before they are loaded."""
+    first = serving(lab)
+    options = version("large", "RUN head -c 3000000 /dev/urandom >/tmp/large")
+    lab.exec("db1", "mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", SHIPPED_TO)
     try:
-        return httpx.get(f"https://{lab.address('solo')}/readyz", verify=tls, trust_env=False).is_success
-    except httpx.HTTPError:
-        return False
+        done = lab.play("deploy.yml", "-e", options, check=False)
+    finally:
+        lab.exec("db1", "umount", SHIPPED_TO)
+    said = " ".join(done.stdout.split())
+    assert done.returncode != 0
+    assert "No space left on device" in said
+    assert "HINT:" in said
+    assert serving(lab) == first
+    lab.play("deploy.yml", "-e", options)
+    assert serving(lab) != first
+
+
+def test_a_deploy_that_was_killed_is_simply_run_again(lab: Lab, players: Players) -> None:
+    options = version("killed")
+    with players.load() as load:
+        lab.play_and_kill("deploy.yml", "-e", options, at="Roll it out")
+        lab.play("deploy.yml", "-e", options)
+    wanted = run("docker", "image", "inspect", "--format", "{{.Id}}", f"flaglearning/app:{TAG}-killed").stdout.strip()
+    assert serving(lab) == wanted
+    assert load.failures == []
+    lab.play("deploy.yml", *BUILT)
+
+
+def test_the_host_serves_again_after_a_reboot(lab: Lab, players: Players) -> None:
+    lab.restart("db1")
+    eventually(lambda: players.ask("db1") == 200, within=120)
+    eventually(lambda: unit(lab) == "active", within=60)
+
+
+def unit(lab: Lab) -> str:
+    return lab.exec("db1", "systemctl", "is-active", "flaglearning.service", check=False).strip()

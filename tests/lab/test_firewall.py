@@ -1,67 +1,55 @@
 """What an outsider on the same network reaches: nothing that no service asked for."""
 
-import inspect
-import json
 from collections.abc import Iterator
 
 import pytest
 
-from checklist import remote
+from lab.network import scan
 from support.lab import Lab
 from support.shell import eventually
-
-
-def scan(lab: Lab, address: str, first: int = 1, last: int = 65535) -> list[int]:
-    """The ports that answer to the outsider."""
-    program = (
-        f"from __future__ import annotations\nimport json\n{inspect.getsource(remote.scan)}\n"
-        f"print(json.dumps(scan({address!r}, {first}, {last}, 1.5)))"
-    )
-    found: list[int] = json.loads(lab.exec("outsider", "python3", "-c", f"{program}"))
-    return found
 
 
 @pytest.fixture(scope="module")
 def web(lab: Lab) -> Iterator[str]:
     """The address of a container that answers on 8000: published everywhere as 18000, on loopback as 18001."""
-    lab.exec("solo", "docker", "network", "create", "web")
+    lab.exec("db1", "docker", "network", "create", "web")
     lab.exec(
-        "solo", "docker", "run", "--detach", "--rm", "--name", "web", "--network", "web", "--publish", "18000:8000",
+        "db1", "docker", "run", "--detach", "--rm", "--name", "web", "--network", "web", "--publish", "18000:8000",
         "--publish", "127.0.0.1:18001:8000", "flaglearning/app:serving", "python", "-m", "http.server", "8000",
     )  # fmt: skip
-    address = lab.exec("solo", "docker", "inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "web").strip()
-    eventually(lambda: lab.exec("solo", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/") == "", within=20)
+    address = lab.exec("db1", "docker", "inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "web").strip()
+    eventually(lambda: lab.exec("db1", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/") == "", within=20)
     # What a neighbour would do: send what is for the container, or for the host's loopback, to the host.
-    lab.exec("outsider", "ip", "route", "add", f"{address}/32", "via", lab.address("solo"))
+    lab.exec("outsider", "ip", "route", "add", f"{address}/32", "via", lab.address("db1"))
     yield address
     lab.exec("outsider", "ip", "route", "del", f"{address}/32")
-    lab.exec("solo", "docker", "rm", "--force", "web")
-    lab.exec("solo", "docker", "network", "rm", "web")
+    lab.exec("db1", "docker", "rm", "--force", "web")
+    lab.exec("db1", "docker", "network", "rm", "web")
 
 
 def shut(lab: Lab, web: str) -> None:
     """Neither what is published nor the container itself answers the outsider, and administrators still get in."""
     assert scan(lab, web, 8000, 8000) == []
-    assert scan(lab, lab.address("solo"), 18000, 18001) == []
-    assert scan(lab, lab.address6("solo"), 18000, 18001) == []
-    assert lab.ssh("solo", "hostname").strip() == "solo"
+    assert scan(lab, lab.address("db1"), 18000, 18001) == []
+    assert scan(lab, lab.address6("db1"), 18000, 18001) == []
+    assert lab.ssh("db1", "hostname").strip() == "db1"
 
 
 def test_all_ports_but_the_proxys_are_shut_over_both_families(lab: Lab, web: str) -> None:
-    for address in (lab.address("solo"), lab.address6("solo")):
+    for address in (lab.address("db1"), lab.address6("db1")):
         assert scan(lab, address) == [80, 443]
 
 
 def test_without_the_table_the_same_scan_finds_them(lab: Lab, web: str) -> None:
     """Or else the tests here would prove nothing."""
-    lab.exec("solo", "nft", "delete", "table", "inet", "flaglearning")
+    lab.exec("db1", "nft", "delete", "table", "inet", "flaglearning")
     try:
-        assert scan(lab, lab.address("solo"), 22, 22) == [22]
-        assert scan(lab, lab.address("solo"), 18000, 18000) == [18000]
-        assert scan(lab, lab.address6("solo"), 18000, 18000) == [18000]
+        assert scan(lab, lab.address("db1"), 22, 22) == [22]
+        assert scan(lab, lab.address("db1"), 18000, 18000) == [18000]
+        assert scan(lab, lab.address6("db1"), 18000, 18000) == [18000]
         assert scan(lab, web, 8000, 8000) == [8000]
     finally:
-        lab.exec("solo", "systemctl", "reload", "flaglearning-firewall")
+        lab.exec("db1", "systemctl", "reload", "flaglearning-firewall")
     shut(lab, web)
 
 
@@ -69,25 +57,25 @@ def test_what_a_service_opens_is_open_for_whom_it_names(lab: Lab, web: str) -> N
     file = "/etc/nftables.d/flaglearning/web.nft"
     for source, expected in ((lab.address("outsider"), [18000]), ("192.0.2.1", [])):
         rule = f"ip saddr {source} meta l4proto tcp ct original proto-dst 18000 accept"
-        lab.exec("solo", "sh", "-c", f"echo '{rule}' >{file}; systemctl reload flaglearning-firewall")
+        lab.exec("db1", "sh", "-c", f"echo '{rule}' >{file}; systemctl reload flaglearning-firewall")
         try:
-            assert scan(lab, lab.address("solo"), 18000, 18001) == expected
+            assert scan(lab, lab.address("db1"), 18000, 18001) == expected
         finally:
-            lab.exec("solo", "sh", "-c", f"rm {file}; systemctl reload flaglearning-firewall")
+            lab.exec("db1", "sh", "-c", f"rm {file}; systemctl reload flaglearning-firewall")
 
 
 def test_the_rules_survive_ten_reloads_and_a_restart_of_docker(lab: Lab, web: str) -> None:
-    lab.exec("solo", "sh", "-ec", "for i in 1 2 3 4 5 6 7 8 9 10; do systemctl reload flaglearning-firewall; done")
+    lab.exec("db1", "sh", "-ec", "for i in 1 2 3 4 5 6 7 8 9 10; do systemctl reload flaglearning-firewall; done")
     shut(lab, web)
-    lab.exec("solo", "systemctl", "restart", "docker")
+    lab.exec("db1", "systemctl", "restart", "docker")
     shut(lab, web)
     # Docker's own rules are still there: the host itself, and what the container asks outside
-    lab.exec("solo", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/")
+    lab.exec("db1", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/")
 
 
 @pytest.mark.last
 def test_the_rules_survive_a_reboot(lab: Lab) -> None:
-    lab.restart("solo")
-    assert "policy drop" in lab.exec("solo", "nft", "list", "table", "inet", "flaglearning")
-    assert scan(lab, lab.address("solo"), 1, 1024) in ([], [80, 443])
-    assert lab.ssh("solo", "hostname").strip() == "solo"
+    lab.restart("db1")
+    assert "policy drop" in lab.exec("db1", "nft", "list", "table", "inet", "flaglearning")
+    assert scan(lab, lab.address("db1"), 1, 1024) in ([], [80, 443])
+    assert lab.ssh("db1", "hostname").strip() == "db1"

@@ -24,11 +24,11 @@ def test_a_second_run_changes_nothing(lab: Lab) -> None:
 
 def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
     file = "/etc/sysctl.d/60-flaglearning.conf"
-    lab.exec("solo", "sed", "-i", "s/^net.core.somaxconn.*/net.core.somaxconn = 99/", file)
+    lab.exec("db1", "sed", "-i", "s/^net.core.somaxconn.*/net.core.somaxconn = 99/", file)
     try:
         said = lab.play(ROLE, "-e", "role=base", "--check", "--diff").stdout
         assert "-net.core.somaxconn = 99" in said
-        assert "99" in lab.exec("solo", "cat", file)  # a check changes nothing
+        assert "99" in lab.exec("db1", "cat", file)  # a check changes nothing
     finally:
         lab.play(ROLE, "-e", "role=base")
     assert changed(lab.play(ROLE, "-e", "role=base", "--check").stdout) == 0
@@ -39,8 +39,8 @@ def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
     [
         ({"preflight_memory_mb": 9999999}, "MB of memory"),
         ({"preflight_disk_mb": 999999999}, "MB free in /var/lib"),
-        ({"preflight_ports": {"database": [22]}}, "port 22 of solo is taken"),
-        ({"preflight_clock_seconds": -100}, "the clock of solo differs"),
+        ({"preflight_ports": {"database": [22]}}, "port 22 of db1 is taken"),
+        ({"preflight_clock_seconds": -100}, "the clock of db1 differs"),
         ({"firewall_admin_networks": ["192.0.2.0/24"]}, "the firewall would lock you out"),
         ({"stack_secrets": {"app_password": "change_me"}}, "a secret is shorter than 32 characters"),
     ],
@@ -55,13 +55,13 @@ def test_preflight_stops_and_says_what_to_do(lab: Lab, settings: dict[str, objec
 
 
 def test_preflight_refuses_another_system(lab: Lab) -> None:
-    lab.exec("solo", "sh", "-ec", "cp /etc/debian_version /root/; echo 12.1 >/etc/debian_version")
-    lab.exec("solo", "sh", "-ec", "cp -L /etc/os-release /root/; sed -i s/13/12/ /etc/os-release")
+    lab.exec("db1", "sh", "-ec", "cp /etc/debian_version /root/; echo 12.1 >/etc/debian_version")
+    lab.exec("db1", "sh", "-ec", "cp -L /etc/os-release /root/; sed -i s/13/12/ /etc/os-release")
     try:
         done = lab.play(ROLE, "-e", "role=preflight", check=False)
     finally:
-        lab.exec("solo", "sh", "-ec", "cp /root/debian_version /etc/; cat /root/os-release >/usr/lib/os-release")
-        lab.exec("solo", "ln", "-sf", "../usr/lib/os-release", "/etc/os-release")
+        lab.exec("db1", "sh", "-ec", "cp /root/debian_version /etc/; cat /root/os-release >/usr/lib/os-release")
+        lab.exec("db1", "ln", "-sf", "../usr/lib/os-release", "/etc/os-release")
     assert done.returncode
     assert "not Debian 13" in " ".join(done.stdout.split())
 
@@ -97,18 +97,18 @@ def test_an_unreachable_host_is_said_and_the_others_are_left_alone(lab: Lab, tmp
 
 
 def test_a_mistake_in_sshs_settings_takes_itself_back(lab: Lab) -> None:
-    before = lab.exec("solo", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf")
+    before = lab.exec("db1", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf")
     done = lab.play(ROLE, "-e", "role=ssh", "-e", '{"ssh_users": ["nobody"], "ssh_undo_after": 30}', check=False)
     assert done.returncode
-    eventually(lambda: lab.ssh("solo", "true", check=True) == "", within=60, every=1)
-    assert lab.exec("solo", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf") == before
+    eventually(lambda: lab.ssh("db1", "true", check=True) == "", within=60, every=1)
+    assert lab.exec("db1", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf") == before
 
 
 def test_firewall_rules_that_lock_out_take_themselves_back(lab: Lab) -> None:
     mistake = '{"firewall_admin_networks": ["192.0.2.0/24"], "firewall_undo_after": 30}'
     try:
         assert lab.play(ROLE, "-e", "role=firewall", "-e", mistake, check=False).returncode
-        eventually(lambda: lab.ssh("solo", "true", check=True) == "", within=60, every=1)
+        eventually(lambda: lab.ssh("db1", "true", check=True) == "", within=60, every=1)
     finally:
         lab.play(ROLE, "-e", "role=firewall")
-    assert "table inet flaglearning" in lab.exec("solo", "nft", "list", "tables")
+    assert "table inet flaglearning" in lab.exec("db1", "nft", "list", "tables")

@@ -1,9 +1,12 @@
 """What nginx answers by itself: when the application is away, and when somebody tries too many passwords."""
 
+import time
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
+from support.load import CSRF, Player, make_players
 from support.proxy import Proxy
 from support.shell import eventually
 from support.stack import Stack
@@ -37,6 +40,60 @@ class TestWithoutTheApplication:
         assert answer.headers["content-type"] == "application/json"
         assert set(answer.json()["error"]) == {"code", "message", "request_id"}
         assert answer.json()["error"]["code"] == "unavailable"
+
+
+CHALLENGE = "/api/challenge/today"
+
+
+def player(proxy: Proxy, player: Player) -> httpx.Client:
+    """A client that is logged in."""
+    return proxy.client(
+        cookies={"sessionid": player.session, "csrftoken": CSRF},
+        headers={"X-CSRFToken": CSRF, "Referer": f"{proxy.https}/"},
+    )
+
+
+class TestWhatIsKeptForASecond:
+    """Answers that say that they are the same for everybody; ids tell apart which request the application saw."""
+
+    PATH = "/api/leaderboard?limit=97"  # nobody else asks for it
+
+    def asked(self, stack: Stack, answers: list[httpx.Response]) -> int:
+        """How many of these requests reached the application."""
+        log = stack.logs("app", since="1m")
+        return sum(answer.headers["x-request-id"] in log for answer in answers)
+
+    def test_a_crowd_is_one_request(self, stack: Stack, proxy: Proxy) -> None:
+        with proxy.client() as client:
+            answers = [client.get(self.PATH) for _ in range(20)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert len({answer.headers["x-request-id"] for answer in answers}) == 20
+        assert 1 <= self.asked(stack, answers) < 10
+
+    def test_it_is_made_again_after_a_second(self, stack: Stack, proxy: Proxy) -> None:
+        first = proxy.get(self.PATH)
+        time.sleep(2.1)  # nginx counts whole seconds
+        assert self.asked(stack, [first, proxy.get(self.PATH)]) >= 1
+        assert self.asked(stack, [proxy.get(self.PATH)]) == 0
+
+    def test_a_players_challenge_is_their_own(self, stack: Stack, proxy: Proxy) -> None:
+        """However guests and players take turns, within the second too."""
+        one, other = make_players(lambda *words: stack.exec("app", "python", "manage.py", *words), count=2)
+        with proxy.client() as guest, player(proxy, one) as first, player(proxy, other) as second:
+            question = guest.get(CHALLENGE).json()["question"]
+            answer = {"question_id": question["id"], "country_code": question["options"][0]["code"]}
+            assert first.post("/api/answers", json=answer).status_code in (201, 409)  # 409: a kept stack's, from before
+            seen = [client.get(CHALLENGE).json()["answer"] for client in (guest, first, second, guest, first)]
+        assert [answer is not None for answer in seen] == [False, True, False, False, True]
+
+    def test_another_host_gets_nothing_of_it(self, proxy: Proxy) -> None:
+        assert proxy.get(self.PATH).status_code == 200
+        assert proxy.get(self.PATH, headers={"Host": "evil.example"}).status_code == 400
+
+    def test_a_method_that_the_api_does_not_have_is_refused_as_ever(self, proxy: Proxy) -> None:
+        with proxy.client() as client:
+            assert client.get(self.PATH).status_code == 200
+            assert client.head(self.PATH).status_code == 405
 
 
 BURST = 20  # docker/proxy/nginx.conf

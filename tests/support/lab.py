@@ -12,19 +12,23 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 from typing import Any
 
 from support.shell import ROOT, Failed, run
 from support.stack import ARTIFACTS
 
-# Topology → group → hosts.
+# Topology → group → hosts. The outsider has access to nothing. Each grows from the one before: the
+# machines that are there stay, with what is on them.
 TOPOLOGIES: dict[str, dict[str, list[str]]] = {
-    "solo": {"database": ["solo"], "application": ["solo"], "backup": []},
+    "solo": {"database": ["db1"], "application": ["db1"], "backup": []},
+    "growing": {"database": ["db1"], "application": ["db1", "app1", "app2"], "backup": []},
     "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": []},
 }
-HOSTS = {"solo": 10, "db1": 11, "app1": 12, "app2": 13, "backup1": 14, "outsider": 99}
+HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "outsider": 99}
 USER = "debian"
 COMPOSE_FILE = "docker/lab-host/docker-compose.yml"
 
@@ -109,6 +113,38 @@ class Lab:
             *command, cwd=ROOT / "ansible", env={**self.environment, **environment}, check=check, timeout=timeout
         )
 
+    def play_and_kill(self, playbook: str, *options: str, at: str, timeout: float = 900) -> None:
+        """Start a playbook, and kill it (SIGKILL) as soon as it says that it begins a task named so."""
+        command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(self.inventory), playbook, *options]
+        environment = {**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"}
+        with subprocess.Popen(
+            command,
+            cwd=ROOT / "ansible",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            timer = threading.Timer(timeout, process.kill)
+            timer.start()
+            said = []
+            for line in process.stdout or ():
+                said.append(line)
+                if line.startswith("TASK [") and at in line:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    break
+            timer.cancel()
+        if process.returncode != -signal.SIGKILL or not said or at not in said[-1]:
+            raise Failed(("ansible-playbook", playbook), process.returncode or 0, "".join(said[-40:]))
+
+    def secrets(self) -> dict[str, str]:
+        """The passwords that the inventory's vault has."""
+        vault = str(self.inventory / "group_vars/all/vault.yml")
+        done = run(str(ROOT / ".venv/bin/ansible-vault"), "view", vault, env=self.environment)
+        found = done.stdout.partition("stack_secrets:")[2].partition("#")[0]
+        return dict(line.strip().split(": ") for line in found.strip().splitlines())
+
     @property
     def environment(self) -> dict[str, str]:
         """What makes ansible-playbook use this lab's vault."""
@@ -179,10 +215,7 @@ class Lab:
         settings = {
             "ansible_user": USER,
             "ansible_ssh_common_args": f"-F {self.ssh_config}",
-            "stack_allowed_hosts": [
-                "play.example.org",
-                *(self.address(host) for host in groups["application"]["hosts"]),
-            ],
+            "stack_allowed_hosts": ["play.example.org", *map(self.address, TOPOLOGIES["growing"]["application"])],
             "firewall_admin_networks": [f"{self.net4}.1/32", f"{self.net6}::1/128"],
         }
         # YAML reads JSON.

@@ -20,12 +20,15 @@ from benchmarks.run import Refused, Run
 from benchmarks.stacks import TAG, Stack
 from support.shell import ROOT
 from support.shell import run as shell
-from support.stack import DEVELOPMENT, PORTS
+from support.stack import DEVELOPMENT, PORTS, SLOT
 
 NAME = "start"
 TITLE = "Start, rebuild, memory and size"
 
-PORT = 24000
+TAKES = "3 minutes; 20 s"
+
+FIRST = 24000
+PORT = FIRST + 200 * int(SLOT or 0)  # as Stack counts
 PATH = "/api/challenge/today"  # a 200 needs migrations, countries, the pooler
 LIGHT_USE = ("/", PATH, "/leaderboard/", "/most-guessed/", "/accounts/login/")
 EMPTY, PRESENT = "empty volumes", "volumes present"
@@ -35,7 +38,7 @@ MEMORY_AIM_MB = 600
 
 def answer(run: Run) -> Answer:
     """Starts and stops the developer's stack, rebuilds it, then looks at production's memory."""
-    stack = Stack("fl-bench-start", DEVELOPMENT, port=PORT, TAG=TAG)
+    stack = Stack("fl-bench-start", DEVELOPMENT, port=FIRST, TAG=TAG)
     with stacks.removed_afterwards(stack):
         _check_ports(stack)
         run.say("start: building what is not built yet")
@@ -76,7 +79,7 @@ class Start:
 def _starts(run: Run, stack: Stack) -> tuple[dict[str, list[Start]], dict[str, str]]:
     starts: dict[str, list[Start]] = {EMPTY: [], PRESENT: []}
     timeline: dict[str, str] = {}
-    rounds = run.choose(5, 1)
+    rounds = run.choose(3, 1)
     for number in range(1, rounds + 1):
         # In this order always: the second needs the first one's volumes.
         for state, prepare in ((EMPTY, stack.down), (PRESENT, lambda: stack.compose("down", "--timeout", "10"))):
@@ -160,7 +163,7 @@ def _rebuilds(run: Run) -> list[float]:
     """Seconds to build the app's image after one line of its source changed; in a copy of the source."""
     seconds = []
     with _copy_of_the_source(run) as copy:
-        for number in range(run.choose(5, 1)):
+        for number in range(run.choose(3, 1)):
             with (copy / "app/config/urls.py").open("a", encoding="utf-8") as source:
                 source.write(f"# {time.time_ns()}\n")
             began = time.monotonic()
@@ -198,7 +201,7 @@ def _copy_of_the_source(run: Run) -> Iterator[Any]:
 
 def _production_memory(run: Run) -> dict[str, dict[str, float]]:
     """Megabytes by service, after the start and after light use."""
-    seconds = run.choose(60, 10)
+    seconds = run.choose(60, 5)
     with stacks.removed_afterwards(stacks.production(run, "fl-bench-memory", port=PORT)) as stack:
         run.say("start: production, for its memory")
         stack.up()

@@ -1,0 +1,48 @@
+"""Players of the lab's stack: what they ask, what they were told, and what the database has of it."""
+
+import ssl
+
+import httpx
+
+from support.lab import Lab
+from support.load import COUNT_ANSWERS, Load, Player, make_players
+
+HERE = ("env", "--chdir=/opt/flaglearning", "docker", "compose")
+RATE = 50  # requests a second
+
+
+class Players:
+    """Forty accounts, made on the database host's app; they know the inventory's own CA."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.ca = str(lab.inventory / "pki/ca.crt")
+        self.accounts: list[Player] = make_players(
+            lambda *words: lab.exec("db1", *HERE, "exec", "-T", "app", "python", "manage.py", *words)
+        )
+
+    def load(self, host: str = "db1") -> Load:
+        """50 requests a second to a host, while it is entered."""
+        for player in self.accounts:
+            player.answers, player.busy = 0, False
+        return Load(f"https://{self.lab.address(host)}", self.ca, self.accounts, RATE)
+
+    def answer(self) -> None:
+        """A second of play: some answers are in the database."""
+        with self.load() as load:
+            while not load.answers:
+                pass
+        assert load.failures == []
+
+    def answers(self) -> int:
+        """How many the database has."""
+        psql = ("psql", "-X", "-A", "-t", "-h", "/run/postgresql", "-U", "postgres", "-d", "flaglearning_prod")
+        return int(self.lab.exec("db1", *HERE, "exec", "-T", "postgres", *psql, "-c", COUNT_ANSWERS))
+
+    def ask(self, host: str, path: str = "/readyz") -> int:
+        """The status; 0 when nobody answers."""
+        tls = ssl.create_default_context(cafile=self.ca)
+        try:
+            return httpx.get(f"https://{self.lab.address(host)}{path}", verify=tls, trust_env=False).status_code
+        except httpx.HTTPError:
+            return 0

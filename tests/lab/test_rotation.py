@@ -1,0 +1,67 @@
+"""rotate-passwords.yml and rotate-certificates.yml: nobody notices, and the old ones open nothing any more."""
+
+import socket
+import ssl
+
+from lab.conftest import BUILT
+from lab.players import HERE, Players
+from support.lab import Lab
+
+ROLES = ("app", "migrator", "readonly", "ops", "pgbouncer")
+
+
+def accepts(lab: Lab, role: str, password: str) -> bool:
+    """Whether the server lets the role in with it, over TCP on the database's network."""
+    name = {"app": "flaglearning_prod", "pgbouncer": "pgbouncer"}.get(role, f"flaglearning_{role}")
+    database = "postgres" if role == "pgbouncer" else "flaglearning_prod"
+    login = f"host=postgres user={name} dbname={database} sslmode=verify-full sslrootcert=/tls/ca.crt"
+    script = f"read -r PGPASSWORD; export PGPASSWORD; psql -X -w -c 'SELECT 1' '{login}'"
+    run_in_ops = (*HERE, "run", "--rm", "--no-deps", "--no-TTY", "--entrypoint", "bash", "ops", "-c", script)
+    said = lab.exec("db1", *run_in_ops, stdin=password + "\n", check=False)
+    assert "1 row" in said or "password authentication failed" in said, said
+    return "1 row" in said
+
+
+def test_a_rotation_of_passwords_loses_no_request(lab: Lab, players: Players) -> None:
+    """Killed in the middle, when server and clients have both, and run again; then the old ones are refused."""
+    before, old = players.answers(), lab.secrets()
+    with players.load() as load:
+        lab.play_and_kill("rotate-passwords.yml", at="Take the old ones away")
+        lab.play("rotate-passwords.yml")
+    print(load)
+    new = lab.secrets()
+    changed = {name for name in old if old[name] != new[name]}
+    assert changed == {f"{role}_password" for role in ROLES}
+    assert load.failures == []
+    assert players.answers() - before == load.answers > 0
+    assert [role for role in ROLES if accepts(lab, role, old[f"{role}_password"])] == []
+    assert [role for role in ROLES if accepts(lab, role, new[f"{role}_password"])] == list(ROLES)
+    # hosts and vault agree again
+    assert "changed=0" in lab.play("site.yml", *BUILT).stdout
+
+
+def serial(lab: Lab, host: str) -> str:
+    """Of the certificate that the proxy shows."""
+    tls = ssl.create_default_context(cafile=str(lab.inventory / "pki/ca.crt"))
+    with (
+        socket.create_connection((lab.address(host), 443), 10) as plain,
+        tls.wrap_socket(plain, server_hostname=lab.address(host)) as secure,
+    ):
+        return str((secure.getpeercert() or {})["serialNumber"])
+
+
+def files(lab: Lab) -> list[str]:
+    """What PostgreSQL, PgBouncer and the proxy were given."""
+    folder = "/etc/flaglearning/secrets/tls"
+    return lab.exec("db1", "sha256sum", *(f"{folder}/{name}/tls.key" for name in ("postgres", "pgbouncer"))).split()
+
+
+def test_a_rotation_of_certificates_loses_no_request(lab: Lab, players: Players) -> None:
+    before, shown, given = players.answers(), serial(lab, "db1"), files(lab)
+    with players.load() as load:
+        lab.play("rotate-certificates.yml")
+    print(load)
+    assert serial(lab, "db1") != shown
+    assert set(files(lab)[::2]).isdisjoint(given[::2])
+    assert load.failures == []
+    assert players.answers() - before == load.answers > 0
