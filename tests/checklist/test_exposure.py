@@ -207,13 +207,19 @@ def test_services_are_unprivileged(target: Target, evidence: Evidence) -> None:
 def test_services_are_apart(target: Target, evidence: Evidence) -> None:
     shared = []
     machines_own = {machine: machine.run("readlink /proc/self/ns/net").stdout.strip() for machine in target.machines}
-    look = "readlink /proc/self/ns/net; echo /proc/[0-9]*; ls /var/run/docker.sock /run/docker.sock 2>/dev/null"
+    look = (
+        'echo "network $(readlink /proc/self/ns/net 2>&1)"; echo "processes $(echo /proc/[0-9]*)";'
+        ' echo "socket $(ls /var/run/docker.sock /run/docker.sock 2>/dev/null)"'
+    )
     for service in target.services:
-        network, processes, *sockets = service.run(look).stdout.splitlines()
+        seen = dict(line.partition(" ")[::2] for line in service.run(look).stdout.splitlines())
+        network, processes, sockets = (seen.get(name, "") for name in ("network", "processes", "socket"))
+        assert network.startswith("net:["), f"{service} does not say which network it has: {seen}"
         apart = network != machines_own[service.machine]
         evidence(
-            f"{service}: network {'its own' if apart else 'THE HOST'}, Docker socket {' '.join(sockets) or 'none'},"
-            f" sees {len(processes.split())} processes"
+            f"{service}: network {'its own' if apart else 'THE HOST'}, Docker socket {sockets or 'none'},"
+            f" sees {len(processes.split())} processes",
+            service.machine,
         )
         if sockets or not apart:
             shared.append(str(service))

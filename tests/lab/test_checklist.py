@@ -124,3 +124,13 @@ def test_a_stack_that_is_down_on_a_host_says_so(lab: Lab, checklist: Checklist) 
     assert done.returncode == 2
     assert "the stack on db1 is not running; down: app." in done.stderr
     assert "HINT:" in done.stderr
+
+
+def test_a_fleet_is_looked_at_host_by_host(split: Lab, checklist: Checklist) -> None:
+    """Each host's application verifies the pooler of another host, and nobody else gets that far."""
+    ids = ("TLS-12", "TLS-13", "NET-02", "NET-08", "NET-10", "PASS-07", "MON-07")
+    assert checklist.outcomes(*ids) == dict.fromkeys(ids, "pass")
+    seen = {check["id"]: {seen["host"] for seen in check["evidence"]} for check in checklist.checks()}
+    assert seen["TLS-12"] == {"app1", "app2"}
+    assert seen["NET-08"] == {"db1", "app1", "app2"}
+    assert seen["TLS-13"] == {"app1", "app2", "elsewhere"}
