@@ -93,11 +93,12 @@ def measure_secrets(public_digests: list[str]) -> dict[str, dict[str, Any]]:
 
 def look_for_secrets(files: list[str], secrets: list[str]) -> dict[str, Any]:
     """Which of the files hold one of the secrets: which were read, how many secrets were looked for, what was found."""
+    import os
     from pathlib import Path
 
     # A secret may be a setting of a program's own format: name=value.
     values: dict[str, str] = {}
-    for secret in map(Path, secrets):
+    for secret in (Path(secret) for secret in secrets if os.access(secret, os.R_OK)):
         lines = secret.read_text().split("\n")
         values |= {line.rpartition("=")[2].strip(): secret.name for line in lines if len(line) >= 12}
     texts = {file: Path(file).read_text() for file in files if Path(file).is_file()}
