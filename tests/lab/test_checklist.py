@@ -65,7 +65,10 @@ LOOSENED = {
         "systemctl enable --quiet flaglearning-firewall; systemctl reload flaglearning-firewall",
         {"NET-08", "NET-10"},
     ),
-    "the secrets' folder is open": Loosened(f"chmod 0755 {SECRETS}", f"chmod 0700 {SECRETS}", {"PASS-07"}),
+    # The folder above it is closed as well.
+    "the secrets' folder is open": Loosened(
+        f"chmod 0755 {SECRETS} $(dirname {SECRETS})", f"chmod 0700 {SECRETS} $(dirname {SECRETS})", {"PASS-07"}
+    ),
     "a password is in .env": Loosened(
         f"echo LEAKED=$(cat {SECRETS}/app_password) >>/opt/flaglearning/.env",
         "sed -i /^LEAKED=/d /opt/flaglearning/.env",
