@@ -170,6 +170,7 @@ backup_nightly() {
 # usage: fetch_copy NAME — a dump that only the backup host has any more
 fetch_copy() {
 	in_ops test ! -e "/backups/$1" || die 1 "$1 is here already." "./scripts/ops backups list"
+	physical second "$1" </dev/null || return
 	physical get "$1" </dev/null | in_ops tar --extract --directory /backups || return
 	ops backups verify "$1"
 }

@@ -1,4 +1,4 @@
-"""One solo host, converged once, and an outsider beside it."""
+"""One solo host, converged once, and an outsider beside it; and a fleet: database, applications, backups each on hosts of their own."""
 
 import os
 from collections.abc import Iterator
@@ -20,6 +20,21 @@ def lab() -> Iterator[Lab]:
         lab.down()
     try:
         lab.up("solo")
+        lab.play("site.yml", *BUILT)
+        yield lab
+    finally:
+        if not os.environ.get("KEEP_STACK"):
+            lab.down()
+
+
+@pytest.fixture(scope="session")
+def split() -> Iterator[Lab]:
+    os.environ["TAG"] = TAG
+    lab = Lab(f"{PROJECT}-split")
+    if not os.environ.get("KEEP_STACK"):
+        lab.down()
+    try:
+        lab.up("split")
         lab.play("site.yml", *BUILT)
         yield lab
     finally:

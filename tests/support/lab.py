@@ -22,7 +22,7 @@ from support.stack import ARTIFACTS
 # Topology → group → hosts. `outsider` is in no group: it has access to nothing.
 TOPOLOGIES: dict[str, dict[str, list[str]]] = {
     "solo": {"database": ["solo"], "application": ["solo"], "backup": []},
-    "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": []},
+    "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"]},
 }
 HOSTS = {"solo": 10, "db1": 11, "app1": 12, "app2": 13, "backup1": 14, "outsider": 99}
 USER = "debian"

@@ -207,8 +207,12 @@ def night(asked: argparse.Namespace) -> int:
 
 
 def second(asked: argparse.Namespace) -> int:
-    """Exit status 0 if there is a second repository, 1 if not."""
-    return 1 if offhost.facts() is None else 0
+    """Exit status 0 if there is a second repository (with that dump), 1 if not."""
+    if offhost.facts() is None:
+        return 1
+    if asked.name:
+        offhost.find(asked.name)
+    return 0
 
 
 def put(asked: argparse.Namespace) -> int:
@@ -281,6 +285,8 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("dumps", nargs="+")
         if function in (drop, put, get):
             one.add_argument("name")
+        if function is second:
+            one.add_argument("name", nargs="?")
     return made
 
 

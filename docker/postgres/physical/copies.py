@@ -26,7 +26,7 @@ from physical.errors import Refused, note
 
 NUMBER = "2"
 SETTINGS = Path(os.environ.get("PGBACKREST_CONFIG_INCLUDE_PATH", "/etc/pgbackrest/conf.d"))
-DUMPS = Path("/var/lib/pgbackrest/dumps")  # on the backup host
+DUMPS = Path("/var/lib/pgbackrest/offhost/dumps")  # on the backup host
 KEPT_ALWAYS = 7  # of each kind, whatever their age: a night that fails for a month costs nothing that is there
 CHUNK = 1 << 20
 # Its words on standard error: standard output is for what it gets.
@@ -87,10 +87,15 @@ def put(name: str) -> None:
     note(f"{name} is on the backup host too")
 
 
-def get(name: str) -> None:
-    """A dump, to standard output."""
+def find(name: str) -> None:
+    """Raises Refused with what there is, unless that dump is."""
     if name not in (names := [one["name"] for one in listed()]):
         raise Refused(f"the second repository has no dump '{name}'.", f"it has: {', '.join(names) or 'none'}")
+
+
+def get(name: str) -> None:
+    """A dump, to standard output."""
+    find(name)
     for chunk in contents(name):
         sys.stdout.buffer.write(chunk)
 
