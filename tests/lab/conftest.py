@@ -1,4 +1,4 @@
-"""One solo host, converged once, and an outsider beside it; and a fleet: database, applications, backups each on hosts of their own."""
+"""One solo host, converged once, and a fleet of database, application and backup hosts; an outsider beside each."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A database host and its backup host: what gets there, who is let in, the timers, a restore by playbook, and a database host that is lost."""
+"""A database host and its backup host: what gets there, who is let in, timers, restores, a host that is lost."""
 
 import datetime
 import json
@@ -29,7 +29,7 @@ def info(lab: Lab) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _backups(split: Lab) -> None:
-    """What the first run of site.yml starts and doesn't wait for: a backup in each repository, the first dumps and the first drill."""
+    """What the first run of site.yml starts and doesn't wait for: backups, the first dumps, the first drill."""
     eventually(lambda: info(split)["backups"] and info(split)["copy"]["backups"], within=180, every=3)
     eventually(lambda: sql(split, "SELECT count(*) FROM operations.drill", "postgres") != "0", within=300, every=3)
 

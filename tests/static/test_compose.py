@@ -19,7 +19,9 @@ NEEDED_WITH_A_BACKUP_HOST = {
 }
 
 
-@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST], ids=" + ".join)
+@pytest.mark.parametrize(
+    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST], ids=" + ".join
+)
 def test_it_renders(files: tuple[str, ...]) -> None:
     Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).compose("--profile", "*", "config", "--quiet")
 

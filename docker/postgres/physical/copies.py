@@ -69,14 +69,15 @@ def put(name: str) -> None:
     file, sent = file_of(name), hashlib.sha256()
     with subprocess.Popen([*STORE, "repo-put", file], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as store:
         with openssl("-e", subprocess.PIPE, store.stdin) as cipher:
-            assert store.stdin and cipher.stdin
+            assert store.stdin
+            assert cipher.stdin
             store.stdin.close()
             with contextlib.suppress(BrokenPipeError):  # why is in what the program at the other end says
                 while chunk := sys.stdin.buffer.read(CHUNK):
                     sent.update(chunk)
                     cipher.stdin.write(chunk)
                 cipher.stdin.close()
-        said = (store.stderr and store.stderr.read() or b"").decode(errors="replace")
+        said = ((store.stderr and store.stderr.read()) or b"").decode(errors="replace")
     if store.returncode or cipher.returncode:
         raise pgbackrest.failed("repo-put", said)
     received = hashlib.sha256()

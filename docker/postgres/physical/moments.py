@@ -23,8 +23,8 @@ from physical.server import Session
 LOCK_PATIENCE = "300ms"  # that long a writer may have to wait behind us, at worst
 LOCK_ATTEMPTS = 20
 KEEP_CANARIES, KEEP_MOMENTS = "35 days", "35 days"
-# A position is in the archive when its segment is; a segment's name without the timeline can be compared. The server counts what
-# every repository has.
+# A position is in the archive when its segment is; a segment's name without the timeline can be compared. The server
+# counts what every repository has.
 ARCHIVED = (
     "(SELECT substr(last_archived_wal, 9, 16) FROM pg_catalog.pg_stat_archiver"
     " WHERE last_archived_wal ~ '^[0-9A-F]{24}')"
@@ -70,7 +70,7 @@ def reachable() -> str:
     """The newest segment, without its timeline, that the repository has: a restore goes that far, even if another
     repository is away and the server therefore keeps what it has archived."""
     with server.connect() as session:
-        query = f"SELECT {ARCHIVED} AS segment, left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline FROM"  # noqa: S608
+        query = f"SELECT {ARCHIVED} AS segment, left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline FROM"
         found = session.row(f"{query} pg_catalog.pg_current_wal_lsn() AS lsn")
     try:
         archive = pgbackrest.info()["archive"]
