@@ -210,7 +210,7 @@ os._exit(asking.wait())
 """
 
 
-@pytest.mark.parametrize(("certificate", "said"), [("", "access denied"), ("database-host", "archive")])
+@pytest.mark.parametrize(("certificate", "said"), [("", "TLS error"), ("database-host", "archive")])
 def test_without_a_certificate_nobody_is_let_in(
     repository: Repository, stack: Stack, certificate: str, said: str
 ) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from lab.conftest import BUILT
 from lab.test_firewall import scan
-from lab.test_playbooks import changed
+from lab.test_playbooks import ROLE, changed
 from support.lab import Lab
 from support.shell import eventually
 
@@ -86,6 +86,18 @@ def test_the_port_is_open_between_these_two_alone(split: Lab, source: str, targe
 def test_the_outsider_reaches_no_port_of_the_backup_host(split: Lab) -> None:
     for address in (split.address("backup1"), split.address6("backup1")):
         assert scan(split, address) == []
+
+
+@pytest.mark.parametrize(("host", "service"), [("backup1", "server"), ("db1", "backup-server")])
+def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str, service: str) -> None:
+    shown = "openssl s_client -connect localhost:8432 </dev/null 2>/dev/null | openssl x509 -noout -serial"
+    ask = (*HERE, "docker", "compose", "exec", "-T", service, "sh", "-c", shown)
+    started = ("docker", "inspect", "-f", "{{.State.StartedAt}}", f"flaglearning-{service}-1")
+    before = split.exec(host, *ask), split.exec(host, *started)
+    split.play(ROLE, "-e", "role=pki", "-e", "pki_renew=true", "--limit", host)
+    eventually(lambda: split.exec(host, *ask) != before[0], within=20, every=1)
+    assert split.exec(host, *started) == before[1]
+    eventually(lambda: info(split)["copy"]["state"] == "ok", within=60, every=3)
 
 
 # ------------------------------------------------------------ timers
