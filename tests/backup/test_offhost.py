@@ -297,6 +297,8 @@ def test_a_restore_beside_the_stack_from_there(repository: Repository) -> None:
 
 def test_the_database_host_is_lost(repository: Repository, stack: Stack) -> None:
     """A new one: an empty database, a repository with backups of that. Then everything from the backup host."""
+    # onto another timeline than the backup there: the way from it has to be found without the old server
+    assert repository.ops("restore", "physical", "--latest", "--yes").status == 0
     repository.write("the-last-minute")
     repository.sql("SELECT pg_switch_wal()")
     stack.compose("stop")  # a fast shutdown archives what it wrote

@@ -119,7 +119,7 @@ def info(repository: str = REPOSITORY) -> dict[str, Any]:
         # of the database that it belongs to now: after a restore onto a new host there may be those of another one
         "backups": [backup(one) for one in stanza.get("backup", []) if one["database"]["id"] == stanza["db"][-1]["id"]],
         "systems": [str(database["system-id"]) for database in stanza["db"]],
-        "archive": {"min": archives[-1]["min"], "max": archives[-1]["max"]} if archives else None,
+        "archive": {key: archives[-1][key] for key in ("id", "min", "max")} if archives else None,
         "state": "ok" if code in (0, 2) else message,  # 2: no backups yet
         "busy": stanza["status"].get("lock", {}).get("backup", {}).get("held", False),
     }

@@ -37,12 +37,15 @@ def history(timeline: int) -> dict[int, int]:
     """Parent → the position at which it was left; empty for the first, and for one that the archive doesn't have."""
     if timeline == 1:
         return {}
-    file = Path("/tmp") / f"{timeline:08X}.history"  # noqa: S108 - this container's own tmpfs
-    # synchronously: the asynchronous way prefetches, and answers "not there" for a while
-    done = pgbackrest.run("--no-archive-async", "archive-get", file.name, str(file), check=False, quiet=True)
+    # not archive-get: that refuses where the server of now is another one, on a new host
+    archive = pgbackrest.info()["archive"]
+    if not archive:
+        return {}
+    file = f"archive/{pgbackrest.STANZA}/{archive['id']}/{timeline:08X}.history"
+    done = pgbackrest.run("repo-get", file, check=False, quiet=True)
     if done.returncode:
         return {}
-    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(file.read_text())}
+    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(done.stdout)}
 
 
 def usable(backups: list[Backup], timeline: int) -> list[Backup]:
