@@ -28,6 +28,8 @@ MEANINGS = {
         "put the right one into the secret backup_cipher (SECRETS_DIR), and try again",
     ),
     "No space left on device": ("the disk is full.", "./scripts/ops space; docker system df; df -h"),
+    # a write that got only half of it in: pgBackRest gives no reason then
+    "[064]": ("the disk is full, or fails.", "./scripts/ops space; docker system df; df -h"),
     "HostConnectError": (
         "the other host doesn't answer, or not to us.",
         "on the backup host: docker compose ps; its certificate and firewall: docs/production.md",
