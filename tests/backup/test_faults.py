@@ -139,7 +139,7 @@ def test_another_passphrase(repository: Repository, tmp_path: Path) -> None:
 
 def test_the_disk_is_full_during_a_restore(repository: Repository) -> None:
     repository.write("before-full")
-    room = "$(($(df --output=avail -B1 /var/lib/postgresql | tail -n 1) - 25000000))"
+    room = "$(($(df --output=avail -B1 /var/lib/postgresql | tail -n 1) - 15000000))"
     repository.shell(f"fallocate -l {room} /var/lib/postgresql/filler")
     try:
         refused = repository.ops("restore", "physical", "--latest", "--yes")
