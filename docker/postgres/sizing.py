@@ -111,6 +111,4 @@ if __name__ == "__main__":
     try:
         main(*sys.argv[1:])
     except ValueError as error:
-        sys.exit(
-            f"ERROR: {error}.\nHINT:  correct it, or the container's memory limit (POSTGRES_MEMORY in .env)."
-        )
+        sys.exit(f"ERROR: {error}.\nHINT:  correct it, or the container's memory limit (POSTGRES_MEMORY in .env).")

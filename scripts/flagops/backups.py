@@ -92,6 +92,12 @@ def check(found: Backup) -> Refused | None:
     return None
 
 
+@backups.command()
+def fetch(name: Annotated[str, typer.Argument(metavar="BACKUP", help="As `backup info --json` lists it.")]) -> None:
+    """Bring a dump back from the backup host, and read it: for one that isn't here any more."""
+    raise Refused("this command is for ./scripts/ops.", f"./scripts/ops backups fetch {name}", status=Status.USAGE)
+
+
 Keep = Annotated[int, typer.Option("--keep", min=1, help="The newest of each kind.")]
 KeepDaily = Annotated[int, typer.Option("--keep-daily", min=0, help="And the last of each of so many days (UTC).")]
 

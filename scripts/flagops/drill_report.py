@@ -176,6 +176,12 @@ def problem_of(found: dict[str, Any]) -> Refused | None:
             "docker compose logs --tail 20 postgres backup; df -h; ls -ld of BACKUP_REPOSITORY_DIR",
             found.get("why", ""),
         )
+    if (copy := found.get("copy")) and copy["state"] != "ok":
+        return Refused(
+            f"the repository on the backup host can't be used: {copy['state']}",
+            "./scripts/ops backup info on this host again when that one is back: the gap closes by itself",
+            f"{copy.get('why', '')} {server.get('waiting', 0)} segments wait here.".strip(),
+        )
     if server.get("failing"):
         return Refused(
             "the write-ahead log doesn't get into the repository; it piles up on the server's disk.",
@@ -194,17 +200,46 @@ def problem_of(found: dict[str, Any]) -> Refused | None:
             f"pages with a wrong checksum are in the backup {', '.join(bad)}: the data directory is or was damaged.",
             "./scripts/ops backup verify names the files; docs/runbooks/restore.md",
         )
-    age = datetime.now(UTC) - datetime.fromisoformat(backups[-1]["stop"])
-    if age > BACKUP_AGE:
+    if (age := age_of(backups[-1]["stop"])) > BACKUP_AGE:
         return Refused(
             f"the newest physical backup is {duration(age)} old.",
             "./scripts/ops backup physical; docker compose logs backup",
         )
+    return problem_of_the_copy(copy) if copy else None
+
+
+def problem_of_the_copy(copy: dict[str, Any]) -> Refused | None:
+    """The second repository can be used; is what it holds good, and of now?"""
+    hint = "on the backup host: docker compose logs --tail 20 backup"
+    if not copy["backups"]:
+        return Refused("the backup host has no physical backup yet.", hint)
+    if bad := [one["label"] for one in copy["backups"] if one["error"]]:
+        return Refused(
+            f"pages with a wrong checksum are in the backup host's backup {', '.join(bad)}.",
+            "REPOSITORY=2 ./scripts/ops backup verify names the files; docs/runbooks/restore.md",
+        )
+    if (age := age_of(copy["backups"][-1]["stop"])) > BACKUP_AGE:
+        return Refused(f"the backup host's newest physical backup is {duration(age)} old.", hint)
     return None
+
+
+def age_of(at: str) -> timedelta:
+    """How long ago."""
+    return datetime.now(UTC) - datetime.fromisoformat(at)
+
+
+def copies(copy: dict[str, Any]) -> str:
+    """What is on the backup host, in words."""
+    if copy["state"] != "ok":
+        return str(copy["state"])
+    backups, dumps = copy["backups"], copy["dumps"]
+    newest = f", the newest {duration(age_of(backups[-1]['stop']))} old" if backups else ""
+    return f"{len(backups)} backups{newest}; {len(dumps)} dumps"
 
 
 def well(found: dict[str, Any]) -> str:
     """For `doctor`, when nothing is wrong."""
     newest = found["backups"][-1]
-    age = datetime.now(UTC) - datetime.fromisoformat(newest["stop"])
-    return f"archives; the newest backup is {duration(age)} old ({size(newest['database_bytes'])})"
+    there = f"; on the backup host: {copies(found['copy'])}" if found.get("copy") else ""
+    age = duration(age_of(newest["stop"]))
+    return f"archives; the newest backup is {age} old ({size(newest['database_bytes'])}){there}"

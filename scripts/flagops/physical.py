@@ -112,7 +112,7 @@ def info(json: Json = False) -> Status:
 
 def summary(found: dict[str, Any]) -> Row:
     """For people."""
-    server = found.get("server") or {}
+    server, copy = found.get("server") or {}, found.get("copy")
     exposed = server.get("exposed_s")
     return {
         "repository": found["state"],
@@ -123,6 +123,7 @@ def summary(found: dict[str, Any]) -> Row:
         "archived_last": server.get("last_archived_wal"),
         "segments_waiting": server.get("waiting"),
         "drill_passed": time_of(server.get("drill_passed")),
+        "on_the_backup_host": drill_report.copies(copy) if copy else None,
     }
 
 

@@ -2,15 +2,20 @@
 # server's image (docker/postgres/physical); its answers are JSON, which the CLI shows.
 # shellcheck shell=bash disable=SC2034  # `options` is run_service's
 
+# Which repository is meant: REPOSITORY=2 before a command is the one on the backup host.
+repository_option() { [ -z "${REPOSITORY:-}" ] || echo "--env=REPOSITORY=$REPOSITORY"; }
+
 # usage: physical COMMAND ARGUMENT… — beside the server, through its socket
 physical() {
-	local options=(--no-TTY)
+	local options
+	mapfile -t options < <(echo --no-TTY; repository_option)
 	run_service backup "$@"
 }
 
 # usage: run_restore COMMAND ARGUMENT… — the same, where the data directory can be written
 run_restore() {
-	local options=(--no-TTY)
+	local options
+	mapfile -t options < <(echo --no-TTY; repository_option)
 	run_service restore "$@" </dev/null
 }
 
@@ -88,10 +93,11 @@ replace_data_directory() {
 
 # usage: start_scratch — as PLAN says; returns when it answers queries
 start_scratch() {
-	local name
+	local name options
 	name=$(scratch_name)
+	mapfile -t options < <(repository_option)
 	drop_scratch
-	docker compose run --detach --no-deps --no-TTY --use-aliases --name "$name" scratch scratch "$PLAN" >/dev/null || return
+	docker compose run --detach --no-deps --no-TTY --use-aliases "${options[@]}" --name "$name" scratch scratch "$PLAN" >/dev/null || return
 	if ! READY=$(docker exec "$name" physical ready 2>/dev/null); then
 		READY=null
 		docker wait "$name" >/dev/null 2>&1 || true
@@ -146,14 +152,33 @@ backup_drill() {
 	ops backup report "$@"
 }
 
-# A dump of everything, one of the schema, both read again; then what the retention doesn't keep goes.
+# A dump of everything, one of the schema, both read again; then what the retention doesn't keep goes. Where there is a backup host, both
+# go there too.
 backup_nightly() {
-	local full schema
+	local full schema name
 	full=$(ops backup full) || return
 	schema=$(ops backup schema) || return
 	ops backups verify "${full%$'\r'}" "${schema%$'\r'}" || return
 	ops backups prune --yes || return
-	physical night "${full%$'\r'}" "${schema%$'\r'}" </dev/null
+	physical night "${full%$'\r'}" "${schema%$'\r'}" </dev/null || return
+	physical second </dev/null || return 0
+	for name in "${full%$'\r'}" "${schema%$'\r'}"; do
+		in_ops tar --create --directory /backups "$name" | physical put "$name" || return
+	done
+}
+
+# usage: fetch_copy NAME — a dump that only the backup host has any more
+fetch_copy() {
+	in_ops test ! -e "/backups/$1" || die 1 "$1 is here already." "./scripts/ops backups list"
+	physical second "$1" </dev/null || return
+	physical get "$1" </dev/null | in_ops tar --extract --directory /backups || return
+	ops backups verify "$1"
+}
+
+# usage: in_ops PROGRAM ARGUMENT… — another program of the CLI's image, as its user
+in_ops() {
+	local options=(--no-TTY --entrypoint "$1")
+	run_service ops "${@:2}"
 }
 
 # usage: failed_check WHAT SAW

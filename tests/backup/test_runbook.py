@@ -19,7 +19,7 @@ def commands(section: str) -> list[str]:
     """The section's indented lines."""
     text = re.split(rf"^## {section}$", PAGE, flags=re.MULTILINE)[1].split("\n## ")[0]
     found = re.findall(r"^ {4,}(\S.*)$", text, re.MULTILINE)
-    return [line for line in found if line.startswith(("./scripts", "docker"))]
+    return [line for line in found if line.startswith(("./scripts", "docker", "REPOSITORY="))]
 
 
 def follow(repository: Repository, section: str, at: datetime | None = None) -> list[Result]:

@@ -8,12 +8,22 @@ from support.shell import ROOT, run
 from support.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
 
 BASE = ("docker-compose.yml",)
+WITH_A_BACKUP_HOST = (*PRODUCTION, "docker-compose.offhost.yml")
+BACKUP_HOST = ("docker-compose.backup.yml",)
 NEEDED = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
+NEEDED_WITH_A_BACKUP_HOST = {
+    **NEEDED,
+    "DATABASE_HOST_ADDRESS": "192.0.2.11",
+    "BACKUP_HOST_ADDRESS": "192.0.2.14",
+    "BACKUP_REPOSITORY_DIR": "/srv/backup",
+}
 
 
-@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST], ids=" + ".join)
+@pytest.mark.parametrize(
+    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST], ids=" + ".join
+)
 def test_it_renders(files: tuple[str, ...]) -> None:
-    Stack(f"{PROJECT}-static", files, **NEEDED).compose("--profile", "*", "config", "--quiet")
+    Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).compose("--profile", "*", "config", "--quiet")
 
 
 @pytest.mark.parametrize("variable", NEEDED)
@@ -35,6 +45,20 @@ def test_nothing_is_published_beyond_loopback_in_development(stack: Stack, name:
 def test_production_publishes_the_proxy_only() -> None:
     services = Stack(f"{PROJECT}-static", PRODUCTION, **NEEDED).config["services"]
     assert [name for name, service in services.items() if service.get("ports")] == ["proxy"]
+
+
+@pytest.mark.parametrize(("files", "service"), [(WITH_A_BACKUP_HOST, "backup-server"), (BACKUP_HOST, "server")])
+def test_between_database_and_backup_host_one_port_of_one_address_is_published(
+    files: tuple[str, ...], service: str
+) -> None:
+    services = Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).config["services"]
+    published = {
+        name: [(port["host_ip"], port["published"]) for port in one["ports"]]
+        for name, one in services.items()
+        if one.get("ports") and name != "proxy"
+    }
+    address = "192.0.2.14" if service == "server" else "192.0.2.11"
+    assert published == {service: [(address, "8432")]}
 
 
 @pytest.mark.parametrize("service", ["postgres", "pgbouncer", "app", "proxy"])
@@ -59,7 +83,9 @@ def documented() -> dict[str, str]:
 
 def used() -> dict[str, str]:
     """Variable → its default in the compose files. A variable that production needs has its development default."""
-    found = {**variables_of("docker-compose.prod.yml"), **variables_of(*DEVELOPMENT)}
+    offhost = variables_of("docker-compose.offhost.yml", "docker-compose.backup.yml")
+    found = {name: "" if default.startswith("is not set") else default for name, default in offhost.items()}
+    found |= {**variables_of("docker-compose.prod.yml"), **variables_of(*DEVELOPMENT)}
     del found["PIP_CERT"]  # pip's own, which the build takes over
     return found
 

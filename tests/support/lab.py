@@ -26,7 +26,7 @@ from support.stack import ARTIFACTS
 TOPOLOGIES: dict[str, dict[str, list[str]]] = {
     "solo": {"database": ["db1"], "application": ["db1"], "backup": []},
     "growing": {"database": ["db1"], "application": ["db1", "app1", "app2"], "backup": []},
-    "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": []},
+    "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"]},
 }
 HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "outsider": 99}
 USER = "debian"

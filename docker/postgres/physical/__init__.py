@@ -11,5 +11,6 @@ started.
     target.py       where a restore goes to: --to, --latest, --backup; and which range there is
     recovery.py     a data directory from the repository; the new one in the place of the old
     drill.py        is what was restored what was there?
+    copies.py       the second repository, on the backup host: its service, and the dumps that are sent there
     schedule.py     the service `backup`: canaries, and backups when they are due
 """

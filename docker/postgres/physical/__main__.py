@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg2
 
+from physical import copies as offhost
 from physical import drill, moments, pgbackrest, recovery, schedule, server, target
 from physical.errors import Refused, note
 
@@ -104,6 +105,7 @@ def info(asked: argparse.Namespace) -> int:
     if server.is_there():
         facts["server"] = archiver()
         facts["until"] = moments.archived_until()
+    facts["copy"] = offhost.facts()
     facts["from"] = facts["backups"][0]["stop"] if facts["backups"] else None
     answer(facts)
     return 0
@@ -204,6 +206,33 @@ def night(asked: argparse.Namespace) -> int:
     return 0
 
 
+def second(asked: argparse.Namespace) -> int:
+    """Exit status 0 if there is a second repository (with that dump), 1 if not."""
+    if offhost.facts() is None:
+        return 1
+    if asked.name:
+        offhost.find(asked.name)
+    return 0
+
+
+def put(asked: argparse.Namespace) -> int:
+    """A dump from standard input into the second repository."""
+    offhost.put(asked.name)
+    return 0
+
+
+def get(asked: argparse.Namespace) -> int:
+    """And back, to standard output."""
+    offhost.get(asked.name)
+    return 0
+
+
+def copies(asked: argparse.Namespace) -> int:
+    """The service `backup` of the backup host."""
+    offhost.serve()
+    return 0
+
+
 def serve(asked: argparse.Namespace) -> int:
     """The service `backup`."""
     schedule.serve()
@@ -234,6 +263,10 @@ def parser() -> argparse.ArgumentParser:
         checksums,
         record,
         night,
+        second,
+        put,
+        get,
+        copies,
     ):
         one = commands.add_parser(function.__name__, help=(function.__doc__ or "").partition("\n")[0])
         one.set_defaults(function=function)
@@ -250,8 +283,10 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("plan")
         if function is night:
             one.add_argument("dumps", nargs="+")
-        if function is drop:
+        if function in (drop, put, get):
             one.add_argument("name")
+        if function is second:
+            one.add_argument("name", nargs="?")
     return made
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import subprocess
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ DATA = Path(os.environ["PGDATA"])
 def choose() -> dict[str, Any]:
     """A random moment of the range that the repository holds, and everything that is known about it."""
     server.require_archiving()
-    found = pgbackrest.info()
+    while not (found := pgbackrest.info())["backups"] and found["busy"]:
+        time.sleep(2)  # a new server's first one is being made
     usable = timelines.usable(found["backups"], timelines.current(DATA, found["systems"]) or 1)
     good = [one for one in usable if not one.error]
     if not good:

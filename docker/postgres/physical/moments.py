@@ -23,7 +23,8 @@ from physical.server import Session
 LOCK_PATIENCE = "300ms"  # that long a writer may have to wait behind us, at worst
 LOCK_ATTEMPTS = 20
 KEEP_CANARIES, KEEP_MOMENTS = "35 days", "35 days"
-# A position is in the archive when its segment is; a segment's name without the timeline can be compared.
+# A position is in the archive when its segment is; a segment's name without the timeline can be compared. The server
+# counts what every repository has.
 ARCHIVED = (
     "(SELECT substr(last_archived_wal, 9, 16) FROM pg_catalog.pg_stat_archiver"
     " WHERE last_archived_wal ~ '^[0-9A-F]{24}')"
@@ -58,10 +59,25 @@ def prune() -> None:
 
 def archived_until() -> datetime | None:
     """The time of the newest canary that is in the archive."""
+    newest = reachable()
     with server.connect() as session:
-        query = f"SELECT max(at) AS at FROM operations.canary WHERE {SEGMENT} <= {ARCHIVED}"  # noqa: S608
-        at: datetime | None = session.row(query)["at"]
+        query = f"SELECT max(at) AS at FROM operations.canary WHERE {SEGMENT} <= %s"  # noqa: S608
+        at: datetime | None = session.row(query, newest)["at"]
     return at
+
+
+def reachable() -> str:
+    """The newest segment, without its timeline, that the repository has: a restore goes that far, even if another
+    repository is away and the server therefore keeps what it has archived."""
+    with server.connect() as session:
+        query = f"SELECT {ARCHIVED} AS segment, left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline FROM"
+        found = session.row(f"{query} pg_catalog.pg_current_wal_lsn() AS lsn")
+    try:
+        archive = pgbackrest.info()["archive"]
+    except Refused:
+        archive = None
+    newest: str = archive["max"] if archive else ""
+    return max(found["segment"] or "", newest[8:] if newest[:8] == found["timeline"] else "")
 
 
 def mark() -> str:
@@ -165,9 +181,10 @@ def lsn_of(name: str) -> int:
 
 def archived(since: datetime) -> list[str]:
     """The moments since then that a restore can reach: their WAL is in the repository."""
+    newest = reachable()
     with server.connect() as session:
-        query = f"SELECT name FROM operations.moment WHERE at > %s AND {SEGMENT} < {ARCHIVED} ORDER BY at"  # noqa: S608
-        return [row["name"] for row in session.rows(query, since)]
+        query = f"SELECT name FROM operations.moment WHERE at > %s AND {SEGMENT} < %s ORDER BY at"  # noqa: S608
+        return [row["name"] for row in session.rows(query, since, newest)]
 
 
 def flush(until: datetime, within: float = 90) -> None:
@@ -184,7 +201,7 @@ def flush(until: datetime, within: float = 90) -> None:
         if time.monotonic() > deadline:
             note("it does not arrive: ./scripts/ops doctor")
             return
-        time.sleep(0.2)
+        time.sleep(0.3)
 
 
 def wait_until_archived(name: str, within: float = 150) -> None:

@@ -5,11 +5,17 @@ import os
 import re
 import subprocess
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 
+from physical import server
 from physical.errors import Refused, note
 
 STANZA = "flaglearning"
+DATA = Path(os.environ["PGDATA"])
+# Which repository is meant: 1 is the one beside the server, 2 the one on the backup host.
+REPOSITORY = os.environ.get("REPOSITORY") or "1"
+OF_ALL = {"stanza-create", "stanza-upgrade"}  # commands that concern every repository
 
 # What it says → what happened, and what to type next. The first that fits.
 MEANINGS = {
@@ -22,6 +28,12 @@ MEANINGS = {
         "put the right one into the secret backup_cipher (SECRETS_DIR), and try again",
     ),
     "No space left on device": ("the disk is full.", "./scripts/ops space; docker system df; df -h"),
+    # a write that got only half of it in: pgBackRest gives no reason then
+    "[064]": ("the disk is full, or fails.", "./scripts/ops space; docker system df; df -h"),
+    "HostConnectError": (
+        "the other host doesn't answer, or not to us.",
+        "on the backup host: docker compose ps; its certificate and firewall: docs/production.md",
+    ),
     "backup set": ("there is no such backup.", "./scripts/ops backup list"),
     "unable to acquire lock": ("another backup or restore is under way.", "wait for it: ./scripts/ops backup info"),
     "invalid checksum": ("the backup is damaged: a file in it has another checksum than when it was made.",
@@ -33,9 +45,16 @@ MEANINGS = {
 }  # fmt: skip
 
 
-def run(*arguments: str, check: bool = True, quiet: bool = False) -> "subprocess.CompletedProcess[str]":
+class NoRepository(Refused):
+    """There is none of that number."""
+
+
+def run(
+    *arguments: str, repository: str = REPOSITORY, check: bool = True, quiet: bool = False
+) -> "subprocess.CompletedProcess[str]":
     """Run it for our stanza. Raises Refused with what it said, in words."""
-    command = ["pgbackrest", f"--stanza={STANZA}", *arguments]
+    which = [] if OF_ALL & set(arguments) else [f"--repo={repository}"]
+    command = ["pgbackrest", f"--stanza={STANZA}", *which, *arguments]
     done = subprocess.run(command, text=True, errors="replace", capture_output=True, check=False, env=environment())
     if check and done.returncode:
         raise failed(arguments[-1], done.stdout + done.stderr)
@@ -52,6 +71,8 @@ def environment() -> dict[str, str]:
 def failed(command: str, said: str) -> Refused:
     """What went wrong, for a person."""
     why = complaints(said) or said.strip()[-600:]
+    if "is not valid for 'repo' option" in said:
+        return NoRepository("there is no repository of that number.", "docs/production.md", why)
     unknown = (f"pgbackrest {command} failed.", "./scripts/ops backup info; docker compose logs --tail 20 postgres")
     what, hint = next((meaning for words, meaning in MEANINGS.items() if words in said), unknown)
     return Refused(what, hint, " ".join(why.split())[:900])
@@ -83,9 +104,9 @@ class Backup(NamedTuple):
     prior: str | None
 
 
-def info() -> dict[str, Any]:
+def info(repository: str = REPOSITORY) -> dict[str, Any]:
     """What the repository holds: `backups` (the oldest first), the newest WAL, and what is wrong with it as a whole."""
-    done = run("--output=json", "info", check=False, quiet=True)
+    done = run("--output=json", "info", repository=repository, check=False, quiet=True)
     if done.returncode:
         raise failed("info", done.stdout + done.stderr)
     found = [stanza for stanza in json.loads(done.stdout or "[]", strict=False) if stanza["name"] == STANZA]
@@ -97,9 +118,10 @@ def info() -> dict[str, Any]:
     archives = [archive for archive in stanza.get("archive", []) if archive.get("max")]
     code, message = stanza["status"]["code"], stanza["status"]["message"]
     return {
-        "backups": [backup(one) for one in stanza.get("backup", [])],
-        "systems": [database["system-id"] for database in stanza["db"]],
-        "archive": {"min": archives[-1]["min"], "max": archives[-1]["max"]} if archives else None,
+        # of the database that it belongs to now: after a restore onto a new host there may be those of another one
+        "backups": [backup(one) for one in stanza.get("backup", []) if one["database"]["id"] == stanza["db"][-1]["id"]],
+        "systems": [str(database["system-id"]) for database in stanza["db"]],
+        "archive": {key: archives[-1][key] for key in ("id", "min", "max")} if archives else None,
         "state": "ok" if code in (0, 2) else message,  # 2: no backups yet
         "busy": stanza["status"].get("lock", {}).get("backup", {}).get("held", False),
     }
@@ -164,5 +186,8 @@ def verify() -> list[str]:
 
 
 def ensure_stanza() -> None:
-    """Make the repository's stanza; nothing happens when it is there. Then see a segment arrive."""
-    run("stanza-create")
+    """Make the repositories' stanza; nothing happens when it is there. A second repository that is away, or another
+    database's, is no reason to go without the first: `info` tells."""
+    done = run("stanza-create", check=False)
+    if done.returncode and info()["systems"][-1:] != [server.control(DATA).get("Database system identifier")]:
+        raise failed("stanza-create", done.stdout + done.stderr)

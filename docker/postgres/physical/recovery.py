@@ -52,6 +52,7 @@ def into_the_stack(plan: Plan) -> dict[str, Any]:
         remove(NEW)
         raise
     kept = exchange()
+    adopt()
     return {"kept": kept, "seconds": round(time.monotonic() - began, 1), "target": plan.says, "backup": plan.label}
 
 
@@ -202,6 +203,16 @@ def exchange() -> str:
     os.fsync(folder)
     os.close(folder)
     return kept.name
+
+
+def adopt() -> None:
+    """A new host's own repository is of the empty database that was made there: from now on it is of this one."""
+    ours = server.control(DATA)["Database system identifier"]
+    systems = pgbackrest.info("1")["systems"]
+    if systems and systems[-1] != ours:
+        pgbackrest.run("--no-online", "stanza-upgrade", check=False)
+        if pgbackrest.info("1")["systems"][-1] != ours:
+            note("the repository on this host is still of another database: ./scripts/ops doctor")
 
 
 # ------------------------------------------------------------ what was there before

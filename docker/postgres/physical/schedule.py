@@ -31,7 +31,7 @@ def serve() -> None:
         f"backup: a canary every {BEAT} s; "
         + (f"a backup a day at {at} UTC, a full one every {full_days} days" if at else "no schedule (BACKUP_AT=off)")
     )
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    end_on_sigterm()
     running: subprocess.Popen[bytes] | None = None
     looked = 0.0
     while True:
@@ -49,6 +49,11 @@ def serve() -> None:
         except psycopg2.Error as error:  # it went away in the middle, or is one that was just made
             note(f"backup: {' '.join(str(error).split())}")
         time.sleep(BEAT)
+
+
+def end_on_sigterm() -> None:
+    """At once: a backup that is under way is made anew later."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 
 def settings() -> tuple[str, int]:

@@ -1,7 +1,9 @@
 """The superuser's session: through the socket, as the server's own user. From nowhere else."""
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg2  # Debian's: Patroni needs it
@@ -57,6 +59,12 @@ def is_there(host: str = SOCKET) -> bool:
     except psycopg2.OperationalError as error:
         return "No such file" not in str(error) and "Connection refused" not in str(error)
     return True
+
+
+def control(pgdata: Path) -> dict[str, str]:
+    """What a data directory says of itself (pg_controldata), running or not; nothing if it is none."""
+    said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
 
 
 def require_archiving() -> None:

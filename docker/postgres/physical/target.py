@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from physical import moments, pgbackrest, server, timelines
+from physical import copies, moments, pgbackrest, server, timelines
 from physical.errors import Refused
 from physical.pgbackrest import Backup
 
@@ -43,7 +43,11 @@ def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timelin
     found = pgbackrest.info()
     backups: list[Backup] = found["backups"]
     if not backups:
-        raise Refused("there is no physical backup yet.", "./scripts/ops backup physical", found["state"])
+        raise Refused(
+            f"there is no physical backup yet in repository {pgbackrest.REPOSITORY}.",
+            f"./scripts/ops backup physical{'' if pgbackrest.REPOSITORY != '1' else elsewhere()}",
+            found["state"],
+        )
     ours = timelines.current(pgdata, found["systems"])
     if timeline is None:
         timeline = ours or timelines.newest(found["archive"] and found["archive"]["max"])
@@ -81,6 +85,12 @@ def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timelin
         moments.flush(now)
     chosen = newest_before(usable, now)
     return Plan(chosen.label, text(chosen.stop), "default", "", timeline, "the newest that the archive has")
+
+
+def elsewhere() -> str:
+    """The backup host, if there is one that has a backup."""
+    there = copies.facts()
+    return "; the backup host has some: REPOSITORY=2 before the same command" if there and there["backups"] else ""
 
 
 def at_backup(backups: list[Backup], label: str) -> Plan:

@@ -6,28 +6,23 @@ Without this, the newest backup by the clock may be one of the abandoned future,
 """
 
 import re
-import subprocess
 from pathlib import Path
 
-from physical import pgbackrest
+from physical import pgbackrest, server
 from physical.pgbackrest import Backup
 
 HISTORY = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
 
 
-def current(pgdata: Path, systems: list[int]) -> int | None:
+def current(pgdata: Path, systems: list[str]) -> int | None:
     """The timeline of the cluster in a data directory, running or not. None if there is none, or it is another one than
     the repository's: a server that was just made on a new machine."""
-    said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
-    system = re.search(r"Database system identifier:\s+(\d+)", said)
-    if not system or int(system[1]) not in systems:
-        return None
-    found = re.search(r"Latest checkpoint's TimeLineID:\s+(\d+)", said)
-    if not found:
+    said = server.control(pgdata)
+    if said.get("Database system identifier") not in systems:
         return None
     # a server that was promoted and has made no checkpoint yet: its history file is ahead of its control file
     written = [int(file.stem, 16) for file in (pgdata / "pg_wal").glob("????????.history")]
-    return max([int(found[1]), *written])
+    return max([int(said["Latest checkpoint's TimeLineID"]), *written])
 
 
 def newest(archive_max: str | None) -> int:
@@ -42,12 +37,15 @@ def history(timeline: int) -> dict[int, int]:
     """Parent → the position at which it was left; empty for the first, and for one that the archive doesn't have."""
     if timeline == 1:
         return {}
-    file = Path("/tmp") / f"{timeline:08X}.history"  # noqa: S108 - this container's own tmpfs
-    # synchronously: the asynchronous way prefetches, and answers "not there" for a while
-    done = pgbackrest.run("--no-archive-async", "archive-get", file.name, str(file), check=False, quiet=True)
+    # not archive-get: that refuses where the server of now is another one, on a new host
+    archive = pgbackrest.info()["archive"]
+    if not archive:
+        return {}
+    file = f"archive/{pgbackrest.STANZA}/{archive['id']}/{timeline:08X}.history"
+    done = pgbackrest.run("repo-get", file, check=False, quiet=True)
     if done.returncode:
         return {}
-    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(file.read_text())}
+    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(done.stdout)}
 
 
 def usable(backups: list[Backup], timeline: int) -> list[Backup]:

@@ -1,0 +1,329 @@
+"""The backup host, as a project beside the stack: what it gets, whom it lets in, when it is away, a restore from it."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from backup.repository import PATH, Repository
+from backup.test_faults import archiving, checklist
+from backup.test_runbook import follow
+from support.postgres import Postgres
+from support.shell import ROOT, eventually, run
+from support.stack import ARTIFACTS, DEVELOPMENT, PROJECT, TAG, Stack
+
+THERE = f"{PATH}/offhost"
+SECRETS = ARTIFACTS / f"{PROJECT}-offhost"
+# What the role pki does on hosts: a certificate for each side, by one CA; and one of the same CA for somebody else.
+CERTIFICATES = """
+    cd /tmp; new() { openssl req "$@" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc 2>/dev/null; }
+    new -x509 -subj /CN=ca -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.crt
+    for name in database-host backup-host stranger; do
+        folder=/secrets/tls/$name; mkdir -p $folder
+        new -new -subj /CN=$name -keyout $folder/tls.key -out csr
+        printf "%s\\n" subjectAltName=DNS:$name authorityKeyIdentifier=keyid extendedKeyUsage=serverAuth,clientAuth >ext
+        openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -days 30 -extfile ext -out $folder/tls.crt 2>/dev/null
+        cp ca.crt $folder; chmod 0600 $folder/tls.key; chown -R 5432:5432 $folder
+    done
+    mkdir -p /secrets/tls/unknown; cp ca.crt /secrets/tls/unknown
+    new -x509 -subj /CN=database-host -keyout /secrets/tls/unknown/tls.key -out /secrets/tls/unknown/tls.crt
+    chown -R 5432:5432 /secrets/tls/unknown"""
+
+
+def in_secrets(script: str) -> None:
+    """As root: keys belong to the user id that reads them."""
+    volume = ("--volume", f"{SECRETS}:/secrets", "--user", "0", "--network", "none", "--entrypoint", "bash")
+    run("docker", "run", "--rm", *volume, f"flaglearning/postgres:{TAG}", "-ec", script)
+
+
+def make_secrets() -> None:
+    SECRETS.mkdir(parents=True, exist_ok=True)
+    for file in (ROOT / "docker/secrets.dev").iterdir():
+        (SECRETS / file.name).write_text(file.read_text())
+    passphrase = (ROOT / "docker/secrets.dev/backup_cipher").read_text().rpartition("repo1-cipher-pass=")[2]
+    (SECRETS / "backup_cipher_offhost").write_text(f"[global]\nrepo2-cipher-pass={passphrase}")
+    in_secrets("rm -rf /secrets/tls" + CERTIFICATES)
+
+
+HERE = {"SECRETS_DIR": str(SECRETS), "BACKUP_HOST_ADDRESS": "127.0.0.1", "DATABASE_HOST_ADDRESS": "127.0.0.1"}
+KEEP = bool(os.environ.get("KEEP_STACK"))
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """The database host's side."""
+    files = (*DEVELOPMENT, "docker-compose.offhost.yml", "tests/docker-compose.offhost-database.yml")
+    own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "ARCHIVING": "on", **HERE}
+    stack = Stack(f"{PROJECT}kept-offhost" if KEEP else f"{PROJECT}-offhost", files, port=21090, **own)
+    if not KEEP:
+        stack.remove()
+    if not KEEP or not SECRETS.exists():
+        make_secrets()
+    try:
+        stack.build("ops")
+        stack.up()
+        yield stack
+    finally:
+        if not KEEP:
+            stack.remove()
+            in_secrets("rm -rf /secrets/*")
+
+
+@pytest.fixture(scope="module")
+def postgres(stack: Stack) -> Postgres:
+    return Postgres(stack)
+
+
+@pytest.fixture(scope="module")
+def host(stack: Stack) -> Iterator[Stack]:
+    """The backup host."""
+    files = ("docker-compose.backup.yml", "tests/docker-compose.offhost-backup.yml")
+    own = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
+    host = Stack(f"{stack.project}-host", files, **own)
+    if not KEEP:
+        host.remove()
+    try:
+        host.up()
+        yield host
+    finally:
+        if not KEEP:
+            host.remove()
+
+
+@pytest.fixture(scope="module")
+def repository(stack: Stack, host: Stack, postgres: Postgres) -> Repository:
+    """With a backup in each, the second's made by its own host."""
+    repository = Repository(stack, postgres)
+    repository.sql("SET ROLE flaglearning_owner; CREATE TABLE IF NOT EXISTS probe (id serial PRIMARY KEY, word text)")
+    made = repository.ops("backup", "physical", "--type", "full")
+    assert made.status == 0, made.err
+    eventually(lambda: copy(repository)["backups"] != [], within=120, every=2)
+    return repository
+
+
+def copy(repository: Repository) -> dict[str, list[dict[str, str]]]:
+    """What the second repository holds."""
+    found: dict[str, list[dict[str, str]]] = repository.ops("backup", "info", "--json").json["copy"]
+    return found
+
+
+def there(host: Stack, segment: str) -> bool:
+    return bool(host.exec("server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp"))
+
+
+# ------------------------------------------------------------ what gets there
+
+
+def test_the_write_ahead_log_goes_to_both(repository: Repository, host: Stack) -> None:
+    repository.write("in-both")
+    segment = repository.switch()
+    eventually(lambda: there(host, segment), within=60)
+    eventually(lambda: repository.archived(segment), within=60)
+
+
+def test_the_backup_host_makes_its_backup_by_itself(repository: Repository, host: Stack) -> None:
+    [first, *_] = copy(repository)["backups"]
+    assert first["type"] == "full", "nobody asked for it"
+    assert first["label"] not in repository.labels()
+
+
+def test_a_nights_dumps_go_there_encrypted_and_come_back(repository: Repository, host: Stack, stack: Stack) -> None:
+    night = repository.ops("backup", "nightly")
+    assert night.status == 0, night.err
+    names = [dump["name"] for dump in copy(repository)["dumps"]]
+    [full] = [name for name in names if "-full-" in name][-1:]
+    assert [name for name in names if "-schema-" in name]
+    assert host.exec("server", "sh", "-c", f"grep -l -r -e manifest.json -e flags_ {THERE}/dumps || true") == ""
+    stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "ops", "-r", f"/backups/{full}")
+    fetched = repository.ops("backups", "fetch", full)
+    assert fetched.status == 0, fetched.err
+    assert repository.ops("backups", "verify", full).status == 0
+    again = repository.ops("backups", "fetch", full)
+    assert (again.status, "is here already" in again.err) == (1, True)
+
+
+def test_a_dump_that_is_not_there_says_which_are(repository: Repository) -> None:
+    refused = repository.ops("backups", "fetch", "flaglearning_dev-full-20200101T000000Z")
+    assert refused.status == 1
+    assert "HINT:   it has: " in refused.err
+
+
+def test_old_dumps_go_but_never_the_last_ones(host: Stack) -> None:
+    """Ten of one kind and three of another, all of them old."""
+    program = (
+        "import os, sys; sys.path.insert(0, '/usr/local/lib/flaglearning');"
+        "from datetime import timedelta; from pathlib import Path; from physical import copies;"
+        "folder = Path('/tmp/dumps'); folder.mkdir();"
+        "names = [f'a-full-{n:02}.tar' for n in range(10)] + [f'a-schema-{n:02}.tar' for n in range(3)];"
+        "[((folder / name).touch(), os.utime(folder / name, (10**9 + n, 10**9 + n))) for n, name in enumerate(names)];"
+        "print(sorted(copies.prune(timedelta(days=35), folder)))"
+    )
+    script = f'python3 -c "{program}"; rm -r /tmp/dumps'
+    assert str([f"a-full-{n:02}.tar" for n in range(3)]) in host.exec("backup", "sh", "-ec", script).splitlines()
+
+
+# ------------------------------------------------------------ who is let in
+
+
+@pytest.mark.parametrize(
+    ("certificate", "said"),
+    [
+        ("stranger", "access denied"),
+        ("backup-host", "access denied"),
+        ("unknown", "alert unknown ca"),
+        ("database-host", "archive"),
+    ],
+)
+def test_the_repository_lets_the_database_host_in_and_nobody_else(
+    repository: Repository, stack: Stack, certificate: str, said: str
+) -> None:
+    """Not another host with a certificate of the same CA, not itself, and nobody with one of another CA."""
+    options = ["--repo2-host=backup-host", "--repo2-host-type=tls", "--repo2-host-ca-file=/tls/stranger/ca.crt"]
+    answer = as_client(
+        stack, "--repo=2", *options, f"--repo2-path={THERE}", *certificate_of(certificate, "repo2"), "repo-ls"
+    )
+    assert said in answer
+
+
+# pgBackRest's own client insists on a certificate. So it talks to this, which passes everything on and shows none, or
+# the one that it is given.
+RELAY = """
+import os, socket, ssl, subprocess, sys, threading
+def pump(source, target):
+    while data := source.recv(65536):
+        target.sendall(data)
+    target.shutdown(socket.SHUT_RDWR)
+own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+own.load_cert_chain('/tls/stranger/tls.crt', '/tls/stranger/tls.key')
+other = ssl.create_default_context(cafile='/tls/stranger/ca.crt')
+if sys.argv[1]:
+    other.load_cert_chain(f'/tls/{sys.argv[1]}/tls.crt', f'/tls/{sys.argv[1]}/tls.key')
+listening = socket.create_server(('127.0.0.1', 8432))
+asking = subprocess.Popen(sys.argv[2:])
+inner = own.wrap_socket(listening.accept()[0], server_side=True)
+outer = other.wrap_socket(socket.create_connection(('backup-host', 8432)), server_hostname='backup-host')
+for pair in ((inner, outer), (outer, inner)):
+    threading.Thread(target=pump, args=pair, daemon=True).start()
+os._exit(asking.wait())
+"""
+
+
+@pytest.mark.parametrize(("certificate", "said"), [("", "TLS error"), ("database-host", "archive")])
+def test_without_a_certificate_nobody_is_let_in(
+    repository: Repository, stack: Stack, certificate: str, said: str
+) -> None:
+    options = ["--repo2-host=stranger", "--repo2-host-type=tls", "--repo2-host-ca-file=/tls/stranger/ca.crt"]
+    plain = ["--no-config", "--stanza=flaglearning", "--io-timeout=5", "--log-level-file=off", "--repo=2", *options]
+    asking = ["pgbackrest", *plain, f"--repo2-path={THERE}", *certificate_of("stranger", "repo2"), "repo-ls"]
+    assert said in on_the_network(stack, "python3", "-c", RELAY, certificate, *asking)
+
+
+@pytest.mark.parametrize(
+    ("certificate", "let_in"), [("stranger", False), ("database-host", False), ("backup-host", True)]
+)
+def test_the_database_host_lets_the_backup_host_in_and_nobody_else(
+    repository: Repository, stack: Stack, certificate: str, let_in: bool
+) -> None:
+    """A backup made from anywhere else would be a copy of everything."""
+    options = ["--pg1-host=database-host", "--pg1-host-type=tls", "--pg1-host-ca-file=/tls/stranger/ca.crt"]
+    options += certificate_of(certificate, "pg1")
+    options += ["--repo1-path=/tmp/repository", "--pg1-path=/var/lib/postgresql/17/data"]
+    answer = as_client(stack, *options, "--pg1-socket-path=/run/postgresql", "stanza-create")
+    assert ("access denied" in answer) != let_in, answer
+
+
+def certificate_of(name: str, group: str) -> list[str]:
+    """The options for it."""
+    return [f"--{group}-host-cert-file=/tls/{name}/tls.crt", f"--{group}-host-key-file=/tls/{name}/tls.key"]
+
+
+def as_client(stack: Stack, *arguments: str) -> str:
+    """pgBackRest in a container on the hosts' network, with no settings but the arguments; what it says."""
+    plain = ("--no-config", "--stanza=flaglearning", "--io-timeout=5", "--log-level-file=off")
+    return on_the_network(stack, "pgbackrest", *plain, *arguments)
+
+
+def on_the_network(stack: Stack, program: str, *arguments: str) -> str:
+    """A program there, in a container of our image; what it says."""
+    machine = ("--network", f"{stack.project}_offhost", "--volume", f"{SECRETS}/tls:/tls:ro", "--entrypoint", program)
+    lock = ("--env", "PGBACKREST_LOCK_PATH=/tmp/lock", "--add-host", "stranger:127.0.0.1")
+    done = run("docker", "run", "--rm", *machine, *lock, f"flaglearning/postgres:{TAG}", *arguments, check=False)
+    return str(done.stdout + done.stderr)
+
+
+# ------------------------------------------------------------ when it is away
+
+
+def test_while_the_backup_host_is_away_the_game_goes_on_and_it_is_said(
+    repository: Repository, host: Stack, stack: Stack, tmp_path: Path
+) -> None:
+    host.stop("server")
+    try:
+        at = repository.write("while-it-is-away")
+        segment = repository.switch()
+        eventually(lambda: repository.archived(segment), within=60)  # the repository here has it all the same
+        eventually(lambda: archiving(repository)["status"] == "broken", within=60, every=2)
+        assert "backup host" in archiving(repository)["detail"]
+        assert repository.ops("backup", "info").status == 1
+        assert checklist(stack, tmp_path)["BACK-04"] == "fail"
+        repository.write("still")
+        # a restore to now needs this host alone
+        planned = stack.compose("run", "--rm", "--no-deps", "-T", "backup", "plan", "--to", at.isoformat())
+        assert json.loads(planned)["type"] == "time"
+    finally:
+        host.start("server")
+    eventually(lambda: there(host, segment), within=120, every=2)  # the gap closes by itself
+    eventually(lambda: archiving(repository)["status"] == "ok", within=120, every=2)
+    assert repository.ops("backup", "nightly").status == 0
+    assert checklist(stack, tmp_path)["BACK-04"] == "pass"
+
+
+# ------------------------------------------------------------ restores
+
+
+def test_a_restore_beside_the_stack_from_there(repository: Repository) -> None:
+    at = repository.write("from-there")
+    repository.write("too-late")
+    try:
+        restored = repository.ops("restore", "physical", "--to", at.isoformat(), "--scratch", REPOSITORY="2")
+        assert restored.status == 0, restored.err
+        word = repository.ops("scratch", "psql", "-Atc", "SELECT word FROM probe ORDER BY id DESC LIMIT 1")
+        assert word.out.strip() == "from-there"
+    finally:
+        repository.ops("scratch", "drop")
+
+
+def test_the_database_host_is_lost(repository: Repository, stack: Stack) -> None:
+    """A new one: an empty database, a repository with backups of that. Then everything from the backup host."""
+    # onto another timeline than the backup there: the way from it has to be found without the old server
+    assert repository.ops("restore", "physical", "--latest", "--yes").status == 0
+    repository.write("the-last-minute")
+    repository.sql("SELECT pg_switch_wal()")
+    stack.compose("stop")  # a fast shutdown archives what it wrote
+    shell = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "restore", "-ec")
+    stack.compose(*shell, f"rm -rf /var/lib/postgresql/17/* {PATH}/*")
+    stack.up()
+    assert repository.ops("backup", "physical", "--type", "full").status == 0, "the new host works, for itself"
+    info = repository.ops("backup", "info")
+    assert info.status == 1, "and what it writes does not get into the backup host's repository"
+    wrong = repository.ops("restore", "physical", "--latest", "--dry-run", REPOSITORY="3")
+    assert wrong.status == 1
+    of_the_empty_one = repository.labels()
+    follow(repository, "The host, from the backup host")
+    assert repository.words()[-1] == "the-last-minute"
+    # both repositories are this database's again, and nothing of the new host's empty one is offered
+    assert len(repository.labels()) == 1
+    assert not set(of_the_empty_one) & set(repository.labels())
+    eventually(lambda: archiving(repository)["status"] == "ok", within=120, every=2)
+    segment = repository.switch()
+    eventually(lambda: repository.archived(segment), within=60)
+
+
+# ------------------------------------------------------------ without one
+
+
+def test_without_a_second_repository_the_checklist_says_so(stack: Stack, repository: Repository) -> None:
+    asked = stack.exec("postgres", "sh", "-c", "pgbackrest --repo=3 info; echo status=$?", check=False)
+    assert "status=32" in asked, "what BACK-04 goes by where there is one repository"
