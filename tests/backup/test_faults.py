@@ -139,6 +139,10 @@ def test_another_passphrase(repository: Repository, tmp_path: Path) -> None:
 
 def test_the_disk_is_full_during_a_restore(repository: Repository) -> None:
     repository.write("before-full")
+    # A server that has run for a while has segments to write on; a fresh one would need new ones, and there is no room.
+    used = [repository.switch() for _ in range(5)]
+    eventually(lambda: all(map(repository.archived, used)), within=60)
+    repository.sql("CHECKPOINT")
     room = "$(($(df --output=avail -B1 /var/lib/postgresql | tail -n 1) - 15000000))"
     repository.shell(f"fallocate -l {room} /var/lib/postgresql/filler")
     try:

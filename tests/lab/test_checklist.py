@@ -49,8 +49,11 @@ def test_a_converged_host_passes_but_for_what_does_not_exist_yet(lab: Lab, check
 
 def finished(lab: Lab, unit: str) -> bool:
     """Whether the unit has ended well at least once."""
-    said = lab.exec("db1", "systemctl", "show", "--property=Result,ActiveState,ExecMainExitTimestampMonotonic", unit)
-    return said.split()[:2] == ["Result=success", "ActiveState=inactive"] and not said.rstrip().endswith("=0")
+    properties = "Result,ActiveState,ExecMainExitTimestampMonotonic"
+    shown = lab.exec("db1", "systemctl", "show", f"--property={properties}", f"{unit}.service")
+    state = dict(line.split("=", 1) for line in shown.split())
+    ended = state.pop("ExecMainExitTimestampMonotonic") != "0"
+    return ended and state == {"Result": "success", "ActiveState": "inactive"}
 
 
 class Loosened(NamedTuple):
