@@ -10,6 +10,7 @@ CI = os.environ.get("CI") == "true"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "docker: needs a Docker engine; `./scripts/test --no-docker` leaves it out")
+    config.addinivalue_line("markers", "long: takes minutes; runs when its layer is named, not in a run of everything")
     config.addinivalue_line("markers", "last: stops or restarts services; runs after everything else in its layer")
 
 

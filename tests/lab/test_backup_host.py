@@ -13,6 +13,8 @@ from lab.test_playbooks import ROLE, changed
 from support.lab import Lab
 from support.shell import eventually
 
+pytestmark = pytest.mark.long
+
 HERE = ("env", "--chdir=/opt/flaglearning")
 PSQL = ("docker", "compose", "exec", "-T", "postgres", "psql", "-XAt", "-h", "/run/postgresql", "-U", "postgres")
 

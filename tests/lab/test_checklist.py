@@ -113,7 +113,10 @@ LOOSENED = {
 }
 
 
-@pytest.mark.parametrize("way", LOOSENED)
+# One of them always, the others when the layer is named.
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=pytest.mark.long if n else ()) for n, way in enumerate(LOOSENED)]
+)
 def test_what_is_loosened_is_noticed(lab: Lab, checklist: Checklist, way: str) -> None:
     loosened = LOOSENED[way]
     try:

@@ -12,7 +12,6 @@ from support.shell import eventually, run
 from support.stack import TAG
 
 IMAGES = ("postgres", "pgbouncer", "app", "proxy", "ops")
-DEPLOYS = 10
 SHIPPED_TO = "/var/tmp"  # noqa: S108 - of the lab's machine
 
 
@@ -37,9 +36,10 @@ def _the_first_version_again(lab: Lab) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_the_first_version_again")
-def test_ten_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, players: Players) -> None:
+@pytest.mark.parametrize("deploys", [2, pytest.param(10, marks=pytest.mark.long)])
+def test_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, players: Players, deploys: int) -> None:
     first, before = serving(lab), players.answers()
-    versions = [version("one"), version("two")] * (DEPLOYS // 2)
+    versions = [version("one"), version("two")] * (deploys // 2)
     served = []
     with players.load() as load:
         for options in versions:
@@ -49,7 +49,7 @@ def test_ten_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, play
         back = serving(lab)
     print(load)
     assert first not in served
-    assert served == served[:2] * (DEPLOYS // 2)
+    assert served == served[:2] * (deploys // 2)
     assert back == served[0]
     assert load.failures == []
     assert players.answers() - before == load.answers > 0
@@ -86,6 +86,7 @@ def test_there_is_nothing_to_return_to_before_the_first_deploy(lab: Lab) -> None
     assert "there is nothing to return to" in done.stdout
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("_the_first_version_again")
 def test_a_full_disk_is_said_and_the_next_run_mends_it(lab: Lab) -> None:
     """The images don't fit where they are put before they are loaded."""
@@ -105,6 +106,7 @@ def test_a_full_disk_is_said_and_the_next_run_mends_it(lab: Lab) -> None:
     assert serving(lab) != first
 
 
+@pytest.mark.long
 def test_a_deploy_that_was_killed_is_simply_run_again(lab: Lab, players: Players) -> None:
     options = version("killed")
     with players.load() as load:

@@ -10,6 +10,9 @@ from support.lab import Lab
 from support.shell import eventually
 
 
+pytestmark = pytest.mark.long
+
+
 def running(lab: Lab, host: str) -> set[str]:
     format = '{{.Label "com.docker.compose.service"}}'
     return set(lab.exec(host, "docker", "ps", "--format", format).split())

@@ -2,7 +2,8 @@
 
 lane 1   static                                 while the images build
 lane 2   build → stack A up → app, checklist, browser → ops (a stack of its own)
-lane 3   build → stack (a stack of its own: it stops and restarts services) → prod → backup, and lab when it is named
+lane 3   build → stack (a stack of its own: it stops and restarts services) → prod → backup
+at last  lab, alone: players ask at a fixed rate there, which a busy machine can't answer
 """
 
 import argparse
@@ -38,8 +39,15 @@ def pytest_layer(name: str, *options: str) -> Callable[[argparse.Namespace], lis
     """A layer that is a folder of tests, run on this machine."""
 
     def command(asked: argparse.Namespace) -> list[str]:
-        without = ["-m", "not docker"] if asked.no_docker else []
-        return [*PYTEST, *options, *without, f"tests/{name}", f"--junitxml={report_of(name)}", *pick(asked)]
+        without = ["not docker"] if asked.no_docker else ["not long"] if asked.everything else []
+        return [
+            *PYTEST,
+            *options,
+            *(["-m", *without] if without else []),
+            f"tests/{name}",
+            f"--junitxml={report_of(name)}",
+            *pick(asked),
+        ]
 
     return command
 
@@ -97,7 +105,6 @@ class Layer:
     command: Callable[[argparse.Namespace], list[str]]
     lane: str
     proves: str
-    on_demand: bool = False  # only when it is named
     passed: int = 0
     failed: int = 0
     noted: int = 0  # ran, and can't hold here or yet: expected failures, and deviations of the checklist
@@ -114,8 +121,7 @@ LAYERS = [
     Layer("stack", pytest_layer("stack"), "own", "behaviours of the running stack through real clients"),
     Layer("prod", pytest_layer("prod"), "own", "the production overlay"),
     Layer("backup", pytest_layer("backup"), "own", "physical backups: made, damaged, restored, compared"),
-    # It takes a quarter of an hour on two cores: too much beside the others until that is less.
-    Layer("lab", pytest_layer("lab"), "own", "the playbooks, on hosts; only when it is named", on_demand=True),
+    Layer("lab", pytest_layer("lab"), "lab", "the playbooks, on hosts (all of it when it is named: half an hour more)"),
 ]
 
 
@@ -148,7 +154,7 @@ def arguments() -> argparse.Namespace:
         epilog="\n".join(f"  {layer.name:10} {layer.proves}" for layer in LAYERS),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("layers", nargs="*", metavar="LAYER", help="default: all but lab")
+    parser.add_argument("layers", nargs="*", metavar="LAYER", help="default: all")
     parser.add_argument("-k", metavar="NAME", help="only tests with this name (pytest's -k)")
     parser.add_argument("--no-docker", action="store_true", help="only what needs no containers; says what it left out")
     asked = parser.parse_args()
@@ -156,7 +162,8 @@ def arguments() -> argparse.Namespace:
         give_up(f"there is no layer {' '.join(sorted(unknown))}.", f"choose from: {' '.join(names)}")
     if asked.no_docker and os.environ.get("CI") == "true":
         give_up("--no-docker leaves tests out, and with CI=true nothing may be left out.", "run it without --no-docker")
-    asked.layers = asked.layers or [layer.name for layer in LAYERS if not layer.on_demand]
+    asked.everything = not asked.layers
+    asked.layers = asked.layers or [layer.name for layer in LAYERS]
     return asked
 
 
@@ -235,16 +242,17 @@ def test_projects() -> set[str]:
 
 
 def run_lanes(layers: list[Layer], asked: argparse.Namespace) -> None:
-    """Three lanes; the two with stacks begin when the images are there."""
-    lanes = {name: [layer for layer in layers if layer.lane == name] for name in ("static", "shared", "own")}
+    """Three lanes; the two with stacks begin when the images are there. The lab waits for all."""
+    lanes = {name: [layer for layer in layers if layer.lane == name] for name in ("static", "shared", "own", "lab")}
     with ThreadPoolExecutor() as pool:
         running = [pool.submit(run_lane, lanes["static"], asked)]
         try:
-            if lanes["shared"] or lanes["own"]:
+            if lanes["shared"] or lanes["own"] or lanes["lab"]:
                 build(layers)
                 running += [pool.submit(run_lane, lanes["own"], asked), pool.submit(run_shared, lanes["shared"], asked)]
             for lane in running:
                 lane.result()
+            run_lane(lanes["lab"], asked)
         except BaseException:
             end_children()
             raise
@@ -367,6 +375,10 @@ def summary(layers: list[Layer], asked: argparse.Namespace) -> int:
     for layer in ran:
         counts = f"{layer.passed:>8}{layer.failed:>8}{layer.noted:>8}{layer.skipped:>9}"
         print(f"{layer.name:12}{counts}{layer.seconds:>9.1f}")
+    if asked.everything and not asked.no_docker:
+        print(
+            "\nleft out: what takes minutes by itself (pytest's mark `long`); ./scripts/test lab runs that of the lab"
+        )
     if asked.no_docker:
         print(f"\nleft out, since they need Docker: {', '.join([*left_out, 'tests of static that start containers'])}")
     if not passed + failed:
