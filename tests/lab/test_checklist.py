@@ -127,6 +127,7 @@ def test_what_is_loosened_is_noticed(lab: Lab, checklist: Checklist, way: str) -
     assert checklist.outcomes(*loosened.noticed_by) == dict.fromkeys(loosened.noticed_by, "pass")
 
 
+@pytest.mark.long
 def test_without_an_outsider_it_says_what_it_cannot_prove(lab: Lab, checklist: Checklist, tmp_path: Path) -> None:
     shutil.copytree(lab.inventory, tmp_path / "inventory")
     hosts = json.loads((tmp_path / "inventory/hosts.yml").read_text())
@@ -137,6 +138,7 @@ def test_without_an_outsider_it_says_what_it_cannot_prove(lab: Lab, checklist: C
     assert alone.outcomes(*ids) == {"NET-08": "pass"} | dict.fromkeys(ids[1:], "not yet")
 
 
+@pytest.mark.long
 def test_a_stack_that_is_down_on_a_host_says_so(lab: Lab, checklist: Checklist) -> None:
     lab.exec("db1", "env", "--chdir=/opt/flaglearning", "docker", "compose", "stop", "app")
     try:
@@ -148,6 +150,7 @@ def test_a_stack_that_is_down_on_a_host_says_so(lab: Lab, checklist: Checklist) 
     assert "HINT:" in done.stderr
 
 
+@pytest.mark.long
 def test_a_fleet_is_looked_at_host_by_host(split: Lab, checklist: Checklist) -> None:
     """Each host's application verifies the pooler of another host, and nobody else gets that far."""
     ids = ("TLS-12", "TLS-13", "NET-02", "NET-08", "NET-10", "PASS-07", "MON-07")

@@ -9,7 +9,6 @@ from lab.test_deploy import version
 from support.lab import Lab
 from support.shell import eventually
 
-
 pytestmark = pytest.mark.long
 
 

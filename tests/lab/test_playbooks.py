@@ -96,6 +96,7 @@ def test_an_unreachable_host_is_said_and_the_others_are_left_alone(lab: Lab, tmp
     assert changed(done.stdout) == 0
 
 
+@pytest.mark.long
 def test_a_mistake_in_sshs_settings_takes_itself_back(lab: Lab) -> None:
     before = lab.exec("db1", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf")
     done = lab.play(ROLE, "-e", "role=ssh", "-e", '{"ssh_users": ["nobody"], "ssh_undo_after": 30}', check=False)
@@ -104,6 +105,7 @@ def test_a_mistake_in_sshs_settings_takes_itself_back(lab: Lab) -> None:
     assert lab.exec("db1", "cat", "/etc/ssh/sshd_config.d/00-flaglearning.conf") == before
 
 
+@pytest.mark.long
 def test_firewall_rules_that_lock_out_take_themselves_back(lab: Lab) -> None:
     mistake = '{"firewall_admin_networks": ["192.0.2.0/24"], "firewall_undo_after": 30}'
     try:

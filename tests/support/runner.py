@@ -26,7 +26,7 @@ from typing import NoReturn
 from support.shell import ROOT, Failed, run
 from support.stack import ARTIFACTS, PROJECT, TEST, Stack
 
-LIMIT = 25 * 60  # seconds that one layer may take before it is ended
+LIMIT = 75 * 60  # seconds that one layer may take before it is ended
 LOG_LINES = 400  # of a failed layer's log that are printed; artifacts/ has all of it
 # The stack that the app's tests, the checklist and the browser share; `stack` and `prod` make theirs.
 SHARED = Stack(PROJECT, TEST, port=21000)
