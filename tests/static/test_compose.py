@@ -10,6 +10,11 @@ from support.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variabl
 BASE = ("docker-compose.yml",)
 WITH_A_BACKUP_HOST = (*PRODUCTION, "docker-compose.offhost.yml")
 BACKUP_HOST = ("docker-compose.backup.yml",)
+# What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
+FLEET = {
+    "certificates repository postgres roles pgbouncer backup": ("docker-compose.pooler.yml", "docker-compose.db.yml"),
+    "app proxy": ("docker-compose.app.yml",),
+}
 NEEDED = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 NEEDED_WITH_A_BACKUP_HOST = {
     **NEEDED,
@@ -17,6 +22,7 @@ NEEDED_WITH_A_BACKUP_HOST = {
     "BACKUP_HOST_ADDRESS": "192.0.2.14",
     "BACKUP_REPOSITORY_DIR": "/srv/backup",
 }
+NEEDED_IN_A_FLEET = {**NEEDED, "PGBOUNCER_ADDRESS": "192.0.2.11"}
 
 
 @pytest.mark.parametrize(
@@ -24,6 +30,16 @@ NEEDED_WITH_A_BACKUP_HOST = {
 )
 def test_it_renders(files: tuple[str, ...]) -> None:
     Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).compose("--profile", "*", "config", "--quiet")
+
+
+@pytest.mark.parametrize(("services", "files"), FLEET.items(), ids=FLEET)
+def test_a_host_of_a_fleet_runs_its_part(services: str, files: tuple[str, ...]) -> None:
+    stack = Stack(f"{PROJECT}-static", (*PRODUCTION, *files), **NEEDED_IN_A_FLEET)
+    assert set(stack.compose("config", "--services").split()) == set(services.split())
+    config = stack.config["services"]  # those of other hosts too, behind a profile
+    published = {name: config[name]["ports"] for name in services.split() if config[name].get("ports")}
+    assert published.keys() == {"pgbouncer" if "pgbouncer" in services else "proxy"}
+    assert all(port.get("host_ip") == "192.0.2.11" for port in published.get("pgbouncer", ()))
 
 
 @pytest.mark.parametrize("variable", NEEDED)
@@ -83,8 +99,10 @@ def documented() -> dict[str, str]:
 
 def used() -> dict[str, str]:
     """Variable → its default in the compose files. A variable that production needs has its development default."""
-    offhost = variables_of("docker-compose.offhost.yml", "docker-compose.backup.yml")
-    found = {name: "" if default.startswith("is not set") else default for name, default in offhost.items()}
+    hosts = [file.name for file in ROOT.glob("docker-compose.*.yml") if file.name not in (*DEVELOPMENT, *PRODUCTION)]
+    found = {
+        name: "" if default.startswith("is not set") else default for name, default in variables_of(*hosts).items()
+    }
     found |= {**variables_of("docker-compose.prod.yml"), **variables_of(*DEVELOPMENT)}
     del found["PIP_CERT"]  # pip's own, which the build takes over
     return found
