@@ -6,6 +6,7 @@ import httpx
 
 from support.lab import Lab
 from support.load import COUNT_ANSWERS, Load, Player, make_players
+from support.shell import eventually
 
 HERE = ("env", "--chdir=/opt/flaglearning", "docker", "compose")
 RATE = 50  # requests a second
@@ -28,10 +29,9 @@ class Players:
         return Load(f"https://{self.lab.address(host)}", self.ca, self.accounts, RATE)
 
     def answer(self) -> None:
-        """A second of play: some answers are in the database."""
+        """A moment of play: some answers are in the database."""
         with self.load() as load:
-            while not load.answers:
-                pass
+            eventually(lambda: load.answers > 0, within=30)
         assert load.failures == []
 
     def answers(self) -> int:
