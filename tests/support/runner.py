@@ -1,9 +1,9 @@
 """./scripts/test: prepare the machine, run the layers side by side where they are independent, clean up, sum up.
 
-lane 1   static                                 while the images build
-lane 2   build → stack A up → app, checklist, browser → ops (a stack of its own)
-lane 3   build → stack (a stack of its own: it stops and restarts services) → prod → backup
-at last  lab, alone: players ask at a fixed rate there, which a busy machine can't answer
+static                            while the images build
+app, checklist, browser           one after the other, on one stack
+ops, stack, backup, prod          each on stacks of its own; as many side by side as SIDE_BY_SIDE says
+lab                               at last and alone: players ask at a fixed rate there; a busy machine could not answer
 """
 
 import argparse
@@ -27,6 +27,7 @@ from support.shell import ROOT, Failed, run
 from support.stack import ARTIFACTS, PROJECT, TEST, Stack
 
 LIMIT = 75 * 60  # seconds that one layer may take before it is ended
+SIDE_BY_SIDE = 3  # groups of layers that use stacks; they wait more for servers than for the CPU
 LOG_LINES = 400  # of a failed layer's log that are printed; artifacts/ has all of it
 # The stack that the app's tests, the checklist and the browser share; `stack` and `prod` make theirs.
 SHARED = Stack(PROJECT, TEST, port=21000)
@@ -103,7 +104,7 @@ class Layer:
 
     name: str
     command: Callable[[argparse.Namespace], list[str]]
-    lane: str
+    group: str  # layers of a group run one after the other
     proves: str
     passed: int = 0
     failed: int = 0
@@ -117,10 +118,10 @@ LAYERS = [
     Layer("app", app_layer, "shared", "the Django app against the stack's PostgreSQL"),
     Layer("checklist", checklist_layer, "shared", "the production checklist, with evidence"),
     Layer("browser", browser_layer, "shared", "a person with a browser"),
-    Layer("ops", pytest_layer("ops"), "shared", "the operations CLI, each command of the reference"),
-    Layer("stack", pytest_layer("stack"), "own", "behaviours of the running stack through real clients"),
-    Layer("prod", pytest_layer("prod"), "own", "the production overlay"),
-    Layer("backup", pytest_layer("backup"), "own", "physical backups: made, damaged, restored, compared"),
+    Layer("ops", pytest_layer("ops"), "ops", "the operations CLI, each command of the reference"),
+    Layer("stack", pytest_layer("stack"), "stack", "behaviours of the running stack through real clients"),
+    Layer("prod", pytest_layer("prod"), "prod", "the production overlay"),
+    Layer("backup", pytest_layer("backup"), "backup", "physical backups: made, damaged, restored, compared"),
     Layer("lab", pytest_layer("lab"), "lab", "the playbooks, on hosts (all of it when it is named: half an hour more)"),
 ]
 
@@ -138,11 +139,11 @@ def main() -> int:
     ARTIFACTS.mkdir(exist_ok=True)
     with one_run_at_a_time():
         if asked.no_docker:
-            run_lane([layer for layer in layers if layer.lane == "static"], asked)
+            run_group([layer for layer in layers if layer.group == "static"], asked)
         else:
             prepare(layers)
             with clean_machine():
-                run_lanes(layers, asked)
+                run_groups(layers, asked)
     return summary(layers, asked)
 
 
@@ -241,18 +242,22 @@ def test_projects() -> set[str]:
 # ------------------------------------------------------------ running
 
 
-def run_lanes(layers: list[Layer], asked: argparse.Namespace) -> None:
-    """Three lanes; the two with stacks begin when the images are there. The lab waits for all."""
-    lanes = {name: [layer for layer in layers if layer.lane == name] for name in ("static", "shared", "own", "lab")}
-    with ThreadPoolExecutor() as pool:
-        running = [pool.submit(run_lane, lanes["static"], asked)]
+def run_groups(layers: list[Layer], asked: argparse.Namespace) -> None:
+    """What needs stacks begins when the images are there; the longest first. The lab waits for all."""
+
+    def group(name: str) -> list[Layer]:
+        return [layer for layer in layers if layer.group == name]
+
+    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        running = [beside.submit(run_group, group("static"), asked)]
         try:
-            if lanes["shared"] or lanes["own"] or lanes["lab"]:
+            if layers != group("static"):
                 build(layers)
-                running += [pool.submit(run_lane, lanes["own"], asked), pool.submit(run_shared, lanes["shared"], asked)]
-            for lane in running:
-                lane.result()
-            run_lane(lanes["lab"], asked)
+            running += [pool.submit(run_group, group(name), asked) for name in ("ops", "backup", "stack")]
+            running += [pool.submit(run_shared, group("shared"), asked), pool.submit(run_group, group("prod"), asked)]
+            for each in running:
+                each.result()
+            run_group(group("lab"), asked)
         except BaseException:
             end_children()
             raise
@@ -279,10 +284,10 @@ def run_shared(layers: list[Layer], asked: argparse.Namespace) -> None:
         for layer in layers:
             layer.failed = 1
         return
-    run_lane(layers, asked)
+    run_group(layers, asked)
 
 
-def run_lane(layers: list[Layer], asked: argparse.Namespace) -> None:
+def run_group(layers: list[Layer], asked: argparse.Namespace) -> None:
     for layer in layers:
         run_layer(layer, asked)
 
@@ -295,7 +300,7 @@ def run_layer(layer: Layer, asked: argparse.Namespace) -> None:
     say(f"{layer.name}: {layer.proves}")
     started = time.monotonic()
     with log.open("w") as file:
-        environment = SHARED.environment if layer.lane == "shared" else dict(os.environ)
+        environment = SHARED.environment if layer.group == "shared" else dict(os.environ)
         status = child(layer.command(asked), environment, None if alone else file)
     layer.seconds = time.monotonic() - started
     count(layer, status)
@@ -368,7 +373,7 @@ def end_children() -> None:
 
 def summary(layers: list[Layer], asked: argparse.Namespace) -> int:
     """The table, what was left out, and the one line that a machine may read."""
-    ran = [layer for layer in layers if not asked.no_docker or layer.lane == "static"]
+    ran = [layer for layer in layers if not asked.no_docker or layer.group == "static"]
     left_out = [layer.name for layer in layers if layer not in ran]
     passed, failed = sum(layer.passed for layer in ran), sum(layer.failed for layer in ran)
     print(f"\n{'layer':12}{'passed':>8}{'failed':>8}{'noted':>8}{'skipped':>9}{'seconds':>9}")
