@@ -30,6 +30,7 @@ def make(found: dict[str, Any]) -> dict[str, Any]:
         "database": stack.APP_DATABASE,
         "backup": chosen["plan"]["label"],
         "newest_backup": chosen["newest_backup"],
+        "repository": chosen["repository"],
         "moment": chosen["moment"]["name"],
         "moment_at": chosen["moment"]["at"],
         "of_moments": chosen["moments"],
@@ -92,11 +93,13 @@ def headline(report: dict[str, Any]) -> str:
 
 def conclusion(report: dict[str, Any]) -> str:
     """And the second."""
+    # a report of an older version, which the server keeps, doesn't say which repository it was
+    backup = report["backup"] + (" of the backup host" if report.get("repository", 1) > 1 else "")
     moment = datetime.fromisoformat(report["moment_at"])
     if report["rto_seconds"] is None:
-        return f"From the backup {report['backup']}, to {moment:%Y-%m-%d %H:%M:%S} UTC."
+        return f"From the backup {backup}, to {moment:%Y-%m-%d %H:%M:%S} UTC."
     return (
-        f"{report['backup']} was restored to {moment:%Y-%m-%d %H:%M:%S} UTC; "
+        f"{backup} was restored to {moment:%Y-%m-%d %H:%M:%S} UTC; "
         f"{report['rows']:,} rows in {report['tables']} tables were compared with what was there then."
     )
 

@@ -1,39 +1,24 @@
 """Physical backups on a stack of their own, with the profile `backup`; its disks are small enough to be filled."""
 # ruff: noqa: F811 - a fixture that asks for an imported one has its name as an argument
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from backup.repository import Repository
-from support.fixtures import postgres, proxy  # noqa: F401
+from support.fixtures import own_stack, postgres, proxy  # noqa: F401
 from support.postgres import Postgres
 from support.shell import eventually
-from support.stack import DEVELOPMENT, PROJECT, Stack
+from support.stack import DEVELOPMENT, Stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """KEEP_STACK=1 leaves it running for the next run, and for a look."""
-    stack = Stack(
-        f"{PROJECT}kept-backup" if (keep := os.environ.get("KEEP_STACK")) else f"{PROJECT}-backup",
-        (*DEVELOPMENT, "tests/docker-compose.backup.yml"),
-        port=21070,
-        COMPOSE_PROFILES="backup",
-        BACKUP_AT="off",
-        ARCHIVING="on",  # what `repository` makes in memory is gone when it ends
-    )
-    if not keep:
-        stack.remove()
-    try:
-        # The others are the runner's: built again they would be other images to whoever uses the tag meanwhile.
-        stack.build("ops")
-        stack.up()
+    files = (*DEVELOPMENT, "tests/docker-compose.backup.yml")
+    own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off"}
+    own["ARCHIVING"] = "on"  # what `repository` makes in memory is gone when it ends
+    with own_stack("backup", files, port=21070, build=("ops",), **own) as stack:
         yield stack
-    finally:
-        if not keep:
-            stack.remove()
 
 
 @pytest.fixture(scope="session")

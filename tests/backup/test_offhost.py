@@ -1,7 +1,6 @@
 """The backup host, as a project beside the stack: what it gets, whom it lets in, when it is away, a restore from it."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from backup.repository import PATH, Repository
 from backup.test_faults import archiving, checklist
 from backup.test_runbook import follow
+from support.fixtures import KEEP, own_stack
 from support.postgres import Postgres
 from support.shell import ROOT, eventually, run
 from support.stack import ARTIFACTS, DEVELOPMENT, PROJECT, TAG, Stack
@@ -48,7 +48,6 @@ def make_secrets() -> None:
 
 
 HERE = {"SECRETS_DIR": str(SECRETS), "BACKUP_HOST_ADDRESS": "127.0.0.1", "DATABASE_HOST_ADDRESS": "127.0.0.1"}
-KEEP = bool(os.environ.get("KEEP_STACK"))
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +55,12 @@ def stack() -> Iterator[Stack]:
     """The database host's side."""
     files = (*DEVELOPMENT, "docker-compose.offhost.yml", "tests/docker-compose.offhost-database.yml")
     own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "ARCHIVING": "on", **HERE}
-    stack = Stack(f"{PROJECT}kept-offhost" if KEEP else f"{PROJECT}-offhost", files, port=21090, **own)
-    if not KEEP:
-        stack.remove()
     if not KEEP or not SECRETS.exists():
         make_secrets()
-    try:
-        stack.build("ops")
-        stack.up()
+    with own_stack("offhost", files, port=21090, build=("ops",), **own) as stack:
         yield stack
-    finally:
-        if not KEEP:
-            stack.remove()
-            in_secrets("rm -rf /secrets/*")
+    if not KEEP:
+        in_secrets("rm -rf /secrets/*")
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +73,8 @@ def host(stack: Stack) -> Iterator[Stack]:
     """The backup host."""
     files = ("docker-compose.backup.yml", "tests/docker-compose.offhost-backup.yml")
     own = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
-    host = Stack(f"{stack.project}-host", files, **own)
-    if not KEEP:
-        host.remove()
-    try:
-        host.up()
+    with own_stack("offhost-host", files, **own) as host:
         yield host
-    finally:
-        if not KEEP:
-            host.remove()
 
 
 @pytest.fixture(scope="module")
@@ -293,6 +278,14 @@ def test_a_restore_beside_the_stack_from_there(repository: Repository) -> None:
         assert word.out.strip() == "from-there"
     finally:
         repository.ops("scratch", "drop")
+
+
+def test_a_drill_of_what_is_there(repository: Repository) -> None:
+    done = repository.ops("backup", "drill", "--json", REPOSITORY="2")
+    assert done.status == 0, done.err
+    assert (done.json["passed"], done.json["repository"]) == (True, 2)
+    assert done.json["backup"] in [backup["label"] for backup in copy(repository)["backups"]]
+    assert "of the backup host was restored" in repository.ops("backup", "report").out
 
 
 def test_the_database_host_is_lost(repository: Repository, stack: Stack) -> None:

@@ -201,7 +201,8 @@ def test_wal_does_not_pile_up(superuser: Superuser, evidence: Evidence) -> None:
     remedy="`ansible-playbook site.yml` arms them; by hand: `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
-    wanted = [f"{name}.timer" for name in role_default("timers", "timers_units", {})]
+    lists = ["timers_units", *(["timers_units_copy"] if any("backup" in host.groups for host in hosts) else [])]
+    wanted = [f"{name}.timer" for units in lists for name in role_default("timers", units, {})]
     assert wanted, "the playbooks of this version arm no timers"
     loose = unarmed(target.host("postgres").machine, wanted, evidence)
     assert not loose, f"will not elapse by themselves: {', '.join(loose)}"

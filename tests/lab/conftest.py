@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from lab.players import Players
+from support.fixtures import KEEP
 from support.lab import Lab
 from support.stack import PROJECT, TAG
 
@@ -23,14 +24,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def lab() -> Iterator[Lab]:
     os.environ["TAG"] = TAG  # the machines' image too is this run's own
     lab = Lab(f"{PROJECT}-lab")
-    if not os.environ.get("KEEP_STACK"):
+    if not KEEP:
         lab.down()
     try:
         lab.up("solo")
         lab.play("site.yml", *BUILT)
         yield lab
     finally:
-        if not os.environ.get("KEEP_STACK"):
+        if not KEEP:
             lab.down()
 
 

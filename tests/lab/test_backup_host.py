@@ -2,6 +2,7 @@
 
 import datetime
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from lab.conftest import BUILT
 from lab.network import scan
+from lab.players import Players
 from lab.test_playbooks import ROLE, changed
 from support.lab import Lab
 from support.shell import eventually
@@ -115,7 +117,8 @@ def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str,
 def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
     listed = json.loads(split.exec("db1", "systemctl", "list-timers", "--all", "-o", "json", "flaglearning-*"))
     times = {timer["unit"].removesuffix(".timer"): timer["next"] for timer in listed}
-    assert times.keys() == {"flaglearning-backup-nightly", "flaglearning-backup-drill", "flaglearning-backup-info"}
+    names = ("backup-nightly", "backup-drill", "backup-drill-copy", "backup-info")
+    assert times.keys() == {f"flaglearning-{name}" for name in names}
     assert all(times.values())
 
 
@@ -132,6 +135,12 @@ def test_what_a_timer_calls_fails_loudly(split: Lab) -> None:
         split.exec("backup1", *HERE, "docker", "compose", "start", "server")
     eventually(lambda: not start(split, "flaglearning-backup-info"), within=180, every=5)
     assert split.exec("db1", *failed).strip() == ""
+
+
+def test_the_weekly_drill_of_the_copies_passes(split: Lab) -> None:
+    assert not start(split, "flaglearning-backup-drill-copy")
+    newest = "SELECT passed, report->>'repository' FROM operations.drill ORDER BY at DESC LIMIT 1"
+    assert sql(split, newest, "postgres") == "t|2"
 
 
 def start(lab: Lab, service: str) -> bool:
@@ -185,12 +194,21 @@ def test_one_table_comes_back_and_the_rest_stays(split: Lab) -> None:
     assert sql(split, "SELECT to_regclass('since_then') IS NOT NULL; DROP TABLE since_then").startswith("t")
 
 
-def test_the_whole_database_goes_back_and_the_app_serves_again(split: Lab) -> None:
+def test_the_whole_database_goes_back_and_the_app_serves_again(split: Lab, players: Players) -> None:
+    """Meanwhile each application host says 503: not an error of the program's, nor nothing."""
     sql(split, "CREATE TABLE kept ()")
     at = now()
     sql(split, "DROP TABLE kept; CREATE TABLE too_late ()")
-    said = restore(split, f"restore_to={at}")
+    with ThreadPoolExecutor() as pool:
+        restoring = pool.submit(restore, split, f"restore_to={at}")
+        seen: dict[str, list[int]] = {"app1": [], "app2": []}
+        while not restoring.done():
+            for host, statuses in seen.items():
+                statuses.append(players.ask(host))
+    said = restoring.result()
     assert said.startswith("status 0"), said
+    assert [set(statuses) for statuses in seen.values()] == [{200, 503}, {200, 503}]
+    assert [players.ask(host) for host in seen] == [200, 200]
     tables = "SELECT string_agg(relname, ',' ORDER BY relname) FROM pg_class WHERE relname IN ('kept', 'too_late')"
     assert sql(split, tables) == "kept"
     assert sql(split, "DROP TABLE kept") == "DROP TABLE"

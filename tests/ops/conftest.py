@@ -2,33 +2,23 @@
 through ./scripts/ops, as people do."""
 # ruff: noqa: F811 - a fixture that asks for an imported one has its name as an argument
 
-import os
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from support.certificates import Certificates
-from support.fixtures import bouncer, postgres  # noqa: F401
+from support.fixtures import bouncer, own_stack, postgres  # noqa: F401
 from support.ops import Ops
 from support.postgres import Postgres
-from support.stack import DEVELOPMENT, PROJECT, Stack
+from support.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A developer's stack. KEEP_STACK=1 leaves it for the next run, under a name that no other run clears away."""
-    keep = os.environ.get("KEEP_STACK")
-    stack = Stack(f"{PROJECT}kept-ops" if keep else f"{PROJECT}-ops", DEVELOPMENT, port=21060)
-    if not keep:
-        stack.remove()
-    try:
-        stack.build("ops")
-        stack.up()
+    """A developer's."""
+    with own_stack("ops", port=21060, build=("ops",)) as stack:
         yield stack
-    finally:
-        if not keep:
-            stack.remove()
 
 
 @pytest.fixture

@@ -1,15 +1,14 @@
 """The production overlay on this machine: a stack of its own, with a folder of secrets that was made for it."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from support.fixtures import bouncer, postgres, proxy  # noqa: F401
+from support.fixtures import bouncer, own_stack, postgres, proxy  # noqa: F401
 from support.shell import run
-from support.stack import ARTIFACTS, PRODUCTION, PROJECT, SLOT, TAG, Stack
+from support.stack import ARTIFACTS, PRODUCTION, SLOT, TAG, Stack
 
 FIRST_PORT = 21020 + 200 * int(SLOT or 0)
 
@@ -26,21 +25,10 @@ def secrets_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(secrets_folder: Path) -> Iterator[Stack]:
-    stack = Stack(
-        f"{PROJECT}-prod",
-        PRODUCTION,
-        SECRETS_DIR=str(secrets_folder),
-        ALLOWED_HOSTS="localhost",
-        PUBLIC_HTTP_PORT=str(FIRST_PORT),
-        PUBLIC_HTTPS_PORT=str(FIRST_PORT + 1),
-    )
-    stack.remove()
-    try:
-        stack.up()
+    own = {"PUBLIC_HTTP_PORT": str(FIRST_PORT), "PUBLIC_HTTPS_PORT": str(FIRST_PORT + 1)}
+    own |= {"SECRETS_DIR": str(secrets_folder), "ALLOWED_HOSTS": "localhost"}
+    with own_stack("prod", PRODUCTION, **own) as stack:
         yield stack
-    finally:
-        if not os.environ.get("KEEP_STACK"):
-            stack.remove()
 
 
 @pytest.fixture

@@ -1,32 +1,22 @@
 """The running stack: this layer's own, made before its first test and removed after its last."""
 # ruff: noqa: F811 - a fixture that asks for an imported one has its name as an argument
 
-import os
 from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from support.certificates import Certificates
-from support.fixtures import bouncer, postgres, proxy, server  # noqa: F401
+from support.fixtures import bouncer, own_stack, postgres, proxy, server  # noqa: F401
 from support.postgres import Bouncer, Postgres
-from support.stack import DEVELOPMENT, PROJECT, Stack
+from support.stack import Stack
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A developer's stack. KEEP_STACK=1 leaves it running for the next run, and for a look."""
-    stack = Stack(f"{PROJECT}-stack", DEVELOPMENT, port=21010)
-    if keep := os.environ.get("KEEP_STACK"):
-        print(f"the stack {stack.project} is kept: {keep}")
-    else:
-        stack.remove()
-    try:
-        stack.up()
+    """A developer's."""
+    with own_stack("stack", port=21010) as stack:
         yield stack
-    finally:
-        if not keep:
-            stack.remove()
 
 
 @pytest.fixture

@@ -1,10 +1,48 @@
 """Fixtures of every layer with a running stack: its conftest.py makes `stack` and imports these."""
 
+import contextlib
+import os
+from collections.abc import Iterator
+
 import pytest
 
 from support.postgres import Bouncer, Postgres, Server
 from support.proxy import Proxy
-from support.stack import Stack
+from support.stack import DEVELOPMENT, PROJECT, Stack
+
+KEEP = bool(os.environ.get("KEEP_STACK"))
+
+
+def name_of(layer: str) -> str:
+    """The project of a layer's own stack. With KEEP_STACK=1 it has a name that no other run clears away."""
+    return f"{PROJECT}kept-{layer}" if KEEP else f"{PROJECT}-{layer}"
+
+
+@contextlib.contextmanager
+def own_stack(
+    layer: str,
+    files: tuple[str, ...] = DEVELOPMENT,
+    *,
+    port: int = 21000,
+    build: tuple[str, ...] = (),
+    **variables: str,
+) -> Iterator[Stack]:
+    """A layer's own stack, healthy: made new and removed afterwards; KEEP_STACK=1 leaves it for the next run.
+
+    `port` is the first that it publishes. `build` names services whose image is this layer's to build: the others are
+    the runner's, and built again they would be other images to whoever uses the tag meanwhile.
+    """
+    stack = Stack(name_of(layer), files, port=port, **variables)
+    if not KEEP:
+        stack.remove()
+    try:
+        if build:
+            stack.build(*build)
+        stack.up()
+        yield stack
+    finally:
+        if not KEEP:
+            stack.remove()
 
 
 @pytest.fixture(scope="session")

@@ -47,6 +47,7 @@ def choose() -> dict[str, Any]:
         "canaries": {**canaries, "since": since},
         "rpo": exposed,
         "newest_backup": good[-1].label,
+        "repository": int(pgbackrest.REPOSITORY),
         "moments": len(names),
     }
 
