@@ -13,20 +13,30 @@ RATE = 50  # requests a second
 
 
 class Players:
-    """Forty accounts, made on the database host's app; they know the inventory's own CA."""
+    """Forty accounts, made by a host's app; they know the inventory's own CA."""
 
     def __init__(self, lab: Lab) -> None:
         self.lab = lab
         self.ca = str(lab.inventory / "pki/ca.crt")
+        app = "app1" if "app1" in lab.running() else "db1"
         self.accounts: list[Player] = make_players(
-            lambda *words: lab.exec("db1", *HERE, "exec", "-T", "app", "python", "manage.py", *words)
+            lambda *words: lab.exec(app, *HERE, "exec", "-T", "app", "python", "manage.py", *words)
         )
 
     def load(self, host: str = "db1") -> Load:
         """50 requests a second to a host, while it is entered."""
+        [load] = self.loads(host)
+        return load
+
+    def loads(self, *hosts: str) -> list[Load]:
+        """The same, divided among hosts, as are the accounts: each may answer once a second."""
         for player in self.accounts:
             player.answers, player.busy = 0, False
-        return Load(f"https://{self.lab.address(host)}", self.ca, self.accounts, RATE)
+        shares = [self.accounts[n :: len(hosts)] for n in range(len(hosts))]
+        return [
+            Load(f"https://{self.lab.address(host)}", self.ca, share, RATE / len(hosts))
+            for host, share in zip(hosts, shares, strict=True)
+        ]
 
     def answer(self) -> None:
         """A moment of play: some answers are in the database."""

@@ -157,5 +157,5 @@ def test_a_fleet_is_looked_at_host_by_host(split: Lab, checklist: Checklist) -> 
     assert checklist.outcomes(*ids) == dict.fromkeys(ids, "pass")
     seen = {check["id"]: {seen["host"] for seen in check["evidence"]} for check in checklist.checks()}
     assert seen["TLS-12"] == {"app1", "app2"}
-    assert seen["NET-08"] == {"db1", "app1", "app2"}
+    assert seen["NET-08"] == {"db1", "app1", "app2", "backup1"}
     assert seen["TLS-13"] == {"app1", "app2", "elsewhere"}

@@ -78,7 +78,8 @@ def test_only_application_hosts_reach_the_pooler_and_nobody_the_server(
 
 
 def test_a_deploy_on_two_hosts_loses_no_request(split: Lab, players: Players) -> None:
-    with players.load("app1") as first, players.load("app2") as second:
+    first, second = players.loads("app1", "app2")
+    with first, second:
         split.play("deploy.yml", "-e", version("fleet"))
     assert first.failures + second.failures == []
     tag = ("docker", "inspect", "--format", '{{index .Config.Labels "version"}}', "flaglearning/app:serving")
