@@ -141,8 +141,8 @@ def test_hba_is_narrow(target: Target, superuser: Superuser, evidence: Evidence)
 @check(
     "NET-05",
     claim="the application can't reach the outside world",
-    remedy="the network `application` has to be internal; where the pooler is on another host, the firewall's chain `app`"
-    " lets it there and nowhere else: `ansible-playbook site.yml`",
+    remedy="the network `application` has to be internal; where the pooler is on another host, the firewall's chain"
+    " `app` lets it there and nowhere else: `ansible-playbook site.yml`",
 )
 def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
     for app in target.each("app"):
