@@ -20,7 +20,12 @@ def test_the_server_archives_from_its_first_segment_on(repository: Repository) -
     assert eventually(lambda: repository.archived("000000010000000000000001"), within=30)
 
 
-def test_a_row_is_in_the_archive_within_a_minute_on_a_server_that_does_nothing_else(repository: Repository) -> None:
+def test_a_row_is_in_the_archive_within_a_minute_on_a_server_that_does_nothing_else(
+    repository: Repository, stack: Stack
+) -> None:
+    """Also when it was just started: then PostgreSQL by itself looks at archive_timeout after checkpoint_timeout."""
+    stack.compose("restart", "postgres")
+    eventually(lambda: repository.sql("SELECT 1") == "1", within=30)
     written = repository.write("lonely")
     began = time.monotonic()
 
@@ -30,6 +35,15 @@ def test_a_row_is_in_the_archive_within_a_minute_on_a_server_that_does_nothing_e
 
     eventually(is_safe, within=85, every=2)  # a canary follows after at most 20 s, its segment's end after 60
     assert time.monotonic() - began < 85
+
+
+def test_without_the_servers_counters_what_would_be_lost_is_known(postgres: Postgres, repository: Repository) -> None:
+    """As after a restore or a crash: then its pg_wal says what is archived."""
+    eventually(lambda: repository.ops("backup", "info", "--json").json["server"]["exposed_s"], within=40, every=1)
+    postgres.superuser("SELECT pg_stat_reset_shared('archiver')")
+    exposed = repository.ops("backup", "info", "--json").json["server"]
+    assert exposed["last_archived_wal"] is None
+    assert 0 < exposed["exposed_s"] <= 85
 
 
 def test_how_much_would_be_lost_is_measured(postgres: Postgres, repository: Repository) -> None:

@@ -24,11 +24,12 @@ LOCK_PATIENCE = "300ms"  # that long a writer may have to wait behind us, at wor
 LOCK_ATTEMPTS = 20
 KEEP_CANARIES, KEEP_MOMENTS = "35 days", "35 days"
 # A position is in the archive when its segment is; a segment's name without the timeline can be compared. The server
-# counts what every repository has.
-ARCHIVED = (
-    "(SELECT substr(last_archived_wal, 9, 16) FROM pg_catalog.pg_stat_archiver"
-    " WHERE last_archived_wal ~ '^[0-9A-F]{24}')"
-)
+# counts what every repository has; after a restore or a crash its counters are empty, and its pg_wal remembers.
+ARCHIVED = """coalesce(
+    (SELECT substr(last_archived_wal, 9, 16) FROM pg_catalog.pg_stat_archiver
+     WHERE last_archived_wal ~ '^[0-9A-F]{24}'),
+    (SELECT max(substr(name, 9, 16)) FROM pg_catalog.pg_ls_archive_statusdir() WHERE name ~ '^[0-9A-F]{24}[.]done$'),
+    '')"""
 SEGMENT = "substr(pg_catalog.pg_walfile_name(lsn), 9, 16)"
 TABLES = """
     SELECT n.nspname AS schema, c.relname AS name
@@ -48,6 +49,17 @@ def beat() -> int:
                 RETURNING id"""  # noqa: S608 - constants of this module
         )
         return int(found["id"])
+
+
+def keep_to_archive_timeout(known: datetime | None) -> datetime:
+    """When the server was started. One that wasn't `known` is told to read its configuration: its checkpointer, which
+    ends a segment after archive_timeout, was started while the server still recovered, when it doesn't look at that;
+    then it sleeps for checkpoint_timeout, a quarter of an hour, unless something wakes it."""
+    with server.connect() as session:
+        started: datetime = session.row("SELECT pg_catalog.pg_postmaster_start_time() AS at")["at"]
+        if started != known:
+            session.rows("SELECT pg_catalog.pg_reload_conf()")
+    return started
 
 
 def prune() -> None:

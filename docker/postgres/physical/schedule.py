@@ -34,9 +34,11 @@ def serve() -> None:
     end_on_sigterm()
     running: subprocess.Popen[bytes] | None = None
     looked = 0.0
+    known: datetime | None = None
     while True:
         try:
             moments.beat()
+            known = moments.keep_to_archive_timeout(known)
             ALIVE.touch()
             if at and (running is None or running.poll() is not None) and time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
