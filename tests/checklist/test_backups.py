@@ -132,7 +132,7 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
     if not found:
         not_yet("there is one repository, and it is this machine's own")
     age = seconds_since(max(backup["timestamp"]["stop"] for backup in found["backup"]))
-    evidence(f"the second repository has {len(found['backup'])} backups, the newest {age / 3600:.1f} hours old")
+    evidence(f"backups in the second repository: {len(found['backup'])}, the newest {age / 3600:.1f} hours old")
     assert age <= BACKUP_AGE, f"the second repository's newest backup is {age / 3600:.1f} hours old"
     broken = [backup["label"] for backup in found["backup"] if backup.get("error")]
     assert not broken, f"backups with errors in the second repository: {', '.join(broken)}"
