@@ -89,6 +89,7 @@ def test_backup_is_recent(target: Target, superuser: Superuser, evidence: Eviden
     found = stanza(target)
     assert found, "the server archives, and knows no repository"
     backups = found["backup"]
+    assert backups, "the repository has no backup yet"
     newest = max(backups, key=lambda backup: backup["timestamp"]["stop"])
     age = seconds_since(newest["timestamp"]["stop"])
     evidence(f"{len(backups)} backups; the newest is {newest['label']}, {age / 3600:.1f} hours old")
@@ -131,6 +132,7 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
     found = stanza(target, repository=2)
     if not found:
         not_yet("there is one repository, and it is this machine's own")
+    assert found["backup"], "the second repository has no backup yet"
     age = seconds_since(max(backup["timestamp"]["stop"] for backup in found["backup"]))
     evidence(f"backups in the second repository: {len(found['backup'])}, the newest {age / 3600:.1f} hours old")
     assert age <= BACKUP_AGE, f"the second repository's newest backup is {age / 3600:.1f} hours old"
