@@ -160,12 +160,21 @@ class Stack:
         inspected: dict[str, Any] = json.loads(run("docker", "inspect", self.container(service)).stdout)[0]
         return inspected
 
-    def exec(self, service: str, *command: str, stdin: str | None = None, check: bool = True, user: str = "") -> str:
+    def exec(
+        self,
+        service: str,
+        *command: str,
+        stdin: str | None = None,
+        check: bool = True,
+        user: str = "",
+        timeout: float = 300,
+    ) -> str:
         """Run a command in the service's container; what it prints, on both streams."""
         who = ("--user", user) if user else ()
         # `docker compose exec` reads all its files first; the container's name is known without them.
+        container = f"{self.project}-{service}-1"
         done = run(
-            "docker", "exec", "--interactive", *who, f"{self.project}-{service}-1", *command, stdin=stdin, check=False
+            "docker", "exec", "--interactive", *who, container, *command, stdin=stdin, check=False, timeout=timeout
         )
         if check and done.returncode:
             raise Failed(("exec", service, *command), done.returncode, done.stdout + done.stderr)

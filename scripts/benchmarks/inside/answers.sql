@@ -1,4 +1,8 @@
 -- :answers answers, as the game makes them: half to the daily questions of :days days, half to practice questions, one each.
+-- Without foreign keys' checks (this is the superuser's session): everything refers to what is made here.
+SET session_replication_role = replica;
+SET synchronous_commit = off;
+
 INSERT INTO users_user (id, password, is_superuser, email, display_name, is_staff, is_active, date_joined)
 SELECT n, '!' || md5(n::text), false, 'player' || n || '@example.org', 'Player ' || n, false, true, now() - n * interval '1 minute'
 FROM generate_series(1, :answers / 2 / :days) AS n;

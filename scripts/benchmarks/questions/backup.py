@@ -77,7 +77,7 @@ def timed(work: Callable[[Stack], None], stack: Stack) -> float:
 def superuser(stack: Stack, database: str, sql: str, **variables: object) -> str:
     words = [word for name, value in variables.items() for word in ("-v", f"{name}={value}")]
     psql = ("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", database, *words, "-f", "-")
-    return stack.exec("postgres", *psql, stdin=sql)
+    return stack.exec("postgres", *psql, stdin=sql, timeout=3600)
 
 
 def cpu_seconds(stack: Stack) -> float:
