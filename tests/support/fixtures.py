@@ -13,11 +13,6 @@ from support.stack import DEVELOPMENT, PROJECT, Stack
 KEEP = bool(os.environ.get("KEEP_STACK"))
 
 
-def name_of(layer: str) -> str:
-    """The project of a layer's own stack. With KEEP_STACK=1 it has a name that no other run clears away."""
-    return f"{PROJECT}kept-{layer}" if KEEP else f"{PROJECT}-{layer}"
-
-
 @contextlib.contextmanager
 def own_stack(
     layer: str,
@@ -27,12 +22,13 @@ def own_stack(
     build: tuple[str, ...] = (),
     **variables: str,
 ) -> Iterator[Stack]:
-    """A layer's own stack, healthy: made new and removed afterwards; KEEP_STACK=1 leaves it for the next run.
+    """A layer's own stack, healthy: made new and removed afterwards. KEEP_STACK=1 leaves it for the next run, under a
+    name that no other run clears away.
 
     `port` is the first that it publishes. `build` names services whose image is this layer's to build: the others are
     the runner's, and built again they would be other images to whoever uses the tag meanwhile.
     """
-    stack = Stack(name_of(layer), files, port=port, **variables)
+    stack = Stack(f"{PROJECT}kept-{layer}" if KEEP else f"{PROJECT}-{layer}", files, port=port, **variables)
     if not KEEP:
         stack.remove()
     try:

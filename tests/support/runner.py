@@ -27,7 +27,7 @@ from support.shell import ROOT, Failed, run
 from support.stack import ARTIFACTS, PROJECT, TEST, Stack
 
 LIMIT = 75 * 60  # seconds that one layer may take before it is ended
-SIDE_BY_SIDE = 3  # groups of layers that use stacks; they wait more for servers than for the CPU
+SIDE_BY_SIDE = 3  # groups of layers that use stacks; three keep two CPUs busy
 LOG_LINES = 400  # of a failed layer's log that are printed; artifacts/ has all of it
 # The stack that the app's tests, the checklist and the browser share; `stack` and `prod` make theirs.
 SHARED = Stack(PROJECT, TEST, port=21000)
