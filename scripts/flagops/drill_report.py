@@ -14,7 +14,7 @@ from flagops.output import duration, note, size
 FOLDER = Path(os.environ.get("REPORTS", "/reports"))
 STYLE = Path(__file__).parents[1] / "report.css"
 BACKUP_AGE = timedelta(hours=26)  # a backup a day, and some time to make it
-EXPOSED = 180.0  # seconds: archive_timeout is 60, and an upload may be under way
+EXPOSED = 180.0  # seconds: archive_timeout is 45, and an upload may be under way
 
 
 def make(found: dict[str, Any]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ def test_it_compared_every_table(drill: Result, repository: Repository) -> None:
 
 
 def test_it_measured_rpo_and_rto(drill: Result) -> None:
-    assert 0 < drill.json["rpo_seconds"] <= 65
+    assert 0 < drill.json["rpo_seconds"] <= 60
     assert 0 < drill.json["restore_seconds"] < drill.json["rto_seconds"] < 60
 
 

@@ -15,7 +15,7 @@ from checklist.target import Target
 from checklist.timers import unarmed
 
 ENABLE = "`docker compose --profile backup up --wait`; production has it on (docs/production.md)"
-WAL_AGE = 300  # seconds; archive_timeout is 60, a canary is written every 20, and an upload may be under way
+WAL_AGE = 300  # seconds; archive_timeout is 45, a canary is written every 20, and an upload may be under way
 BACKUP_AGE = 26 * 3600
 DRILL_AGE = 8 * 24 * 3600
 WITHOUT = "this stack runs without the profile `backup`: its data is development's"
