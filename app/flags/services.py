@@ -22,8 +22,10 @@ from users.services import lock_stats, recount
 # As many practice questions back, nobody is asked the same country again.
 PRACTICE_MEMORY = 20
 
-# A crowd that looks at the chart asks the database once; nobody sees it older than this.
-MOST_GUESSED_SECONDS = 1
+# What is the same for everybody, each worker asks the database for once in so long; nobody sees it older than this.
+SHARED_SECONDS = 1
+# Names and flags change when a person corrects them.
+COUNTRY_SECONDS = 60
 
 
 class NoCountries(Exception):
@@ -138,6 +140,15 @@ def challenge_for(date: datetime.date) -> DailyChallenge:
 def daily_question(now: datetime.datetime | None = None) -> Question:
     """The question of today's challenge: one row that everybody answers."""
     today = utc_date(now)
+    key = f"daily_question:{today}"
+    question: Question | None = cache.get(key)
+    if question is None:
+        question = _question_of(today)
+        cache.set(key, question, SHARED_SECONDS)
+    return question
+
+
+def _question_of(today: datetime.date) -> Question:
     questions = Question.objects.select_related("country", "challenge").filter(challenge__date=today)
     if question := questions.first():
         return question
@@ -195,8 +206,19 @@ def _country_to_practise(user: User) -> Country:
 
 def options_of(question: Question) -> list[Country]:
     """The countries to choose from, in the order in which they are shown."""
-    countries = Country.objects.in_bulk(question.options)
+    countries = _countries(question.options)
     return [countries[id_] for id_ in question.options]
+
+
+def _countries(ids: list[int]) -> dict[int, Country]:
+    """By id, as this worker knows them for COUNTRY_SECONDS."""
+    key = "country:{}".format
+    known: dict[str, Country] = cache.get_many(map(key, ids))
+    if missing := [id_ for id_ in ids if key(id_) not in known]:
+        read = {key(id_): country for id_, country in Country.objects.in_bulk(missing).items()}
+        cache.set_many(read, COUNTRY_SECONDS)
+        known |= read
+    return {id_: known[key(id_)] for id_ in ids}
 
 
 def _options_for(country: Country) -> list[int]:
@@ -338,5 +360,5 @@ def most_guessed(limit: int = 10, now: datetime.datetime | None = None) -> list[
     counted: list[GuessedCountry] | None = cache.get(key)
     if counted is None:
         counted = [GuessedCountry(*row) for row in guesses.most_guessed(limit, before=today)]
-        cache.set(key, counted, MOST_GUESSED_SECONDS)
+        cache.set(key, counted, SHARED_SECONDS)
     return counted

@@ -52,6 +52,12 @@ fi
 """
 
 
+def addresses(container: str) -> list[str]:
+    """Its addresses, in all of its networks."""
+    each = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{.GlobalIPv6Address}} {{end}}"
+    return run("docker", "inspect", "--format", each, container).stdout.split()
+
+
 def usage(container: str) -> Usage:
     """CPU and memory; the memory as `docker stats` counts it: without file cache that nobody uses."""
     cpu, memory, inactive = map(float, run("docker", "exec", container, "sh", "-c", READ_GROUP).stdout.split())

@@ -42,6 +42,11 @@ class Way:
     server: str
     pooler: str = ""
 
+    @property
+    def peer(self) -> str:
+        """The service that the server sees."""
+        return self.pooler or self.clients
+
 
 POOLED, DIRECT, LEAKING = "pooled", "direct", "leaking"
 WAYS = {
@@ -188,7 +193,7 @@ def _stretch(stack: Stack, way: Way, load: Load, transactions: int) -> Stretch:
     options = ("--jobs", "2", "--protocol", "extended", "--transactions", str(each))
     with ThreadPoolExecutor() as pool:
         before = _cpu(stack, way)
-        sampled = pool.submit(_backends, stack)
+        sampled = pool.submit(_backends, stack, way)
         try:
             output = _pgbench(
                 stack, way, load.clients, "transaction.sql", *options, *(["--connect"] if load.reconnecting else [])
@@ -222,10 +227,12 @@ def _cpu(stack: Stack, way: Way) -> dict[str, float]:
 STOP_SAMPLING = "/tmp/bench-stop-sampling"  # noqa: S108
 
 
-def _backends(stack: Stack) -> list[int]:
-    """The application role's server processes, counted five times a second by one session until the file is there."""
+def _backends(stack: Stack, way: Way) -> list[int]:
+    """The way's server processes, counted five times a second by one session until the file is there. By the address:
+    the other ways' poolers keep theirs meanwhile."""
+    peers = ",".join(engine.addresses(stack.container(way.peer)))
     query = f"""
-        SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE usename = '{stack.role("app")}'
+        SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE client_addr = ANY ('{{{peers}}}'::inet[])
         HAVING (pg_catalog.pg_stat_file('{STOP_SAMPLING}', true)).size IS NULL \\watch interval=0.2 min_rows=1
     """  # noqa: S608
     stack.exec("postgres", "rm", "-f", STOP_SAMPLING)
@@ -334,8 +341,7 @@ def _answer(seen: Seen, held: list[Held]) -> Answer:
         tables=(_transactions_table(seen), _cpu_table(seen), *((_idle(held),) if held else ())),
         notes=(
             "The load generator shares the machine's CPUs. Logins (TLS and SCRAM) come before the measured time, "
-            "except with a connection per transaction; the CPU time is with logins. Backends are all of the role's: "
-            "the pool keeps its own while others come directly.",
+            "except with a connection per transaction; the CPU time is with logins.",
             f"PgBouncer is one thread: it uses one of {os.cpu_count()} CPUs at most.",
         ),
     )

@@ -19,8 +19,8 @@ AIM = 1.5
 
 ARMS = {
     OURS: "ours: pg/conf.d and what docker/postgres/sizing.py computed",
-    STOCK: "PostgreSQL's defaults",
-    PGTUNE: "PostgreSQL's defaults with pgtune's output",
+    STOCK: "PostgreSQL's defaults, watched as ours is",
+    PGTUNE: "pgtune's output, watched as ours is",
 }
 
 # pgtune.leopard.in.ua: PostgreSQL 17, Linux, web application, 4 GB, 2 CPUs, 100 connections, SSD.
@@ -40,8 +40,11 @@ PGTUNE_OUTPUT = {
     "max_wal_size": "4GB",
 }
 
-# What isn't performance stays in every arm: without it the server is not reachable, or not ours.
-NOT_COMPARED = "^(ssl|log_|hba_|listen_|port$|unix_|data_|config_|timezone|lc_|password_|authentication_|pgaudit)"
+# What isn't sizing stays in every arm: without it the server is not reachable, not ours, or not watched (`safety`).
+NOT_COMPARED = (
+    "^(ssl|log_|hba_|listen_|port$|unix_|data_|config_|timezone|lc_|password_|authentication_"
+    "|shared_preload_|compute_query_id|track_|auto_explain|pg_stat_statements|pgaudit)"
+)
 CHANGED_BY_US = f"""
     SELECT name, COALESCE(boot_val, '') FROM pg_catalog.pg_settings
     WHERE source = 'configuration file' AND setting IS DISTINCT FROM boot_val AND name !~ '{NOT_COMPARED}'
