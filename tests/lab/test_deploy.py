@@ -1,7 +1,7 @@
 """deploy.yml and rollback.yml under the eyes of players: nobody notices, and a version that isn't fit never serves."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -37,7 +37,9 @@ def _the_first_version_again(lab: Lab) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_the_first_version_again")
 @pytest.mark.parametrize("deploys", [2, pytest.param(10, marks=pytest.mark.long)])
-def test_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, players: Players, deploys: int) -> None:
+def test_deploys_and_a_rollback_lose_no_request_and_no_answer(
+    lab: Lab, players: Players, deploys: int, record_property: Callable[[str, object], None]
+) -> None:
     first, before = serving(lab), players.answers()
     versions = [version("one"), version("two")] * (deploys // 2)
     served = []
@@ -47,7 +49,7 @@ def test_deploys_and_a_rollback_lose_no_request_and_no_answer(lab: Lab, players:
             served.append(serving(lab))
         lab.play("rollback.yml")
         back = serving(lab)
-    print(load)
+    record_property("measured", str(load))
     assert first not in served
     assert served == served[:2] * (deploys // 2)
     assert back == served[0]

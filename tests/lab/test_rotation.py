@@ -2,6 +2,7 @@
 
 import socket
 import ssl
+from collections.abc import Callable
 
 from lab.conftest import BUILT
 from lab.players import HERE, Players
@@ -22,13 +23,15 @@ def accepts(lab: Lab, role: str, password: str) -> bool:
     return "1 row" in said
 
 
-def test_a_rotation_of_passwords_loses_no_request(lab: Lab, players: Players) -> None:
+def test_a_rotation_of_passwords_loses_no_request(
+    lab: Lab, players: Players, record_property: Callable[[str, object], None]
+) -> None:
     """Killed in the middle, when server and clients have both, and run again; then the old ones are refused."""
     before, old = players.answers(), lab.secrets()
     with players.load() as load:
         lab.play_and_kill("rotate-passwords.yml", at="Take the old ones away")
         lab.play("rotate-passwords.yml")
-    print(load)
+    record_property("measured", str(load))
     new = lab.secrets()
     changed = {name for name in old if old[name] != new[name]}
     assert changed == {f"{role}_password" for role in ROLES}
@@ -56,11 +59,13 @@ def files(lab: Lab) -> list[str]:
     return lab.exec("db1", "sha256sum", *(f"{folder}/{name}/tls.key" for name in ("postgres", "pgbouncer"))).split()
 
 
-def test_a_rotation_of_certificates_loses_no_request(lab: Lab, players: Players) -> None:
+def test_a_rotation_of_certificates_loses_no_request(
+    lab: Lab, players: Players, record_property: Callable[[str, object], None]
+) -> None:
     before, shown, given = players.answers(), serial(lab, "db1"), files(lab)
     with players.load() as load:
         lab.play("rotate-certificates.yml")
-    print(load)
+    record_property("measured", str(load))
     assert serial(lab, "db1") != shown
     assert set(files(lab)[::2]).isdisjoint(given[::2])
     assert load.failures == []

@@ -47,7 +47,11 @@ def serving(stack: Stack) -> str:
 
 
 def test_four_in_a_row_lose_no_request_and_no_answer(
-    stack: Stack, rollout: Rollout, proxy: Proxy, postgres: Postgres
+    stack: Stack,
+    rollout: Rollout,
+    proxy: Proxy,
+    postgres: Postgres,
+    record_property: Callable[[str, object], None],
 ) -> None:
     versions = [image(stack, "one"), image(stack, "two")] * 2
     players = make_players(
@@ -58,7 +62,7 @@ def test_four_in_a_row_lose_no_request_and_no_answer(
         proxy.https, stack.ca, players, rate=20
     ) as load:  # another layer runs beside this one; tests/lab has more
         served = [(rollout(version, "--app-only").returncode, serving(stack)) for version in versions]
-    print(load)
+    record_property("measured", str(load))
     assert [status for status, _ in served] == [0] * 4
     assert len({container for _, container in served}) == 4
     assert load.failures == []

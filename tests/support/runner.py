@@ -111,6 +111,7 @@ class Layer:
     noted: int = 0  # ran, and can't hold here or yet: expected failures, and deviations of the checklist
     skipped: int = 0
     seconds: float = 0
+    measured: list[str] = dataclasses.field(default_factory=list)  # "test: what it measured"
 
 
 LAYERS = [
@@ -315,6 +316,8 @@ def count(layer: Layer, status: int) -> None:
     if report.exists():
         for case in ElementTree.parse(report).getroot().iter("testcase"):  # noqa: S314 - pytest's own file
             skipped = case.find("skipped")
+            for entry in case.iterfind("properties/property[@name='measured']"):
+                layer.measured.append(f"{case.get('name')}: {entry.get('value')}")
             if case.find("failure") is not None or case.find("error") is not None:
                 layer.failed += 1
             elif skipped is None:
@@ -388,6 +391,8 @@ def summary(layers: list[Layer], asked: argparse.Namespace) -> int:
         print(f"\nleft out, since they need Docker: {', '.join([*left_out, 'tests of static that start containers'])}")
     if not passed + failed:
         give_up("no test ran.", "nothing has the name that -k asks for" if asked.k else "read artifacts/*.log")
+    if figures := [figure for layer in ran for figure in layer.measured]:
+        print("\nmeasured:", *figures, sep="\n  ")
     if any(layer.noted for layer in ran):
         print("\nnoted: what can't hold here or yet, each with its reason (artifacts/checklist.html)")
     print(f"\n{passed} passed, {failed} failed")

@@ -41,7 +41,8 @@ def into_the_stack(plan: Plan) -> dict[str, Any]:
         raise Refused("the server is running: its data directory is not touched.", "docker compose stop postgres")
     remove(NEW)
     try:
-        fetch(plan, NEW)
+        # Nobody is served meanwhile.
+        fetch(plan, NEW, f"--process-max={len(os.sched_getaffinity(0))}")
         child = start(NEW, "-c", "listen_addresses=", "-c", f"unix_socket_directories={PRIVATE}")
         try:
             wait_until_promoted(child, plan, str(PRIVATE), NEW)
@@ -87,11 +88,11 @@ def wait_for_scratch(within: float = 24 * 3600) -> dict[str, Any]:
     return found
 
 
-def fetch(plan: Plan, directory: Path) -> None:
+def fetch(plan: Plan, directory: Path, *options: str) -> None:
     """The files of the backup, each with its checksum compared, and what recovery has to know."""
     note(f"restoring {plan.label} for {plan.says}")
     directory.mkdir(mode=0o700, exist_ok=True, parents=True)
-    pgbackrest.run("--no-delta", f"--pg1-path={directory}", *plan.options, "restore")
+    pgbackrest.run("--no-delta", f"--pg1-path={directory}", *plan.options, *options, "restore")
 
 
 def start(directory: Path, *settings: str) -> "subprocess.Popen[bytes]":

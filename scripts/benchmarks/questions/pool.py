@@ -228,11 +228,12 @@ STOP_SAMPLING = "/tmp/bench-stop-sampling"  # noqa: S108
 
 
 def _backends(stack: Stack, way: Way) -> list[int]:
-    """The way's server processes, counted five times a second by one session until the file is there. By the address:
-    the other ways' poolers keep theirs meanwhile."""
+    """The role's server processes, counted five times a second by one session until the file is there. The way's alone:
+    the poolers of others keep theirs meanwhile, and each has one more, of a role of its own, to look passwords up."""
     peers = ",".join(engine.addresses(stack.container(way.peer)))
     query = f"""
-        SELECT count(*) FROM pg_catalog.pg_stat_activity WHERE client_addr = ANY ('{{{peers}}}'::inet[])
+        SELECT count(*) FROM pg_catalog.pg_stat_activity
+        WHERE usename = '{stack.role("app")}' AND client_addr = ANY ('{{{peers}}}'::inet[])
         HAVING (pg_catalog.pg_stat_file('{STOP_SAMPLING}', true)).size IS NULL \\watch interval=0.2 min_rows=1
     """  # noqa: S608
     stack.exec("postgres", "rm", "-f", STOP_SAMPLING)
