@@ -10,7 +10,7 @@ INTRODUCTION = """# Benchmarks
 
 Written by `./scripts/bench report` from the numbers of `./scripts/bench`: don't edit it, measure again. Every number is
 the median of several rounds (minimum–maximum in brackets); the arms of a table took turns in the same run on the same
-machine. What stops an aim that is missed, by profile: [ADR 8](adr/0008-what-stops-the-aims.md).
+machine. What stops an aim that is missed, by profile: [ADR 9](adr/0009-what-stops-the-aims.md).
 """
 
 
