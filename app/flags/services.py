@@ -138,7 +138,7 @@ def challenge_for(date: datetime.date) -> DailyChallenge:
 
 
 def daily_question(now: datetime.datetime | None = None) -> Question:
-    """The question of today's challenge: one row that everybody answers."""
+    """The question of today's challenge: one row that everybody answers, read by each worker once in SHARED_SECONDS."""
     today = utc_date(now)
     key = f"daily_question:{today}"
     question: Question | None = cache.get(key)
