@@ -209,6 +209,16 @@ def test_a_players_request_asks_little(
         assert player.get(path).status_code == 200
 
 
+def test_todays_question_is_asked_for_again_after_a_second(
+    client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries
+) -> None:
+    client.get("/api/challenge/today")
+    later = time.time() + services.SHARED_SECONDS
+    monkeypatch.setattr(time, "time", lambda: later)
+    with django_assert_num_queries(1):
+        client.get("/api/challenge/today")
+
+
 def test_a_corrected_name_is_seen_within_a_minute(
     client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:
