@@ -224,11 +224,11 @@ def test_a_corrected_name_is_seen_within_a_minute(
 ) -> None:
     """A worker knows the countries by heart, but not for ever."""
     client.get("/api/challenge/today")
-    Country.objects.filter(id__in=daily.options).update(name="Corrected")
+    Country.objects.filter(id=daily.options[0]).update(name="Corrected")
     later = time.time() + services.COUNTRY_SECONDS
     monkeypatch.setattr(time, "time", lambda: later)
     options = client.get("/api/challenge/today").json()["question"]["options"]
-    assert {option["name"] for option in options} == {"Corrected"}
+    assert options[0]["name"] == "Corrected"
 
 
 def test_an_answer_asks_little(player: Client, practice: Question, user: User, django_assert_num_queries) -> None:
