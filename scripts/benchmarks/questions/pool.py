@@ -16,7 +16,7 @@ from support.shell import Failed
 
 NAME = "pool"
 TITLE = "What pooling is worth"
-TAKES = "7 minutes; 30 s"
+TAKES = "10 minutes; 60 s"
 TIMES = 3
 
 CROWD, QUICK_CROWD = (8, 100, 1000), (8, 1000)
