@@ -118,12 +118,16 @@ LOOSENED = {
     "way", [pytest.param(way, marks=pytest.mark.long if n else ()) for n, way in enumerate(LOOSENED)]
 )
 def test_what_is_loosened_is_noticed(lab: Lab, checklist: Checklist, way: str) -> None:
-    loosened = LOOSENED[way]
+    assert_noticed(lab, "db1", checklist, LOOSENED[way])
+
+
+def assert_noticed(lab: Lab, host: str, checklist: Checklist, loosened: Loosened) -> None:
+    """Its checks fail while it is so, and pass when it is undone."""
     try:
-        lab.exec("db1", "sh", "-ec", loosened.by)
+        lab.exec(host, "sh", "-ec", loosened.by)
         assert checklist.outcomes(*loosened.noticed_by) == dict.fromkeys(loosened.noticed_by, "fail")
     finally:
-        lab.exec("db1", "sh", "-ec", loosened.undo)
+        lab.exec(host, "sh", "-ec", loosened.undo)
     assert checklist.outcomes(*loosened.noticed_by) == dict.fromkeys(loosened.noticed_by, "pass")
 
 
@@ -159,3 +163,22 @@ def test_a_fleet_is_looked_at_host_by_host(split: Lab, checklist: Checklist) -> 
     assert seen["TLS-12"] == {"app1", "app2"}
     assert seen["NET-08"] == {"db1", "app1", "app2", "backup1"}
     assert seen["TLS-13"] == {"app1", "app2", "elsewhere"}
+
+
+# An application host's app has a way to the pooler's host; that it is the only one is the firewall's doing.
+OPENED = {
+    "a rule lets it out": Loosened(
+        "echo accept >/etc/nftables.d/flaglearning/app/open.nft; systemctl reload flaglearning-firewall",
+        "rm -f /etc/nftables.d/flaglearning/app/open.nft; systemctl reload flaglearning-firewall",
+        {"NET-05"},
+    ),
+    "the firewall is gone": Loosened(
+        "nft delete table inet flaglearning", "systemctl reload flaglearning-firewall", {"NET-05", "NET-08"}
+    ),
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("way", OPENED)
+def test_an_application_that_can_leave_its_host_is_noticed(split: Lab, checklist: Checklist, way: str) -> None:
+    assert_noticed(split, "app1", checklist, OPENED[way])
