@@ -170,11 +170,12 @@ def members_of(group: str, listed: dict[str, Any]) -> list[str]:
 
 
 def ansible_inventory(path: Path, named: str) -> dict[str, Any]:
-    # In ansible/, so that ansible.cfg counts: it says where the vault's password is.
+    # ansible.cfg says where the vault's password is. It is named, not stood beside: a relative
+    # ANSIBLE_VAULT_PASSWORD_FILE is meant from where it was typed.
+    config = {"ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"), **os.environ}
     done = subprocess.run(
         [TOOLS / "ansible-inventory", "-i", path, "--list"],
-        cwd=ANSIBLE,
-        env={**os.environ, "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1", "ANSIBLE_NOCOLOR": "1"},
+        env={**config, "ANSIBLE_INVENTORY_UNPARSED_FAILED": "1", "ANSIBLE_NOCOLOR": "1"},
         capture_output=True,
         text=True,
         check=False,

@@ -97,6 +97,14 @@ def test_a_missing_vault_password_says_where_it_belongs(inventory: Path, monkeyp
         read(inventory)
 
 
+def test_a_relative_vault_password_is_meant_from_where_it_was_typed(
+    inventory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(inventory.parent)
+    monkeypatch.setenv("ANSIBLE_VAULT_PASSWORD_FILE", "vault-password")
+    assert "db1" in read(inventory)
+
+
 def test_a_host_that_is_not_there_is_named(inventory: Path) -> None:
     """Nobody listens on port 9 of this machine."""
     (inventory / "hosts.yml").write_text(
