@@ -74,6 +74,16 @@ class Environment:
             raise ImproperlyConfigured(f"{name}_FILE names {path}, which is empty: write the secret into it.")
         return value
 
+    def workers(self) -> int:
+        """WEB_CONCURRENCY: how many requests gunicorn answers at once, three by default."""
+        value = self.text("WEB_CONCURRENCY", "3")
+        if not value.isdecimal() or int(value) < 1:
+            raise ImproperlyConfigured(
+                f"WEB_CONCURRENCY is {value!r}, and with no worker nobody would be answered: "
+                "set WEB_CONCURRENCY to a whole number from 1 up."
+            )
+        return int(value)
+
     def debug(self) -> bool:
         """DJANGO_DEBUG, which production refuses: a debug page shows settings and source to whoever causes an error."""
         debug = self.flag("DJANGO_DEBUG")

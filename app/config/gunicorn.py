@@ -7,7 +7,10 @@ enough, and measured faster than threads.
 import os
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
+
 from config import serving
+from config.env import Environment
 from config.logs import logging_config
 
 # A socket of this container's own; the proxy's name for it is a link (config/serving.py).
@@ -18,11 +21,10 @@ umask = 0o007
 # this machine alone.
 forwarded_allow_ips = "127.0.0.1,::1"
 
-concurrency = os.environ.get("WEB_CONCURRENCY") or "3"
-if not concurrency.isdigit() or int(concurrency) < 1:
-    # gunicorn itself would start with no worker and answer nobody
-    raise SystemExit(f"ERROR: WEB_CONCURRENCY is {concurrency!r}.\nHINT:  set it to a whole number from 1 up.")
-workers = int(concurrency)
+try:
+    workers = Environment(os.environ).workers()
+except ImproperlyConfigured as error:
+    raise SystemExit(str(error)) from None
 worker_class = "sync"
 # A new worker now and then gives back what a library may have leaked; the jitter keeps them from leaving together.
 max_requests = 20_000

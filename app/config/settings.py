@@ -19,6 +19,9 @@ SECRET_KEY = env.secret_key()
 ALLOWED_HOSTS = env.allowed_hosts()
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
+# gunicorn's (config/gunicorn.py). Read here too: the migrations, which come first, refuse what it could not start with.
+WEB_CONCURRENCY = env.workers()
+
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

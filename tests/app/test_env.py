@@ -126,6 +126,15 @@ def test_development_serves_this_machine() -> None:
 # --- Database -------------------------------------------------------------------------------------------------------
 
 
+def test_there_are_three_workers_unless_somebody_says_so() -> None:
+    assert (production().workers(), production(WEB_CONCURRENCY="8").workers()) == (3, 8)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "²"])
+def test_without_a_worker_nothing_starts(value: str) -> None:
+    assert "set WEB_CONCURRENCY to a whole number from 1 up" in refusal(production(WEB_CONCURRENCY=value).workers)
+
+
 def test_a_database_url_becomes_djangos_settings() -> None:
     assert production(DATABASE_URL=URL, DATABASE_PASSWORD=STRONG).database() == {
         "NAME": "flags",

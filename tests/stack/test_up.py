@@ -64,7 +64,6 @@ def test_a_taken_port(variable: str) -> None:
         ("PROXY_HTTP_PORT", "99999"),
         ("POSTGRES_MEMORY", "lots"),
         ("POSTGRES_MEMORY", "64m"),
-        ("WEB_CONCURRENCY", "0"),
         ("DEPLOYMENT", "staging"),
         ("APP_DATABASE", "Other-DB"),
         ("SECRETS_DIR", "/nowhere"),
@@ -72,6 +71,15 @@ def test_a_taken_port(variable: str) -> None:
 )
 def test_a_bad_value(variable: str, value: str) -> None:
     assert refused(up(Stack(ELSEWHERE, DEVELOPMENT, port=21040, **{variable: value})), variable)
+
+
+def test_a_value_that_the_app_refuses_stops_the_migrations_before_it(stack: Stack) -> None:
+    elsewhere = Stack(ELSEWHERE, DEVELOPMENT, port=21040, WEB_CONCURRENCY="0")
+    done = up(elsewhere)
+    assert done.returncode == 1
+    assert "--- migrate said last:\nWEB_CONCURRENCY is '0'" in done.stderr
+    assert "HINT:  correct what the service says above" in done.stderr
+    assert elsewhere.compose("ps", "--quiet", "app") == "", "it did not start"
 
 
 def test_no_engine(stack: Stack) -> None:
