@@ -15,7 +15,8 @@ from support.stack import DEVELOPMENT, Stack
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     files = (*DEVELOPMENT, "tests/docker-compose.backup.yml")
-    own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off"}
+    # One worker: the app is started often here, and each imports Django.
+    own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "WEB_CONCURRENCY": "1"}
     own["ARCHIVING"] = "on"  # what `repository` makes in memory is gone when it ends
     with own_stack("backup", files, port=21070, build=("ops",), **own) as stack:
         yield stack
