@@ -21,7 +21,8 @@ from support.stack import ARTIFACTS
 ALL = (endpoints, pool, sizing, safety, growth, start)
 BY_NAME = (backup, physical)
 QUESTIONS = {question.NAME: question for question in (*ALL, *BY_NAME)}
-JSON = ARTIFACTS / "bench.json"
+JSON, QUICK_JSON = ARTIFACTS / "bench.json", ARTIFACTS / "bench-quick.json"
+PUBLISHED = ROOT / "docs/benchmarks.json"
 USAGE_ERROR = 2
 DESCRIPTION = """
 Measures the stack against what people would pick instead. Every question has several arms, all measured on this machine
@@ -51,10 +52,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("questions", nargs="*", metavar="question", help=WITHOUT_ANY)
     parser.add_argument("--quick", action="store_true", help="the main arms, one round, small tables")
-    parser.add_argument(
-        "--json", type=Path, default=JSON, metavar="FILE", help=f"where the numbers go ({JSON.relative_to(ROOT)})"
-    )
+    where = f"where the numbers go ({JSON.relative_to(ROOT)}; with --quick {QUICK_JSON.relative_to(ROOT)})"
+    parser.add_argument("--json", type=Path, metavar="FILE", help=where)
     options = parser.parse_args(arguments)
+    options.json = options.json or (QUICK_JSON if options.quick else JSON)
     for name in options.questions:
         if name not in QUESTIONS and options.questions != ["report"]:
             raise Refused(f"there is no question {name!r}.", f"choose from: {', '.join(QUESTIONS)}; or `report` alone")
@@ -106,11 +107,16 @@ def measure(options: argparse.Namespace) -> bool:
 
 
 def write_report(file: Path) -> None:
-    """docs/benchmarks.md and its pictures, from a JSON file."""
+    """docs/benchmarks.md and its pictures, from a JSON file.
+
+    To questions that the file doesn't answer, the page keeps the answers that it had (docs/benchmarks.json).
+    """
     try:
-        answers = results.load(file)
+        results.save(PUBLISHED, results.load(file))
+        published = results.load(PUBLISHED)
     except (OSError, ValueError) as error:
         raise Refused(f"{file} can't be read: {error}", "./scripts/bench first, or --json FILE") from None
+    answers = {name: published[name] for name in QUESTIONS if name in published}
     for written in report.write(answers, ROOT / "docs"):
         print(f"wrote {written.relative_to(ROOT)}")
 

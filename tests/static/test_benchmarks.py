@@ -1,6 +1,8 @@
 """The bench's arithmetic: a number that is wrong here would be wrong in docs/benchmarks.md."""
 
+import dataclasses
 import random
+import re
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -203,6 +205,22 @@ def test_a_report_has_a_row_for_each_aim_and_a_picture_that_is_xml(tmp_path: Pat
     assert "| T | dump &#124; gzip | 2 | yes |" in page
     assert page.count("](images/bench-one") == 2
     assert ElementTree.fromstring(plot.bars(table)).tag.endswith("svg")  # noqa: S314 - our own
+
+
+def test_a_report_keeps_the_answers_to_what_was_not_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "PUBLISHED", tmp_path / "docs/benchmarks.json")
+    for name, title in (("start", "Before"), ("endpoints", "Before"), ("start", "After")):
+        results.save(tmp_path / f"{name}{title}.json", {name: dataclasses.replace(answered(3, 4), title=title)})
+        command.write_report(tmp_path / f"{name}{title}.json")
+    titles = re.findall("^## (?!Machine)(.*)", (tmp_path / "docs/benchmarks.md").read_text(), re.MULTILINE)
+    assert titles == ["Before", "After"], "in the order of the questions"
+
+
+def test_a_quick_run_is_not_what_a_report_publishes() -> None:
+    assert command.parse(["--quick"]).json != command.parse(["report"]).json == command.JSON
 
 
 @pytest.mark.parametrize("arguments", [["read"], ["report", "pool"], ["--fast"]])
