@@ -80,11 +80,14 @@ class Answer:
 
 
 def save(file: Path, answers: dict[str, Answer]) -> None:
-    """Writes the answers; those that the file has to other questions are kept."""
+    """Writes the answers, a line each; those that the file has to other questions are kept."""
     kept = load(file) if file.exists() else {}
-    data = {name: dataclasses.asdict(answer) for name, answer in {**kept, **answers}.items()}
+    lines = [
+        f"{json.dumps(name)}: {json.dumps(dataclasses.asdict(answer), ensure_ascii=False)}"
+        for name, answer in {**kept, **answers}.items()
+    ]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    file.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 
 
 def load(file: Path) -> dict[str, Answer]:
