@@ -38,7 +38,7 @@ def test_mypy() -> None:
 
 
 def test_mypy_of_the_tests_own_objects_and_of_the_bench() -> None:
-    """What every test is written in, and the bench; without the app's Django plugin, so without what runs in the app."""
+    """Without the app's Django plugin, so without what the bench runs inside the app."""
     options = ["--strict", "--cache-dir=/dev/null", "--config-file=/dev/null", "--explicit-package-bases"]
     options += ["--exclude", "^scripts/benchmarks/inside/"]
     run(str(TOOLS / "mypy"), *options, "tests/support", "scripts/benchmarks", env={"MYPYPATH": "tests:scripts"})
