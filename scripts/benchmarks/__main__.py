@@ -111,14 +111,19 @@ def write_report(file: Path) -> None:
 
     To questions that the file doesn't answer, the page keeps the answers that it had (docs/benchmarks.json).
     """
-    try:
-        results.save(PUBLISHED, results.load(file))
-        published = results.load(PUBLISHED)
-    except (OSError, ValueError) as error:
-        raise Refused(f"{file} can't be read: {error}", "./scripts/bench first, or --json FILE") from None
+    measured = _read(file, "./scripts/bench first, or --json FILE")
+    published = {**_read(PUBLISHED, f"git checkout {PUBLISHED.name} in docs/"), **measured}
+    results.save(PUBLISHED, published)
     answers = {name: published[name] for name in QUESTIONS if name in published}
     for written in report.write(answers, ROOT / "docs"):
         print(f"wrote {written.relative_to(ROOT)}")
+
+
+def _read(file: Path, hint: str) -> dict[str, results.Answer]:
+    try:
+        return results.load(file)
+    except (OSError, ValueError) as error:
+        raise Refused(f"{file} can't be read: {error}", hint) from None
 
 
 def _failed(why: str) -> int:

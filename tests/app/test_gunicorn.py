@@ -62,6 +62,14 @@ def test_a_bad_setting_stops_the_server_with_one_sentence(bind: str) -> None:
     assert "Traceback" not in stopped.stdout + stopped.stderr
 
 
+def test_without_a_worker_it_does_not_start(bind: str) -> None:
+    environment = os.environ | {"WEB_CONCURRENCY": "0"}
+    stopped = subprocess.run(COMMAND, cwd=APP, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert stopped.returncode == 1
+    assert stopped.stderr.startswith("WEB_CONCURRENCY is '0'")
+    assert "Traceback" not in stopped.stdout + stopped.stderr
+
+
 def test_the_health_check_fails_without_a_server(bind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert healthcheck.main() == 1
     assert "doesn't answer" in capsys.readouterr().out

@@ -212,11 +212,22 @@ def test_a_report_keeps_the_answers_to_what_was_not_measured_anew(
 ) -> None:
     monkeypatch.setattr(command, "ROOT", tmp_path)
     monkeypatch.setattr(command, "PUBLISHED", tmp_path / "docs/benchmarks.json")
+    results.save(command.PUBLISHED, {})
     for name, title in (("start", "Before"), ("endpoints", "Before"), ("start", "After")):
         results.save(tmp_path / f"{name}{title}.json", {name: dataclasses.replace(answered(3, 4), title=title)})
         command.write_report(tmp_path / f"{name}{title}.json")
     titles = re.findall("^## (?!Machine)(.*)", (tmp_path / "docs/benchmarks.md").read_text(), re.MULTILINE)
     assert titles == ["Before", "After"], "in the order of the questions"
+
+
+@pytest.mark.parametrize("damaged", ["bench.json", "benchmarks.json"])
+def test_a_file_that_is_no_result_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: str) -> None:
+    monkeypatch.setattr(command, "PUBLISHED", tmp_path / "benchmarks.json")
+    for name in ("bench.json", "benchmarks.json"):
+        results.save(tmp_path / name, {})
+    (tmp_path / damaged).write_text("{")
+    with pytest.raises(Refused, match=rf"{tmp_path / damaged} can't be read: .*\nHINT"):
+        command.write_report(tmp_path / "bench.json")
 
 
 def test_a_quick_run_is_not_what_a_report_publishes() -> None:
