@@ -27,7 +27,7 @@ USAGE_ERROR = 2
 DESCRIPTION = """
 Measures the stack against what people would pick instead. Every question has several arms, all measured on this machine
 in the same run, in turns, several times; the tables show medians with minimum and maximum. Everything it starts is
-removed at the end. All questions take about 45 minutes, with --quick about three, images built already;
+removed at the end. All questions take about 40 minutes, with --quick two and a half, images built already;
 14 GB of disk, for 50 million answers; and a machine that does nothing else. How long each takes, and how long with
 --quick, is beside it, on two CPUs.
 """
@@ -95,7 +95,7 @@ def measure(options: argparse.Namespace) -> bool:
             noise = machine.Noise()
             run.say(f"{name}: {QUESTIONS[name].TITLE}")
             if noise.loud:
-                run.say(f"the machine is busy (load average {noise.load:.1f}): these numbers will be worth little")
+                run.say(f"something else uses {noise.in_use:.0f} % of the CPUs: these numbers will be worth little")
             answer = QUESTIONS[name].answer(run)
             circumstances = {**machine.describe(options.quick), "noise": str(noise), **answer.circumstances}
             answer = dataclasses.replace(answer, circumstances=circumstances)

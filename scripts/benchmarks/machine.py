@@ -6,6 +6,8 @@ import platform
 import re
 import shlex
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.stacks import Stack
@@ -47,21 +49,35 @@ def versions(stack: Stack) -> str:
 
 
 class Noise:
-    """What else the machine did meanwhile: the load before, and CPU time that the hypervisor kept."""
+    """What else the machine did: the CPU time in use just before, and what the hypervisor kept meanwhile.
 
-    def __init__(self) -> None:
-        self.load = os.getloadavg()[0]
-        self.before = _cpu_times()
+    Not the load average, which for minutes is still that of the question before.
+    """
+
+    def __init__(self, seconds: float = 0.5) -> None:
+        before = _cpu_times()
+        time.sleep(seconds)
+        self.began = _cpu_times()
+        self.in_use = 100 - _percent(self.began, before, IDLE)
 
     @property
     def loud(self) -> bool:
         """Whether something else was working when it began."""
-        return self.load > (os.cpu_count() or 1) / 2
+        return self.in_use > LOUD
 
     def __str__(self) -> str:
-        spent = [now - then for now, then in zip(_cpu_times(), self.before, strict=True)]
-        stolen = 100 * spent[7] / max(sum(spent[:8]), 1)
-        return f"load average {self.load:.1f} before it began, {stolen:.1f} % of CPU time stolen by the host"
+        stolen = _percent(_cpu_times(), self.began, STOLEN)
+        return f"{self.in_use:.0f} % of CPU time in use before it began, {stolen:.1f} % stolen by the host meanwhile"
+
+
+# proc_stat(5): user, nice, system, idle, iowait, irq, softirq, steal; what guests got is in the first two.
+IDLE, STOLEN = (3, 4), (7,)
+LOUD = 25  # percent of CPU time
+
+
+def _percent(now: list[int], before: list[int], kinds: Sequence[int]) -> float:
+    spent = [after - earlier for after, earlier in zip(now[:8], before[:8], strict=True)]
+    return 100 * sum(spent[kind] for kind in kinds) / max(sum(spent), 1)
 
 
 def _cpu_times() -> list[int]:

@@ -25,13 +25,13 @@ Config = dict[str, Any]
 @contextlib.contextmanager
 def removed_afterwards(stack: Stack) -> Iterator[Stack]:
     """The stack, without what an earlier run that was killed left behind, and removed at the end whatever happens."""
-    stack.down()
+    stack.remove()  # at once: nothing in it is kept
     try:
         yield stack
     finally:
         # An impatient second Ctrl-C must not leave containers behind.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        stack.down()
+        stack.remove()
         signal.signal(signal.SIGINT, before)
 
 

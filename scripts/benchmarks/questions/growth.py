@@ -87,7 +87,7 @@ def answering(run: Run, stack: Stack, people: int) -> dict[str, list[dict[str, f
             psql(stack, drop + (definitions if arm == with_ else OLD_INDEX + ";"))
             psql(stack, "VACUUM ANALYZE users_userstats; VACUUM flags_useranswer; CHECKPOINT;")
             options = [] if arm == with_ else ["--without-counting"]
-            count = run.choose(ANSWERS, ANSWERS // 5)
+            count = run.choose(ANSWERS, ANSWERS // 10)
             in_app(stack, "answers", people, count // 5, *options)  # the pages that a checkpoint makes dearer
             wal = psql(stack, "SELECT pg_current_wal_insert_lsn()").strip()
             times = in_app(stack, "answers", people, count, *options)

@@ -97,8 +97,6 @@ def answer(run: Run) -> Answer:
         run.say("pool: building and starting")
         stack.build()
         stack.up()
-        # Its connections would be among those that are counted.
-        stack.compose("stop", "app", "proxy")
         superuser = ("psql", "-Xq", "-h", "/run/postgresql", "-U", "postgres")
         stack.exec("postgres", *superuser, "-c", f"ALTER ROLE {stack.role('app')} CONNECTION LIMIT -1")
         seen = _rounds(run, stack)
@@ -111,11 +109,12 @@ def _config(run: Run) -> Config:
     server = config["services"]["postgres"]
     server |= {"mem_limit": MEMORY, "pids_limit": PROCESSES}
     arms.mount(server, _file(run, "bench.conf", FOR_A_THOUSAND), "/etc/postgresql/local.d/bench.conf")
-    _add_clients(config, run, "clients", "application", "database")
     app = with_copy(config, "app", "leaking")  # only to be told where the pooler is
     arms.add_leaking_pooler(config, run, app)
-    del config["services"]["leaking"]
-    _add_clients(config, run, "clients-leaking", *app["networks"])
+    _add_clients(config, run, "clients", config["services"]["app"], "application", "database")
+    _add_clients(config, run, "clients-leaking", app, *app["networks"])
+    for server in ("app", "leaking", "proxy"):  # whose connections would be among those that are counted
+        del config["services"][server]
     return config
 
 
@@ -126,7 +125,8 @@ def _file(run: Run, name: str, settings: dict[str, str]) -> str:
     return str(file)
 
 
-def _add_clients(config: Config, run: Run, name: str, *networks: str) -> None:
+def _add_clients(config: Config, run: Run, name: str, app: Services, *networks: str) -> None:
+    """A container for pgbench, which finds what this app would find."""
     clients: Services = with_copy(config, "postgres", name)
     for unneeded in ("healthcheck", "environment", "mem_limit", "cpus", "pids_limit"):
         clients.pop(unneeded, None)
@@ -137,12 +137,12 @@ def _add_clients(config: Config, run: Run, name: str, *networks: str) -> None:
     clients |= {
         "entrypoint": ["sleep", "infinity"],
         "command": [],
-        "depends_on": {},
+        "depends_on": app["depends_on"],
         "networks": dict.fromkeys(networks),
         "secrets": [{"source": "app_password", "target": "/run/secrets/app_password"}],
         "ulimits": {"nofile": 16384},
         "tmpfs": ["/tmp"],  # noqa: S108
-        "volumes": [mount for mount in config["services"]["app"]["volumes"] if mount["target"] == "/tls"]
+        "volumes": [mount for mount in app["volumes"] if mount["target"] == "/tls"]
         + [
             {"type": "bind", "source": str(run.work / script), "target": f"/{script}", "read_only": True}
             for script in scripts
@@ -164,7 +164,7 @@ def _pgbench(stack: Stack, way: Way, clients: int, script: str, *options: str) -
 def _rounds(run: Run, stack: Stack) -> Seen:
     seen: Seen = {}
     ways = run.choose(tuple(WAYS), (POOLED, DIRECT))
-    loads = [*map(Load, run.choose(CROWD, QUICK_CROWD)), Load(8, reconnecting=True)]
+    loads = run.choose((*map(Load, CROWD), Load(8, reconnecting=True)), tuple(map(Load, QUICK_CROWD)))
     rounds = run.choose(3, 1)
     for number, load in run.rounds(rounds, loads):
         for name in ways if number % 2 else reversed(ways):

@@ -16,7 +16,7 @@ TAKES = "6 minutes; 25 s"
 ARCHIVING_AIM = 5  # percent of TPC-B
 
 MEMORY, SCALE, QUICK_SCALE = "4g", 20, 2
-SECONDS, QUICK_SECONDS = 10, 3
+SECONDS, QUICK_SECONDS = 10, 2
 ROLE = "bench"
 TLS = f"host=127.0.0.1 user={ROLE} dbname=postgres sslmode=verify-ca sslrootcert=/tls/ca.crt"
 PLAIN = f"host=127.0.0.1 user={ROLE} dbname=postgres sslmode=disable"

@@ -13,7 +13,7 @@ TAKES = "7 minutes; 40 s"
 
 # 1.5 GB: twelve times shared_buffers' default (128 MB). Quick: twice.
 MEMORY, SCALE, QUICK_SCALE = "4g", 100, 18
-SECONDS, QUICK_SECONDS = 30, 4
+SECONDS, QUICK_SECONDS = 30, 3
 OURS, STOCK, PGTUNE = "ours", "stock", "pgtune"
 AIM = 1.5
 
