@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.run import Run
-from benchmarks.stacks import INSIDE, Config, Services, with_copy
+from benchmarks.stacks import INSIDE, PORTS_AGAIN, Config, Services, with_copy
 
 NGINX = Path("docker/proxy/nginx.conf")
 POOLER, POOLER_HBA = Path("pg/pgbouncer.ini"), Path("pg/pgbouncer_hba.conf")
@@ -157,6 +157,7 @@ def _over_tcp(config: Config, run: Run, app: Services, proxy: Services) -> None:
     app["networks"]["edge"] = None
     server = _replaced(run, "tcp", NGINX, (r"server unix:/run/app/gunicorn\.sock", "server app-tcp:8001"))
     mount(proxy, server, CONF)
+    proxy["sysctls"] = PORTS_AGAIN
     proxy["depends_on"]["app-tcp"] = {"condition": "service_healthy", "required": True}
 
 
@@ -300,6 +301,7 @@ def _add_cookiecutters_front(config: Config, run: Run) -> None:
     file.write_text(FRONT, encoding="utf-8")
     file.chmod(0o644)
     mount(proxy, str(file), CONF)
+    proxy["sysctls"] = PORTS_AGAIN
     for limit in ("cpus", "mem_limit", "pids_limit", "healthcheck"):
         proxy.pop(limit, None)
     proxy["volumes"] = [mount for mount in proxy["volumes"] if mount["source"] != "app-socket"]
