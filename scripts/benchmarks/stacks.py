@@ -72,8 +72,8 @@ def measured_production(run_: Run, project: str) -> Config:
     return config
 
 
-# Whoever opens a connection for each request leaves its port behind for a minute; after 14,000 of them the kernel has to
-# search for a free one, at 2.8 ms of CPU: the doing of the stretch before, so nobody waits for ports here.
+# Whoever opens a connection for each request leaves its port behind for a minute; after 14,000 of them the kernel
+# searches for a free one, at 2.8 ms of CPU: the doing of the stretch before, so nobody waits for ports here.
 PORTS_AGAIN = {"net.ipv4.tcp_tw_reuse": "1", "net.ipv4.ip_local_port_range": "1024 65535"}
 
 
