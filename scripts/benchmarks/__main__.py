@@ -27,7 +27,7 @@ USAGE_ERROR = 2
 DESCRIPTION = """
 Measures the stack against what people would pick instead. Every question has several arms, all measured on this machine
 in the same run, in turns, several times; the tables show medians with minimum and maximum. Everything it starts is
-removed at the end. All questions take about 40 minutes, with --quick two and a half, images built already;
+removed at the end. All questions take about 37 minutes, with --quick two and a half, images built already;
 14 GB of disk, for 50 million answers; and a machine that does nothing else. How long each takes, and how long with
 --quick, is beside it, on two CPUs.
 """

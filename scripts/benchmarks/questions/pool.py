@@ -16,7 +16,7 @@ from support.shell import Failed
 
 NAME = "pool"
 TITLE = "What pooling is worth"
-TAKES = "10 minutes; 60 s"
+TAKES = "5 minutes; 25 s"
 TIMES = 3
 
 CROWD, QUICK_CROWD = (8, 100, 1000), (8, 1000)

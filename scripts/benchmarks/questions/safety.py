@@ -12,7 +12,7 @@ from benchmarks.stacks import Stack
 NAME = "safety"
 TITLE = "What it costs to be watched and safe"
 
-TAKES = "6 minutes; 25 s"
+TAKES = "6 minutes; 20 s"
 ARCHIVING_AIM = 5  # percent of TPC-B
 
 MEMORY, SCALE, QUICK_SCALE = "4g", 20, 2

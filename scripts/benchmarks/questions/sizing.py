@@ -9,7 +9,7 @@ from benchmarks.stacks import Stack
 NAME = "sizing"
 TITLE = "What sizing is worth"
 
-TAKES = "7 minutes; 40 s"
+TAKES = "6 minutes; 25 s"
 
 # 1.5 GB: twelve times shared_buffers' default (128 MB). Quick: twice.
 MEMORY, SCALE, QUICK_SCALE = "4g", 100, 18
