@@ -58,7 +58,7 @@ class Noise:
         before = _cpu_times()
         time.sleep(seconds)
         self.began = _cpu_times()
-        self.in_use = 100 - _percent(self.began, before, IDLE)
+        self.in_use = 100 - percent(self.began, before, IDLE)
 
     @property
     def loud(self) -> bool:
@@ -66,7 +66,7 @@ class Noise:
         return self.in_use > LOUD
 
     def __str__(self) -> str:
-        stolen = _percent(_cpu_times(), self.began, STOLEN)
+        stolen = percent(_cpu_times(), self.began, STOLEN)
         return f"{self.in_use:.0f} % of CPU time in use before it began, {stolen:.1f} % stolen by the host meanwhile"
 
 
@@ -75,7 +75,8 @@ IDLE, STOLEN = (3, 4), (7,)
 LOUD = 25  # percent of CPU time
 
 
-def _percent(now: list[int], before: list[int], kinds: Sequence[int]) -> float:
+def percent(now: list[int], before: list[int], kinds: Sequence[int]) -> float:
+    """Of the CPU time between two readings, how much went to these kinds."""
     spent = [after - earlier for after, earlier in zip(now[:8], before[:8], strict=True)]
     return 100 * sum(spent[kind] for kind in kinds) / max(sum(spent), 1)
 

@@ -14,7 +14,7 @@ from support.shell import ROOT
 sys.path.append(str(ROOT / "scripts"))
 
 from benchmarks import __main__ as command
-from benchmarks import arms, load, plans, plot, report, results, servers
+from benchmarks import arms, load, machine, plans, plot, report, results, servers
 from benchmarks.questions import endpoints, pool
 from benchmarks.results import Aim, Answer, Figure, Row, Table, figure
 from benchmarks.run import Refused, Run
@@ -28,6 +28,14 @@ def test_p95_is_what_95_of_100_do_not_exceed(count: int, expected: int) -> None:
     random.shuffle(samples)
     assert plans.p95(samples) == expected
     assert sum(sample <= expected for sample in samples) >= 0.95 * count
+
+
+def test_what_of_the_cpu_time_was_idle_or_stolen() -> None:
+    before = [100, 0, 100, 1000, 50, 0, 0, 10, 7, 0]
+    now = [110, 0, 105, 1070, 55, 0, 0, 20, 7, 0]
+    assert machine.percent(now, before, machine.IDLE) == 75
+    assert machine.percent(now, before, machine.STOLEN) == 10
+    assert machine.percent(now, now, machine.STOLEN) == 0
 
 
 def test_a_ratio_is_taken_round_by_round() -> None:

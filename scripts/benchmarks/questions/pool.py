@@ -179,7 +179,7 @@ def _rounds(run: Run, stack: Stack) -> Seen:
 
 def _transactions(run: Run, load: Load) -> int:
     """In all: some seconds' worth. A login costs as much CPU time as dozens of them."""
-    return run.choose(600, 200) if load.reconnecting else run.choose(12_000, 2000)
+    return 600 if load.reconnecting else run.choose(12_000, 2000)
 
 
 def _stretch(stack: Stack, way: Way, load: Load, transactions: int) -> Stretch:
