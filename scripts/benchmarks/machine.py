@@ -54,9 +54,9 @@ class Noise:
     Not the load average, which for minutes is still that of the question before.
     """
 
-    def __init__(self, seconds: float = 0.5) -> None:
+    def __init__(self) -> None:
         before = _cpu_times()
-        time.sleep(seconds)
+        time.sleep(0.5)
         self.began = _cpu_times()
         self.in_use = 100 - percent(self.began, before, IDLE)
 
