@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from support.shell import ROOT, run
+from testing.shell import ROOT, run
 
 STRONG = {
     name: f"{name}-Zq8vR2mK5tY7wB1nL4xC9dF3gH6jP0s"[-40:]
