@@ -165,6 +165,22 @@ def add_command(group: Any, declared: Command) -> Parser:
     return one
 
 
+def with_separator(arguments: list[str]) -> list[str]:
+    """For a command that passes arguments on (nargs=REMAINDER): `--` before the first that is not an option of its own,
+    because argparse would take the other program's options for unknown ones of ours."""
+    for declared in REGISTRY.values():
+        if any(one.settings.get("nargs") == argparse.REMAINDER for one in declared.options):
+            position = len(declared.words)
+            if arguments[:position] == declared.words:
+                own = {name: one.settings for one in declared.options for name in one.flags}
+                own.update({"-h": {"action": "help"}, "--help": {"action": "help"}})
+                while position < len(arguments) and arguments[position].partition("=")[0] in own:
+                    settings = own[arguments[position].partition("=")[0]]
+                    position += 1 if "action" in settings or "=" in arguments[position] else 2
+                return [*arguments[:position], "--", *arguments[position:]]
+    return arguments
+
+
 def line(declared: Command) -> str:
     """One line of an overview."""
     return f"  {declared.name:<22} {declared.help}"
@@ -193,7 +209,7 @@ def main(arguments: list[str], root: Path) -> int:
         os.execv("scripts/ops-bash", ["scripts/ops-bash", *arguments])  # noqa: S606  # TRANSITION: removed with scripts/flagops
     parser = build_parser()
     try:
-        asked = parser.parse_args(arguments)
+        asked = parser.parse_args(with_separator(arguments))
         if not hasattr(asked, "run"):
             parser.parse_args([*arguments, "--help"])
         return int(asked.run(asked) or Status.OK)
