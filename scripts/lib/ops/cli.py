@@ -126,7 +126,9 @@ def build_parser() -> Parser:
         description=overview(),
         epilog=EPILOG,
     )
-    groups: dict[str, Any] = {"": parser.add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS)}
+    groups: dict[str, Any] = {
+        "": parser.add_subparsers(prog="./scripts/ops", metavar="COMMAND", help=argparse.SUPPRESS)
+    }
     parsers: dict[str, Parser] = {}
     for declared in REGISTRY.values():
         path = ""
@@ -140,7 +142,9 @@ def build_parser() -> Parser:
                         word, description=listed, usage=f"./scripts/ops {path} COMMAND …", epilog=EPILOG,
                         formatter_class=argparse.RawDescriptionHelpFormatter,
                     )  # fmt: skip
-                groups[path] = parsers[path].add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS)
+                groups[path] = parsers[path].add_subparsers(
+                    prog=f"./scripts/ops {path}", metavar="COMMAND", help=argparse.SUPPRESS
+                )
         parsers[declared.name] = add_command(groups[path], declared)
     return parser
 

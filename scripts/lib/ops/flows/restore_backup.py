@@ -38,7 +38,8 @@ def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     database = psql.app_database()
     consequence = (
         f"PostgreSQL stops. Every database ({database} and the others) is restored from {source(plan)}. "
-        "Later writes are not in it. Today's data directory is retained beside the new one; if anything fails, it is started again."
+        "Later writes are not in it. Today's data directory is retained beside the new one; if anything fails, it is "
+        "started again."
     )
     if dry_run:
         say(f"{consequence} (Dry run: nothing was changed.)")
@@ -103,8 +104,9 @@ def one_table(plan: Plan, table: str, keep_sandbox: bool, yes: bool, dry_run: bo
         if exists:
             restore_rows(table)
         else:
-            say(containers.client("table-bring-back", table=table)["said"])
+            made = containers.client("table-bring-back", table=table)
             pgadmin("apply")
+            say(f"created {made['table']} again, with {made['foreign_keys']} foreign keys of other tables to it")
     finally:
         if not keep_sandbox:
             sandbox.drop()
