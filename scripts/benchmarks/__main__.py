@@ -15,8 +15,8 @@ from typing import NoReturn
 from benchmarks import engine, machine, report, results
 from benchmarks.questions import backup, endpoints, growth, physical, pool, safety, sizing, start
 from benchmarks.run import Refused, Run
-from support.shell import ROOT, Failed
-from support.stack import ARTIFACTS
+from testing.shell import ROOT, Failed
+from testing.stack import ARTIFACTS
 
 ALL = (endpoints, pool, sizing, safety, growth, start)
 BY_NAME = (backup, physical)

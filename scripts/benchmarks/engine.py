@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import IO, Any
 
 from benchmarks.run import Refused
-from support.shell import Failed, run
+from testing.shell import Failed, run
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.stack import Stack
+from testing.stack import Stack
 
 FOLDER = "/requests"  # of the load generator's container
 

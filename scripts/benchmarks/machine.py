@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.stacks import Stack
-from support.shell import run
+from testing.shell import run
 
 
 def describe(quick: bool) -> dict[str, str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.run import Run
-from support.shell import run
-from support.stack import PRODUCTION, Stack
+from testing.shell import run
+from testing.stack import PRODUCTION, Stack
 
 __all__ = ["Stack", "measured_production", "production", "removed_afterwards", "with_copy", "with_load", "write"]
 

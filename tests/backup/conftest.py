@@ -8,8 +8,8 @@ import pytest
 from backup.repository import Repository
 from support.fixtures import own_stack, postgres, proxy  # noqa: F401
 from support.postgres import Postgres
-from support.shell import eventually
-from support.stack import DEVELOPMENT, Stack
+from testing.shell import eventually
+from testing.stack import DEVELOPMENT, Stack
 
 
 @pytest.fixture(scope="session")

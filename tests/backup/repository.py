@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 
 from support.ops import Result
 from support.postgres import Postgres
-from support.shell import run
-from support.stack import Stack
+from testing.shell import run
+from testing.stack import Stack
 
 PATH = "/var/lib/pgbackrest"
 

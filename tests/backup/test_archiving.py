@@ -8,8 +8,8 @@ import pytest
 
 from backup.repository import PATH, Repository
 from support.postgres import Postgres
-from support.shell import ROOT, eventually, run
-from support.stack import DEVELOPMENT, PROJECT, TAG, Stack
+from testing.shell import ROOT, eventually, run
+from testing.stack import DEVELOPMENT, PROJECT, TAG, Stack
 
 PASSPHRASE = "dev_backup_passphrase_2024"
 CONTAINERS = ["postgres", "backup", "repository"]

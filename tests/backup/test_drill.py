@@ -6,8 +6,8 @@ import pytest
 
 from backup.repository import Repository
 from support.ops import Result
-from support.shell import run
-from support.stack import Stack
+from testing.shell import run
+from testing.stack import Stack
 
 
 @pytest.fixture(scope="module")

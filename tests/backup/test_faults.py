@@ -8,8 +8,8 @@ import pytest
 
 from backup.repository import PATH, Repository
 from support.ops import Result
-from support.shell import ROOT, eventually, run
-from support.stack import Stack
+from testing.shell import ROOT, eventually, run
+from testing.stack import Stack
 
 BREAK = {
     "unreachable": f"chmod 000 {PATH}/archive",

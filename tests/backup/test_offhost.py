@@ -11,8 +11,8 @@ from backup.test_faults import archiving, checklist
 from backup.test_runbook import follow
 from support.fixtures import KEEP, own_stack
 from support.postgres import Postgres
-from support.shell import ROOT, eventually, run
-from support.stack import ARTIFACTS, DEVELOPMENT, PROJECT, TAG, Stack
+from testing.shell import ROOT, eventually, run
+from testing.stack import ARTIFACTS, DEVELOPMENT, PROJECT, TAG, Stack
 
 THERE = f"{PATH}/offhost"
 SECRETS = ARTIFACTS / f"{PROJECT}-offhost"

@@ -6,8 +6,8 @@ import time
 
 from backup.repository import PATH, Repository, kill
 from support.proxy import Proxy
-from support.shell import eventually, run
-from support.stack import Stack
+from testing.shell import eventually, run
+from testing.stack import Stack
 
 
 def test_an_incremental_holds_what_changed(repository: Repository) -> None:

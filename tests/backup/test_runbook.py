@@ -8,8 +8,8 @@ import pytest
 
 from backup.repository import Repository
 from support.ops import Result
-from support.shell import ROOT
-from support.stack import Stack
+from testing.shell import ROOT
+from testing.stack import Stack
 
 PAGE = (ROOT / "docs/runbooks/restore.md").read_text()
 NO_QUESTION = {"--to", "--latest"}

@@ -5,13 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.players import Players
+from images import BUILT
+from lab.hosts import Lab
+from players import Players
 from support.fixtures import KEEP
-from support.lab import Lab
-from support.stack import PROJECT, TAG
-
-# The runner has built the images.
-BUILT = ("-e", '{"images_build": false}', "-e", f"images_tag={TAG}")
+from testing.stack import PROJECT, TAG
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,7 +4,7 @@ import inspect
 import json
 
 from checklist import remote
-from support.lab import Lab
+from lab.hosts import Lab
 
 
 def scan(lab: Lab, address: str, first: int = 1, last: int = 65535, *, host: str = "outsider") -> list[int]:

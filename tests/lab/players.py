@@ -4,9 +4,9 @@ import ssl
 
 import httpx
 
-from support.lab import Lab
+from lab.hosts import Lab
 from support.load import COUNT_ANSWERS, Load, Player, make_players
-from support.shell import eventually
+from testing.shell import eventually
 
 HERE = ("env", "--chdir=/opt/flaglearning", "docker", "compose")
 RATE = 50  # requests a second

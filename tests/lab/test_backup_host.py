@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from lab.conftest import BUILT
-from lab.network import scan
-from lab.players import Players
-from lab.test_playbooks import ROLE, changed
-from support.lab import Lab
-from support.shell import eventually
+from images import BUILT
+from lab.hosts import Lab
+from network import scan
+from players import Players
+from test_playbooks import ROLE, changed
+from testing.shell import eventually
 
 pytestmark = pytest.mark.long
 

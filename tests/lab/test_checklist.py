@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pytest
 
+from lab.hosts import Lab
 from support.checklist import Checklist
-from support.lab import Lab
-from support.shell import eventually
+from testing.shell import eventually
 
 # What one host alone can't have: a copy elsewhere.
 NOT_YET = {"BACK-04"}

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.conftest import BUILT
-from lab.players import Players
-from support.lab import Lab
-from support.shell import eventually, run
-from support.stack import TAG
+from images import BUILT
+from lab.hosts import Lab
+from players import Players
+from testing.shell import eventually, run
+from testing.stack import TAG
 
 IMAGES = ("postgres", "pgbouncer", "app", "proxy", "ops")
 SHIPPED_TO = "/var/tmp"  # noqa: S108 - of the lab's machine

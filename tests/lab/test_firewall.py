@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.network import scan
-from support.lab import Lab
-from support.shell import eventually
+from lab.hosts import Lab
+from network import scan
+from testing.shell import eventually
 
 
 @pytest.fixture(scope="module")

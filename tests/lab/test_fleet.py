@@ -2,12 +2,12 @@
 
 import pytest
 
-from lab.conftest import BUILT
-from lab.network import scan
-from lab.players import HERE, Players
-from lab.test_deploy import version
-from support.lab import Lab
-from support.shell import eventually
+from images import BUILT
+from lab.hosts import Lab
+from network import scan
+from players import HERE, Players
+from test_deploy import version
+from testing.shell import eventually
 
 pytestmark = pytest.mark.long
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.conftest import BUILT
-from support.lab import Lab
-from support.shell import ROOT, eventually
+from images import BUILT
+from lab.hosts import Lab
+from testing.shell import ROOT, eventually
 
 ROLE = str(ROOT / "tests/lab/role.yml")
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.test_deploy import serving, version
-from support.lab import Lab
-from support.shell import run
-from support.stack import TAG
+from lab.hosts import Lab
+from test_deploy import serving, version
+from testing.shell import run
+from testing.stack import TAG
 
 pytestmark = pytest.mark.long
 

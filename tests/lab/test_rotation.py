@@ -4,9 +4,9 @@ import socket
 import ssl
 from collections.abc import Callable
 
-from lab.conftest import BUILT
-from lab.players import HERE, Players
-from support.lab import Lab
+from images import BUILT
+from lab.hosts import Lab
+from players import HERE, Players
 
 ROLES = ("app", "migrator", "readonly", "ops", "pgbouncer")
 

@@ -11,7 +11,7 @@ from support.certificates import Certificates
 from support.fixtures import bouncer, own_stack, postgres  # noqa: F401
 from support.ops import Ops
 from support.postgres import Postgres
-from support.stack import Stack
+from testing.stack import Stack
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 
 from support.ops import Ops, Result
 from support.postgres import Postgres
-from support.shell import eventually, run
+from testing.shell import eventually, run
 
 pytestmark = pytest.mark.usefixtures("empty_shelf")
 

@@ -8,8 +8,8 @@ import pytest
 from support.certificates import Certificates
 from support.ops import Ops, Result
 from support.postgres import Bouncer, Postgres
-from support.shell import run
-from support.stack import Stack
+from testing.shell import run
+from testing.stack import Stack
 
 
 def broken(result: Result) -> str:

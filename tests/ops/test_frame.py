@@ -6,7 +6,7 @@ import pytest
 
 from support.ops import Ops
 from support.postgres import Postgres
-from support.stack import DEVELOPMENT, PROJECT, Stack
+from testing.stack import DEVELOPMENT, PROJECT, Stack
 
 SECTIONS = ["Quick reference", "1 Initial", "2 Database", "6 Monitoring", "7 Common", "8 Troubleshooting"]
 LISTINGS = [

@@ -9,7 +9,7 @@ import pytest
 
 from support.ops import Ops
 from support.postgres import Postgres
-from support.shell import eventually
+from testing.shell import eventually
 
 
 @pytest.fixture

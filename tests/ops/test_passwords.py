@@ -11,8 +11,8 @@ import pytest
 
 from support.ops import Ops
 from support.postgres import Bouncer, Postgres
-from support.shell import ROOT
-from support.stack import DEVELOPMENT, Stack
+from testing.shell import ROOT
+from testing.stack import DEVELOPMENT, Stack
 
 
 @pytest.fixture

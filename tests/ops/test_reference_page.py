@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from support.ops import Ops
-from support.shell import ROOT
+from testing.shell import ROOT
 
 PAGE = (ROOT / "docs/reference.md").read_text()
 COMMANDS = re.findall(r"`\./scripts/ops ([^`…]+)`", PAGE)

@@ -11,7 +11,7 @@ import pytest
 
 from support.ops import Ops, Result
 from support.postgres import Bouncer, Postgres
-from support.shell import eventually, run
+from testing.shell import eventually, run
 
 DATABASE = "flaglearning_dev"
 EVERYTHING = """SELECT pg_catalog.md5(pg_catalog.string_agg(t::text, ',' ORDER BY id)) FROM flags_country AS t"""

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from support.fixtures import bouncer, own_stack, postgres, proxy  # noqa: F401
-from support.shell import run
-from support.stack import ARTIFACTS, PRODUCTION, SLOT, TAG, Stack
+from testing.shell import run
+from testing.stack import ARTIFACTS, PRODUCTION, SLOT, TAG, Stack
 
 FIRST_PORT = 21020 + 200 * int(SLOT or 0)
 

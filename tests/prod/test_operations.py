@@ -11,8 +11,8 @@ import pytest
 from support.ops import Ops
 from support.postgres import Bouncer, Postgres
 from support.proxy import Proxy
-from support.shell import eventually
-from support.stack import Stack
+from testing.shell import eventually
+from testing.stack import Stack
 
 DATABASE = "flaglearning_prod"
 PAGE = "/api/challenge/today"  # asks the database, through the pooler

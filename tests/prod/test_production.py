@@ -9,8 +9,8 @@ import pytest
 
 from support.postgres import Bouncer, Postgres
 from support.proxy import Proxy
-from support.shell import ROOT, run
-from support.stack import TAG, Stack
+from testing.shell import ROOT, run
+from testing.stack import TAG, Stack
 
 RUNNING = ["postgres", "pgbouncer", "app", "proxy"]
 ONE_SHOTS = ["certificates", "roles", "migrate"]

@@ -9,7 +9,7 @@ import pytest
 from support.certificates import Certificates
 from support.fixtures import bouncer, own_stack, postgres, proxy, server  # noqa: F401
 from support.postgres import Bouncer, Postgres
-from support.stack import Stack
+from testing.stack import Stack
 
 
 @pytest.fixture(scope="session")

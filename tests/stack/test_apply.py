@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from support.postgres import Bouncer, Postgres
-from support.stack import Stack
+from testing.stack import Stack
 
 # Everything that apply.sql decides, as text. xmin would show a row that was written again; oids and times are left out.
 SNAPSHOT = """

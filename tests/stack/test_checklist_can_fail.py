@@ -14,8 +14,8 @@ from checklist.client import Client
 from checklist.target import DockerTarget
 from support.checklist import Checklist
 from support.postgres import Postgres
-from support.shell import ROOT, eventually, run
-from support.stack import PRODUCTION, PROJECT, SLOT, TAG, Stack
+from testing.shell import ROOT, eventually, run
+from testing.stack import PRODUCTION, PROJECT, SLOT, TAG, Stack
 
 PORT = 21050
 PUBLIC = PORT + 200 * int(SLOT or 0)  # as Stack counts them, so that checkouts can test side by side

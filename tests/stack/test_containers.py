@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from support.postgres import Postgres
-from support.shell import run
-from support.stack import Stack
+from testing.shell import run
+from testing.stack import Stack
 
 RUNNING = {"postgres": 5432, "pgbouncer": 6432, "app": 8000, "proxy": 8443}  # and the uid that each runs as
 ONE_SHOTS = {"certificates": 0, "roles": 5432, "migrate": 8000}

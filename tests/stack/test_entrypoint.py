@@ -6,8 +6,8 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from support.shell import eventually, run
-from support.stack import Stack
+from testing.shell import eventually, run
+from testing.stack import Stack
 
 
 class Container:

@@ -8,8 +8,8 @@ import pytest
 
 from support.postgres import Bouncer, Postgres
 from support.proxy import Proxy
-from support.shell import eventually, run
-from support.stack import Stack
+from testing.shell import eventually, run
+from testing.stack import Stack
 
 pytestmark = pytest.mark.last
 

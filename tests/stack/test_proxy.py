@@ -8,8 +8,8 @@ import pytest
 
 from support.load import CSRF, Player, make_players
 from support.proxy import Proxy
-from support.shell import eventually
-from support.stack import Stack
+from testing.shell import eventually
+from testing.stack import Stack
 
 pytestmark = pytest.mark.last
 

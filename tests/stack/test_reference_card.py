@@ -7,8 +7,8 @@ the password or has it in a file; here the port is the test stack's (PGPORT) and
 
 import pytest
 
-from support.shell import run
-from support.stack import Stack
+from testing.shell import run
+from testing.stack import Stack
 
 CONNECT = "psql -U flaglearning_user -d flaglearning_dev -h localhost"
 URI = "postgresql://flaglearning_user:dev_password_2024@localhost:5432/flaglearning_dev"

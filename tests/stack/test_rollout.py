@@ -8,8 +8,8 @@ import pytest
 from support.load import COUNT_ANSWERS, Load, make_players
 from support.postgres import Postgres
 from support.proxy import Proxy
-from support.shell import eventually, run
-from support.stack import TAG, Stack
+from testing.shell import eventually, run
+from testing.stack import TAG, Stack
 
 pytestmark = pytest.mark.last
 

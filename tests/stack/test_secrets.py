@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from support.postgres import Postgres
-from support.shell import eventually, run
-from support.stack import Stack
+from testing.shell import eventually, run
+from testing.stack import Stack
 
 # What somebody types into psql, as the superuser and as a role; it must not be found again.
 TYPED = "typed-by-a-person-4711"

@@ -5,8 +5,8 @@ import pytest
 
 from support.certificates import Certificates
 from support.postgres import Bouncer, Postgres, Server
-from support.shell import Failed, eventually, run
-from support.stack import Stack
+from testing.shell import Failed, eventually, run
+from testing.stack import Stack
 
 
 def test_plaintext_is_refused(server: Server) -> None:

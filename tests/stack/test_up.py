@@ -6,7 +6,7 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from support.stack import DEVELOPMENT, ERASE_LINE, PROJECT, Stack
+from testing.stack import DEVELOPMENT, ERASE_LINE, PROJECT, Stack
 
 ELSEWHERE = f"{PROJECT}-up"  # a project that never starts
 

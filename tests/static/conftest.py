@@ -2,7 +2,7 @@
 
 import pytest
 
-from support.stack import DEVELOPMENT, PROJECT, Stack
+from testing.stack import DEVELOPMENT, PROJECT, Stack
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from support.shell import ROOT
+from testing.shell import ROOT
 
 sys.path.append(str(ROOT / "scripts"))
 

@@ -7,7 +7,7 @@ import pytest
 
 from checklist import fleet
 from checklist.machines import TargetError
-from support.shell import run
+from testing.shell import run
 
 INVENTORY = """
 all:

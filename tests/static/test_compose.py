@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from support.shell import ROOT, run
-from support.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
+from testing.shell import ROOT, run
+from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
 
 BASE = ("docker-compose.yml",)
 WITH_A_BACKUP_HOST = (*PRODUCTION, "docker-compose.offhost.yml")

@@ -3,8 +3,8 @@
 import pytest
 
 from support.policy import postgres_settings
-from support.shell import run
-from support.stack import Stack
+from testing.shell import run
+from testing.stack import Stack
 
 pytestmark = pytest.mark.docker
 

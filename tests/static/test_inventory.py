@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from support.shell import ROOT, run
+from testing.shell import ROOT, run
 
 VAULT = "mine/group_vars/all/vault.yml"
 

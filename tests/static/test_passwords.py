@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from support.shell import ROOT, run
+from testing.shell import ROOT, run
 
 LIB = ROOT / "scripts/lib"
 sys.path.insert(0, str(LIB))

@@ -7,8 +7,8 @@ from types import ModuleType
 import pytest
 
 from support.policy import postgres_settings
-from support.shell import ROOT, run
-from support.stack import Stack
+from testing.shell import ROOT, run
+from testing.stack import Stack
 
 MEMORY = [128, 256, 512, 1024, 2048, 4096, 16384, 65536]  # megabytes
 CPUS = [1, 2, 4, 16, 64]

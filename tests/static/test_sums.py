@@ -5,8 +5,8 @@ import re
 import pytest
 
 from support.policy import PG, hba_lines, pgbouncer_settings, pooled_databases, postgres_settings, roles, seconds
-from support.shell import ROOT
-from support.stack import Stack
+from testing.shell import ROOT
+from testing.stack import Stack
 
 SETTINGS = postgres_settings()
 POOLER = pgbouncer_settings()["pgbouncer"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from support.shell import ROOT
 from support.tree import text_of, tracked
+from testing.shell import ROOT
 
 REQUIREMENTS = [file for file in tracked() if re.fullmatch(r"requirements.*\.txt", file.name)]
 DOCUMENTS = [file for file in tracked() if file.suffix == ".md"]

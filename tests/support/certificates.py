@@ -5,7 +5,7 @@ import ssl
 import struct
 
 from support.postgres import Bouncer, Postgres
-from support.stack import Stack
+from testing.stack import Stack
 
 # PostgreSQL 17 docs, 53.2.10: length 8, then a code in place of a protocol version.
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from support.shell import ROOT, run
+from testing.shell import ROOT, run
 
 
 class Checklist:
@@ -16,7 +16,7 @@ class Checklist:
     def __init__(self, artifacts: Path, *what: str, env: Mapping[str, str] | None = None) -> None:
         self.artifacts = artifacts
         self.what = what
-        self.env = {**(env or {}), "PYTHONPATH": str(ROOT / "tests")}
+        self.env = {**(env or {}), "PYTHONPATH": str(ROOT / "scripts/lib")}
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = (sys.executable, "-m", "checklist", *self.what, "--artifacts", str(self.artifacts), *arguments)

@@ -8,7 +8,7 @@ import pytest
 
 from support.postgres import Bouncer, Postgres, Server
 from support.proxy import Proxy
-from support.stack import DEVELOPMENT, PROJECT, Stack
+from testing.stack import DEVELOPMENT, PROJECT, Stack
 
 KEEP = bool(os.environ.get("KEEP_STACK"))
 

@@ -8,8 +8,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from support.shell import ROOT, run
-from support.stack import Stack
+from testing.shell import ROOT, run
+from testing.stack import Stack
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 

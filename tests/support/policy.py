@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from support.shell import ROOT
+from testing.shell import ROOT
 
 PG = ROOT / "pg"
 UNITS = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}

@@ -5,7 +5,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from support.stack import Stack
+from testing.stack import Stack
 
 Row = dict[str, Any]
 

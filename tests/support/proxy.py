@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from support.stack import Stack
+from testing.stack import Stack
 
 
 class Proxy:

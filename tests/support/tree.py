@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from support.shell import ROOT
+from testing.shell import ROOT
 
 
 def tracked() -> list[Path]:

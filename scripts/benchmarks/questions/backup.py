@@ -8,7 +8,7 @@ from benchmarks import engine, stacks
 from benchmarks.results import Aim, Answer, Figure, Row, Table, figure
 from benchmarks.run import Run
 from benchmarks.stacks import INSIDE, TAG, Stack
-from support.stack import DEVELOPMENT
+from testing.stack import DEVELOPMENT
 
 NAME = "backup"
 TITLE = "Backup and restore"

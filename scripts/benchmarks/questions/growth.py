@@ -8,8 +8,8 @@ from benchmarks import plans, stacks
 from benchmarks.results import Aim, Answer, Cell, Row, Table, figure
 from benchmarks.run import Run
 from benchmarks.stacks import INSIDE, TAG, Stack
-from support.shell import ROOT
-from support.stack import DEVELOPMENT
+from testing.shell import ROOT
+from testing.stack import DEVELOPMENT
 
 NAME = "growth"
 TITLE = "Pages and queries on a table that grows"

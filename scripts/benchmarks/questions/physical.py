@@ -9,7 +9,7 @@ from benchmarks.questions.backup import in_container, superuser, timed
 from benchmarks.results import Aim, Answer, Figure, Row, Table, figure
 from benchmarks.run import Run
 from benchmarks.stacks import INSIDE, TAG, Stack
-from support.stack import DEVELOPMENT
+from testing.stack import DEVELOPMENT
 
 NAME = "physical"
 TITLE = "Physical backup, and restore to the first query"

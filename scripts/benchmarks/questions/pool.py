@@ -12,7 +12,7 @@ from benchmarks.results import Aim, Answer, Figure, Row, Table, figure
 from benchmarks.run import Run, wait_until
 from benchmarks.servers import found
 from benchmarks.stacks import Config, Services, Stack, with_copy
-from support.shell import Failed
+from testing.shell import Failed
 
 NAME = "pool"
 TITLE = "What pooling is worth"

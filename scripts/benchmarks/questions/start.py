@@ -18,9 +18,9 @@ from benchmarks import engine, stacks
 from benchmarks.results import Aim, Answer, Row, Table, figure
 from benchmarks.run import Refused, Run
 from benchmarks.stacks import TAG, Stack
-from support.shell import ROOT
-from support.shell import run as shell
-from support.stack import DEVELOPMENT, PORTS, SLOT
+from testing.shell import ROOT
+from testing.shell import run as shell
+from testing.stack import DEVELOPMENT, PORTS, SLOT
 
 NAME = "start"
 TITLE = "Start, rebuild, memory and size"

@@ -22,7 +22,7 @@ import yaml
 from checklist.machines import Container, Machine, TargetError
 from checklist.target import Target
 
-ANSIBLE = Path(__file__).resolve().parents[2] / "ansible"
+ANSIBLE = Path(__file__).resolve().parents[3] / "ansible"
 TOOLS = Path(sys.executable).parent
 PROJECT = "flaglearning"  # COMPOSE_PROJECT_NAME in ansible/roles/stack/templates/env.j2
 # What a host runs follows from its groups; `backup` runs no service that the checks look for.

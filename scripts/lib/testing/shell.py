@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Failed(Exception):  # noqa: N818 - it reads as what happened

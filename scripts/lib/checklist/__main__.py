@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).resolve().parent
+CHECKS = Path(__file__).resolve().parents[3] / "tests/checklist"
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
     picked = ["-k", options.k] if options.k else []
     # No terminal plugin: the report is the output.
     status = pytest.main(
-        ["-o", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", *passed_on, *picked, str(HERE)],
+        ["-o", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", *passed_on, *picked, str(CHECKS)],
         plugins=[Loud()],
     )
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from support.shell import ROOT, Failed, run
+from testing.shell import ROOT, Failed, run
 
 DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
 PRODUCTION = ("docker-compose.yml", "docker-compose.prod.yml")

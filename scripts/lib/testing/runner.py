@@ -1,6 +1,6 @@
 """./scripts/test: prepare the machine, run the layers side by side where they are independent, clean up, sum up.
 
-static                            while the images build
+static, unit                      while the images build
 app, checklist, browser           one after the other, on one stack
 ops, stack, backup, prod          each on stacks of its own; as many side by side as SIDE_BY_SIDE says
 lab                               at last and alone: players ask at a fixed rate there; a busy machine could not answer
@@ -23,8 +23,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
-from support.shell import ROOT, Failed, run
-from support.stack import ARTIFACTS, PROJECT, TEST, Stack
+from testing.shell import ROOT, Failed, run
+from testing.stack import ARTIFACTS, PROJECT, TEST, Stack
 
 LIMIT = 75 * 60  # seconds that one layer may take before it is ended
 SIDE_BY_SIDE = 3  # groups of layers that use stacks; three keep two CPUs busy
@@ -94,6 +94,16 @@ def browser_layer(asked: argparse.Namespace) -> list[str]:
     return [*pytest_layer("browser")(asked), f"--base-url=https://localhost:{SHARED.port('proxy', 8443)}"]
 
 
+# What the unit tests import: the packages of the images, and those of the host's own commands.
+PACKAGES = ("docker/postgres", "docker/ops", "scripts/lib", "app")
+
+
+def unit_layer(asked: argparse.Namespace) -> list[str]:
+    """Pure logic, without Docker. Two packages may have test files of the same name."""
+    path = os.pathsep.join(str(ROOT / folder) for folder in PACKAGES)
+    return ["env", f"PYTHONPATH={path}", *pytest_layer("unit", "--import-mode=importlib")(asked)]
+
+
 def pick(asked: argparse.Namespace) -> list[str]:
     return ["-k", asked.k] if asked.k else []
 
@@ -116,6 +126,7 @@ class Layer:
 
 LAYERS = [
     Layer("static", pytest_layer("static"), "static", "files: they parse, and their facts fit together"),
+    Layer("unit", unit_layer, "static", "pure logic, as functions"),
     Layer("app", app_layer, "shared", "the Django app against the stack's PostgreSQL"),
     Layer("checklist", checklist_layer, "shared", "the production checklist, with evidence"),
     Layer("browser", browser_layer, "shared", "a person with a browser"),

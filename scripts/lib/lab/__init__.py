@@ -1,0 +1,1 @@
+"""Debian 13 hosts in containers, to try the playbooks on."""

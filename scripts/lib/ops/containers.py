@@ -1,0 +1,168 @@
+"""Run docker command lines: the only module that starts processes.
+
+A container's program prints its result as JSON on standard output and ERROR/HINT lines on standard error, which is this
+process's own, so people see them as they come. Its exit status becomes ours (Failed).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ops import docker
+from user_errors import OperationError, Status
+
+
+class Failed(OperationError):
+    """A container's program failed and has printed its error already."""
+
+    def __init__(self, what: str, status: int) -> None:
+        known = status in tuple(Status)
+        super().__init__(what, "read the error above", status=Status(status) if known else Status.PROBLEM)
+
+    def show(self) -> None:
+        """Nothing: the program has said it."""
+
+
+def run(argv: list[str], stdin: str | None = None, quiet: bool = False, check: bool = True) -> str:
+    """Run it; what it printed on standard output. Its standard error passes through unless `quiet`.
+
+    Raises Failed when it ends with another status than 0 (unless not `check`), OperationError without a Docker engine.
+    """
+    done = completed(argv, stdin, quiet)
+    if check and done.returncode:
+        require_engine()
+        raise Failed(" ".join(argv[:6]), done.returncode)
+    return done.stdout
+
+
+def completed(argv: list[str], stdin: str | None = None, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run it to the end; with `quiet`, standard error is in the result instead of on the terminal."""
+    try:
+        return subprocess.run(
+            argv,
+            input=stdin if stdin is not None else "",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE if quiet else None,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            check=False,
+            env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
+        )
+    except FileNotFoundError:
+        raise no_docker(f"{argv[0]} is not installed") from None
+
+
+def attach(argv: list[str]) -> int:
+    """Run it on this terminal; its exit status."""
+    try:
+        return subprocess.run(argv, check=False, env={**os.environ, "COMPOSE_PROGRESS": "quiet"}).returncode
+    except FileNotFoundError:
+        raise no_docker(f"{argv[0]} is not installed") from None
+
+
+def is_terminal() -> bool:
+    """Whether both ends are a terminal: then an interactive program gets one too."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def no_docker(reason: str) -> OperationError:
+    """The error for a machine without Docker."""
+    return OperationError("no Docker engine answers", "./scripts/up --prepare starts it", reason, Status.CANNOT_CONNECT)
+
+
+def require_engine() -> None:
+    """Raises OperationError when no engine answers, or when the compose files are not valid."""
+    done = completed(["docker", "version", "--format", "{{.Server.Version}}"], quiet=True)
+    if done.returncode:
+        raise no_docker(done.stderr.strip())
+
+
+@functools.cache
+def config() -> dict[str, Any]:
+    """The rendered compose files, every profile included."""
+    done = completed(docker.compose("--profile", "*", "config", "--format", "json"), quiet=True)
+    if done.returncode:
+        require_engine()
+        raise OperationError("the compose files are not valid", "docker compose config", done.stderr.strip())
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def environment_of(service: str) -> dict[str, str]:
+    """The environment that the compose files give a service."""
+    return {key: str(value) for key, value in (config()["services"][service].get("environment") or {}).items()}
+
+
+def is_running(service: str) -> bool:
+    """Whether a container of the service is running."""
+    return bool(run(docker.compose("ps", "--quiet", "--status", "running", service), quiet=True, check=False).strip())
+
+
+def not_running(service: str) -> OperationError:
+    """The error for a service that has to run and doesn't."""
+    return OperationError(
+        f"the service {service} is not running", "./scripts/up starts the stack; ./scripts/ops doctor tells more",
+        status=Status.CANNOT_CONNECT,
+    )  # fmt: skip
+
+
+# ------------------------------------------------------------ the programs inside the images
+
+
+def client(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+    """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
+    return answer(docker.run_in("ops", *docker.verb(verb, parameters)), stdin)
+
+
+def pgadmin(verb: str, **parameters: Any) -> Any:
+    """A verb of pgadmin (docker/postgres/pgadmin): the superuser's part, through the socket. Its JSON result."""
+    return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"))
+
+
+def pgbackup(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+    """A verb of pgbackup (docker/postgres/pgbackup), beside the running server. Its JSON result."""
+    words = ["pgbackup", *docker.verb(verb, parameters)]
+    repository = {"REPOSITORY": os.environ["REPOSITORY"]} if os.environ.get("REPOSITORY") else {}
+    if is_running("backup"):
+        return answer(docker.exec_in("backup", *words, environment=repository), stdin)
+    return answer(docker.run_in("backup", *words[1:], environment=repository), stdin)
+
+
+def manage(*words: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
+    """Django's manage.py directly at the server, as the role that may migrate."""
+    return completed(docker.run_in("migrate", "python", "manage.py", *words), quiet=quiet)
+
+
+def answer(argv: list[str], stdin: str | None = None) -> Any:
+    """The JSON that a program prints; None when it prints nothing."""
+    printed = run(argv, stdin)
+    return json.loads(printed) if printed.strip() else None
+
+
+@contextlib.contextmanager
+def held(argv: list[str]) -> Iterator[str]:
+    """Keep a program running while the block lasts: its first line of output is the value, the end of its standard
+    input is its end. A killed orchestrator ends it too. Raises Failed when it ends before it has printed a line."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    try:
+        first = process.stdout.readline()
+        if not first:
+            raise Failed(" ".join(argv[:6]), process.wait())
+        yield first.strip()
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        process.wait()

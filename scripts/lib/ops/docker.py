@@ -1,0 +1,50 @@
+"""Docker command lines, as pure functions: lists of words, nothing is run here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+COMPOSE = ("docker", "compose")
+
+
+def compose(*words: str) -> list[str]:
+    """docker compose WORDS, on the deployment that COMPOSE_FILE (or its default) names."""
+    return [*COMPOSE, *words]
+
+
+def exec_in(service: str, *command: str, environment: Mapping[str, str] | None = None, tty: bool = False) -> list[str]:
+    """A command in the running container of a service."""
+    return compose("exec", *_tty(tty), *_environment(environment), service, *command)
+
+
+def run_in(
+    service: str,
+    *command: str,
+    entrypoint: str = "",
+    environment: Mapping[str, str] | None = None,
+    name: str = "",
+    options: Sequence[str] = (),
+    tty: bool = False,
+) -> list[str]:
+    """A one-shot container of a service, removed when it ends; what it depends on is not started."""
+    words = ["run", "--rm", "--no-deps", *_tty(tty), *_environment(environment), *options]
+    if name:
+        words += ["--name", name]
+    if entrypoint:
+        words += ["--entrypoint", entrypoint]
+    return compose(*words, service, *command)
+
+
+def verb(name: str, parameters: Mapping[str, Any]) -> list[str]:
+    """A verb of a container's program: its name, and its parameters as one JSON object."""
+    return [name, json.dumps(parameters, sort_keys=True)] if parameters else [name]
+
+
+def _tty(tty: bool) -> list[str]:
+    return [] if tty else ["--no-TTY"]
+
+
+def _environment(environment: Mapping[str, str] | None) -> list[str]:
+    return [word for name, value in (environment or {}).items() for word in ("--env", f"{name}={value}")]

@@ -1,0 +1,1 @@
+"""Operations that take several steps, each readable from top to bottom."""
