@@ -125,7 +125,7 @@ def test_developments_user_does_not_exist(postgres: Postgres) -> None:
 
 
 def test_each_secret_is_long_and_its_own(stack: Stack) -> None:
-    secrets = [stack.secret(name) for name in [*PASSWORDS, "postgres_password", "django_secret_key"]]
+    secrets = [stack.secret(name) for name in [*PASSWORDS, "django_secret_key"]]
     assert min(map(len, secrets)) >= 32
     assert len(set(secrets)) == len(secrets)
 
