@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from player import Account, Player
-from quiet_network import start_in_quiet_network
+from browser.player import Account, Player
+from browser.quiet_network import start_in_quiet_network
 
 FLAGS = [
     "--headless",

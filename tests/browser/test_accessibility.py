@@ -3,7 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from player import Account
+from browser.player import Account
 
 GUEST_PAGES = {"today": "/", "login": "/accounts/login/", "signup": "/accounts/signup/", "leaderboard": "/leaderboard/"}
 PLAYER_PAGES = {

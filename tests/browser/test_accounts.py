@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from player import Account, Player
+from browser.player import Account, Player
 
 
 def test_logging_out_and_in_again(player: Player) -> None:

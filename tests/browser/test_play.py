@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from player import KEYS, Account, Player
+from browser.player import KEYS, Account, Player
 
 
 @pytest.fixture(scope="session")
