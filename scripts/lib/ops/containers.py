@@ -119,7 +119,7 @@ def not_running(service: str) -> OperationError:
 
 def client(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
-    return answer(docker.run_in("ops", *docker.verb(verb, parameters)), stdin)
+    return answer(docker.run_in("ops", "-m", "pgclient", *docker.verb(verb, parameters), entrypoint="python"), stdin)
 
 
 def pgadmin(verb: str, **parameters: Any) -> Any:
