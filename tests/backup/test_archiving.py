@@ -85,8 +85,6 @@ def test_a_wrong_archiving_says_what_is_right(said: str) -> None:
         "--rm",
         "--env",
         f"ARCHIVING={said}",
-        "--env",
-        "POSTGRES_PASSWORD=x",
         "--tmpfs",
         "/tls:mode=1777",
     )

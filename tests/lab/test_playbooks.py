@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
         ({"preflight_ports": {"database": [22]}}, "port 22 of db1 is taken"),
         ({"preflight_clock_seconds": -100}, "the clock of db1 differs"),
         ({"firewall_admin_networks": ["192.0.2.0/24"]}, "the firewall would lock you out"),
-        ({"stack_secrets": {"app_password": "change_me"}}, "a secret is shorter than 32 characters"),
+        ({"stack_secrets": {"app_password": "change_me"}}, "the secret app_password is a placeholder"),
     ],
     ids=["memory", "disk", "port", "clock", "lock-out", "placeholder"],
 )
@@ -75,7 +76,10 @@ def test_a_wrong_vault_password_is_said(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_missing_vault_password_says_where_it_belongs(lab: Lab, tmp_path: Path) -> None:
-    own = {"ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "ansible/vault-password"), "XDG_CONFIG_HOME": str(tmp_path)}
+    own: dict[str, Any] = {
+        "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "ansible/vault-password"),
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
     done = lab.play("site.yml", check=False, **own)
     assert done.returncode
     assert "HINT:" in done.stdout + done.stderr

@@ -1,8 +1,7 @@
-"""The official image's conventions, which people know, in docker/postgres: each start is a container of its own."""
+"""docker/postgres/docker-entrypoint.sh: what it creates and what it refuses; each start is a container of its own."""
 
 import uuid
 from collections.abc import Iterator
-from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
@@ -38,7 +37,7 @@ class Container:
         return run("docker", "exec", self.name, "psql", "-XAtqU", "postgres", "-c", sql).stdout.strip()
 
     def ready(self) -> None:
-        """Over TCP: the socket answers while the first start's scripts run."""
+        """It accepts connections."""
         eventually(
             lambda: not run("docker", "exec", self.name, "pg_isready", "-q", "-h", "127.0.0.1", check=False).returncode,
             30,
@@ -61,39 +60,23 @@ def container(stack: Stack) -> Iterator[Container]:
     container.remove()
 
 
-PASSWORD = ("--env", "POSTGRES_PASSWORD=only-for-this-test")
-
-
 def refused(done: CompletedProcess[str], message: str) -> bool:
     """It stopped, with one sentence and a hint."""
     return done.returncode != 0 and message in done.stderr and "HINT:" in done.stderr
 
 
-def test_no_password_is_refused(container: Container) -> None:
-    assert refused(container.run(), "no password for the superuser")
-
-
-def test_a_password_twice_is_refused(container: Container) -> None:
-    done = container.run(*PASSWORD, "--env", "POSTGRES_PASSWORD_FILE=/etc/hostname")
-    assert refused(done, "both POSTGRES_PASSWORD and POSTGRES_PASSWORD_FILE are set")
-
-
-def test_a_password_file_that_is_not_there_is_refused(container: Container) -> None:
-    assert refused(container.run("--env", "POSTGRES_PASSWORD_FILE=/nowhere"), "/nowhere, which can't be read")
-
-
 def test_missing_tls_files_are_refused(container: Container) -> None:
-    assert refused(container.run(*PASSWORD, tls=False), "the TLS file /tls/tls.crt is missing")
+    assert refused(container.run(tls=False), "the TLS file /tls/tls.crt is missing")
 
 
 def test_too_little_memory_is_refused(container: Container) -> None:
-    done = container.run(*PASSWORD, "--env", "POSTGRES_SIZING_MEMORY=64MB")
+    done = container.run("--env", "POSTGRES_SIZING_MEMORY=64MB")
     assert refused(done, "too little for PostgreSQL")
 
 
 def test_another_versions_data_is_refused(container: Container) -> None:
     container.run("--entrypoint", "sh", command=("-c", "mkdir -p $PGDATA && echo 15 >$PGDATA/PG_VERSION"))
-    assert refused(container.run(*PASSWORD), "holds a cluster of PostgreSQL 15")
+    assert refused(container.run(), "holds a cluster of PostgreSQL 15")
 
 
 def test_another_command_runs_instead(container: Container) -> None:
@@ -101,58 +84,39 @@ def test_another_command_runs_instead(container: Container) -> None:
 
 
 def test_options_go_to_the_server(container: Container) -> None:
-    container.run(*PASSWORD, command=("-c", "work_mem=7MB"), detach=True)
+    container.run(command=("-c", "work_mem=7MB"), detach=True)
     container.ready()
     assert container.psql("SHOW work_mem") == "7MB"
 
 
-def test_first_start_scripts_run_once_in_order(container: Container, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    (tmp_path / "10-table.sql").write_text("CREATE TABLE told (line text);")
-    (tmp_path / "20-shell.sh").write_text(
-        "psql -U postgres -d shop -c \"INSERT INTO told VALUES ('from the shell')\"\n"
-    )
-    container.run(
-        *PASSWORD, "--env", "POSTGRES_DB=shop", "--volume", f"{tmp_path}:/docker-entrypoint-initdb.d:ro", detach=True
-    )
-    container.ready()
-    run("docker", "restart", container.name)
-    container.ready()
-    told = run("docker", "exec", container.name, "psql", "-XAtU", "postgres", "-d", "shop", "-c", "TABLE told").stdout
-    assert told.strip() == "from the shell"
-
-
-def test_a_first_start_that_was_killed_is_made_again(container: Container, tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
-    (tmp_path / "wait.sh").write_text("touch /var/lib/postgresql/waiting; sleep 60\n")
-    container.run(*PASSWORD, "--volume", f"{tmp_path}:/docker-entrypoint-initdb.d:ro", detach=True)
-    eventually(
-        lambda: (
-            run("docker", "exec", container.name, "test", "-e", "/var/lib/postgresql/waiting", check=False).returncode
-            == 0
-        ),
-        20,
-    )
+def test_a_first_start_that_was_killed_is_repeated(container: Container) -> None:
+    """Killed in the middle of initdb; in the end the directory is a whole cluster, and nothing else is left."""
+    container.run(detach=True)
+    initdb_has_begun = ("sh", "-c", "test -e $PGDATA.new/PG_VERSION")
+    eventually(lambda: run("docker", "exec", container.name, *initdb_has_begun, check=False).returncode == 0, 20, 0.01)
     run("docker", "kill", container.name)
     container.remove(volume=False)
-    container.run(*PASSWORD, detach=True)
+    left = container.run("--entrypoint", "sh", command=("-c", "ls -d $PGDATA/PG_VERSION $PGDATA.new"))
+    assert left.stdout.split() == ["/var/lib/postgresql/17/data.new"], "it was not killed in the middle"
+    container.run(detach=True)
     container.ready()
-    assert "the first start did not finish" in container.logs()
     assert container.psql("SELECT 1") == "1"
+    assert run("docker", "exec", container.name, "ls", "/var/lib/postgresql/17").stdout.split() == ["data"]
 
 
-def test_a_kept_cluster_needs_no_password_and_is_not_made_again(container: Container) -> None:
-    container.run(*PASSWORD, detach=True)
+def test_an_existing_cluster_is_kept(container: Container) -> None:
+    container.run(detach=True)
     container.ready()
-    container.psql("CREATE TABLE kept ()")
+    container.psql("CREATE TABLE retained ()")
     container.remove(volume=False)
     container.run(detach=True)
     container.ready()
-    assert container.psql("SELECT count(*) FROM kept") == "0"
+    assert container.psql("SELECT count(*) FROM retained") == "0"
+    assert container.psql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'postgres'") == "t"
 
 
 def test_docker_stop_is_a_clean_shutdown(container: Container) -> None:
-    container.run(*PASSWORD, detach=True)
+    container.run(detach=True)
     container.ready()
     run("docker", "stop", container.name)
     assert "database system is shut down" in container.logs()

@@ -6,7 +6,6 @@ Exit status: 0 done; 1 refused, failed, or a problem was found; 2 wrong usage.
 import argparse
 import json
 import os
-import re
 import sys
 import time
 from dataclasses import asdict
@@ -16,6 +15,7 @@ from typing import Any
 
 import psycopg2
 
+import secret_files
 from physical import copies as offhost
 from physical import drill, moments, pgbackrest, recovery, schedule, server, target
 from physical.errors import Refused, note
@@ -35,13 +35,11 @@ def answer(facts: Any) -> None:
 
 def prepare(asked: argparse.Namespace) -> int:
     """Before the server starts: a repository that can be written, with a passphrase fit for the deployment."""
-    found = re.search(r"^repo1-cipher-pass\s*=\s*(\S+)\s*$", secret(), re.MULTILINE)
-    if not found:
-        raise Refused("the secret backup_cipher has no line repo1-cipher-pass=….", "./scripts/secrets new makes one")
-    if os.environ.get("DEPLOYMENT") != "development" and (len(found[1]) < 32 or "dev_" in found[1]):
+    weakness = secret_files.weakness("backup_cipher", secret())
+    if weakness and os.environ.get("DEPLOYMENT") != "development":
         raise Refused(
-            "the passphrase in the secret backup_cipher is development's, or shorter than 32 characters.",
-            "./scripts/secrets new makes one; keep a copy away from this machine: without it no backup can be read",
+            f"the repository was not opened: the secret backup_cipher {weakness}.",
+            f"{secret_files.NEW_FOLDER}; keep a copy away from this machine: without it no backup can be read",
         )
     try:
         (REPOSITORY / ".for-backups").touch()

@@ -126,7 +126,9 @@ def build_parser() -> Parser:
         description=overview(),
         epilog=EPILOG,
     )
-    groups: dict[str, Any] = {"": parser.add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS)}
+    groups: dict[str, Any] = {
+        "": parser.add_subparsers(prog="./scripts/ops", metavar="COMMAND", help=argparse.SUPPRESS)
+    }
     parsers: dict[str, Parser] = {}
     for declared in REGISTRY.values():
         path = ""
@@ -140,7 +142,9 @@ def build_parser() -> Parser:
                         word, description=listed, usage=f"./scripts/ops {path} COMMAND …", epilog=EPILOG,
                         formatter_class=argparse.RawDescriptionHelpFormatter,
                     )  # fmt: skip
-                groups[path] = parsers[path].add_subparsers(metavar="COMMAND", help=argparse.SUPPRESS)
+                groups[path] = parsers[path].add_subparsers(
+                    prog=f"./scripts/ops {path}", metavar="COMMAND", help=argparse.SUPPRESS
+                )
         parsers[declared.name] = add_command(groups[path], declared)
     return parser
 
@@ -163,6 +167,22 @@ def add_command(group: Any, declared: Command) -> Parser:
         target.add_argument(*given.flags, **given.settings)
     one.set_defaults(run=declared.function)
     return one
+
+
+def with_separator(arguments: list[str]) -> list[str]:
+    """For a command that passes arguments on (nargs=REMAINDER): `--` before the first that is not an option of its own,
+    because argparse would take the other program's options for unknown ones of ours."""
+    for declared in REGISTRY.values():
+        if any(one.settings.get("nargs") == argparse.REMAINDER for one in declared.options):
+            position = len(declared.words)
+            if arguments[:position] == declared.words:
+                own = {name: one.settings for one in declared.options for name in one.flags}
+                own.update({"-h": {"action": "help"}, "--help": {"action": "help"}})
+                while position < len(arguments) and arguments[position].partition("=")[0] in own:
+                    settings = own[arguments[position].partition("=")[0]]
+                    position += 1 if "action" in settings or "=" in arguments[position] else 2
+                return [*arguments[:position], "--", *arguments[position:]]
+    return arguments
 
 
 def line(declared: Command) -> str:
@@ -193,7 +213,7 @@ def main(arguments: list[str], root: Path) -> int:
         os.execv("scripts/ops-bash", ["scripts/ops-bash", *arguments])  # noqa: S606  # TRANSITION: removed with scripts/flagops
     parser = build_parser()
     try:
-        asked = parser.parse_args(arguments)
+        asked = parser.parse_args(with_separator(arguments))
         if not hasattr(asked, "run"):
             parser.parse_args([*arguments, "--help"])
         return int(asked.run(asked) or Status.OK)

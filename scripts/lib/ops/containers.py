@@ -130,11 +130,20 @@ def pgadmin(verb: str, **parameters: Any) -> Any:
 
 def pgbackup(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgbackup (docker/postgres/pgbackup), beside the running server. Its JSON result."""
-    words = ["pgbackup", *docker.verb(verb, parameters)]
-    repository = {"REPOSITORY": os.environ["REPOSITORY"]} if os.environ.get("REPOSITORY") else {}
     if is_running("backup"):
-        return answer(docker.exec_in("backup", *words, environment=repository), stdin)
-    return answer(docker.run_in("backup", *words[1:], environment=repository), stdin)
+        words = ["pgbackup", *docker.verb(verb, parameters)]
+        return answer(docker.exec_in("backup", *words, environment=repository()), stdin)
+    return run_verb("backup", verb, stdin, **parameters)
+
+
+def run_verb(service: str, verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+    """A verb of the program that a service's image starts, in a one-shot of that service."""
+    return answer(docker.run_in(service, *docker.verb(verb, parameters), environment=repository()), stdin)
+
+
+def repository() -> dict[str, str]:
+    """REPOSITORY=2 before a command means the repository on the backup host."""
+    return {"REPOSITORY": os.environ["REPOSITORY"]} if os.environ.get("REPOSITORY") else {}
 
 
 def manage(*words: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:

@@ -21,3 +21,14 @@ def confirm(consequence: str, yes: bool) -> None:
     print("Continue? [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise OperationError("nothing was changed: not confirmed", "run the same command again to confirm")
+
+
+def confirm_by_name(consequence: str, name: str, yes: bool) -> None:
+    """For what stops the service: the name has to be typed."""
+    if yes or not sys.stdin.isatty():
+        confirm(consequence, yes)
+        return
+    note(consequence)
+    print(f"Type {name} to continue: ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip() != name:
+        raise OperationError("nothing was changed: not confirmed", "run the same command again to confirm")

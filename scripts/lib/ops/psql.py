@@ -49,25 +49,25 @@ def load(name: str) -> Query:
     return Query(name, text.partition("\n")[0][2:].strip(), COMMENT.sub("", text).strip().rstrip(";"))
 
 
-def rows(name: str, role: str = "ops", database: str = "", **variables: str) -> list[Row]:
+def rows(name: str, role: str = "ops", dbname: str = "", **variables: str) -> list[Row]:
     """What a query of pg/queries/ finds. Raises OperationError."""
     query = load(name)
     assert query.variables == variables.keys(), f"{name} takes {query.variables}, not {variables.keys()}"
-    return select(query.sql, role, database, variables)
+    return select(query.sql, role, dbname, variables)
 
 
-def several(*names: str, database: str = "", **variables: str) -> dict[str, list[Row]]:
+def several(*names: str, dbname: str = "", **variables: str) -> dict[str, list[Row]]:
     """Several queries in one session."""
     script = "".join(as_json(load(name).sql) for name in names)
-    lines = execute(script, database=database, variables=variables).splitlines()
+    lines = execute(script, dbname=dbname, variables=variables).splitlines()
     return {name: json.loads(line) for name, line in zip(names, lines)}
 
 
 def select(
-    statement: str, role: str = "ops", database: str = "", variables: Mapping[str, str] | None = None
+    statement: str, role: str = "ops", dbname: str = "", variables: Mapping[str, str] | None = None
 ) -> list[Row]:
     """The rows of one SELECT."""
-    found: list[Row] = json.loads(execute(as_json(statement), role, database, variables))
+    found: list[Row] = json.loads(execute(as_json(statement), role, dbname, variables))
     return found
 
 
@@ -80,23 +80,23 @@ def as_json(statement: str) -> str:
 def execute(
     script: str,
     role: str = "ops",
-    database: str = "",
+    dbname: str = "",
     variables: Mapping[str, str] | None = None,
     settings: Mapping[str, str] = READ_TIMEOUTS,
 ) -> str:
     """Run a script of SQL; what it printed. Raises OperationError with PostgreSQL's message."""
-    done = containers.completed(argv(role, database, variables or {}, settings), stdin=script, quiet=True)
+    done = containers.completed(argv(role, dbname, variables or {}, settings), stdin=script, quiet=True)
     if done.returncode:
         raise failure(done.stderr)
     return done.stdout
 
 
-def argv(role: str, database: str, variables: Mapping[str, str], settings: Mapping[str, str]) -> list[str]:
+def argv(role: str, dbname: str, variables: Mapping[str, str], settings: Mapping[str, str]) -> list[str]:
     """psql's command line."""
     options = " ".join(f"-c {name}={value}" for name, value in {**SESSION, **settings}.items())
     words = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
     words += ["--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never", "--host=/run/postgresql", "--no-password"]
-    words += [f"--username=flaglearning_{role}", f"--dbname={database or app_database()}"]
+    words += [f"--username=flaglearning_{role}", f"--dbname={dbname or app_database()}"]
     words += [f"--set={name}={value}" for name, value in variables.items()]
     return docker.exec_in("postgres", *words, environment={"PGOPTIONS": options, "PGAPPNAME": "ops"})
 

@@ -1,0 +1,16 @@
+"""Start the stack. People type ./scripts/up, which installs what is missing first."""
+
+from __future__ import annotations
+
+import argparse
+
+from ops.cli import DEPLOY, command, option
+from ops.flows import up as flow
+
+
+@command(
+    "up", DEPLOY, "Build, start and wait until the stack is healthy (./scripts/up installs what it needs first)",
+    option("arguments", nargs=argparse.REMAINDER, metavar="…", help="passed on to docker compose up: a service's name"),
+)  # fmt: skip
+def up(asked: argparse.Namespace) -> None:
+    flow.run(asked.arguments)

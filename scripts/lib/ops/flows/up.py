@@ -1,0 +1,216 @@
+"""Build, start and wait until the stack is healthy. What can be checked beforehand is checked first."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ops import containers, docker
+from ops.output import note, say
+from user_errors import OperationError, UserError
+
+NEEDED_MB, STARTED_MB = 3000, 300  # of disk: images and data; with the images there already
+LOG_LINES = "8"
+ASSIGNMENT = re.compile(r"^\s*([A-Z_]+)=", re.MULTILINE)
+
+
+class Port(NamedTuple):
+    """A port of this machine that a service publishes."""
+
+    service: str
+    target: int
+    published: int
+
+
+def run(arguments: list[str]) -> None:
+    """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
+    check_settings()
+    ports = published_ports(containers.config())
+    check_ports(ports)
+    check_disk()
+    start(arguments)
+    say(addresses(ports, containers.environment_of("roles")))
+
+
+# ------------------------------------------------------------ before anything is started
+
+
+def check_settings() -> None:
+    """Raises UserError for a value that Compose refuses; the variable without which the files are valid has it."""
+    refused = compose_error({})
+    if not refused:
+        return
+    dotenv = Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
+    for variable in dict.fromkeys([*ASSIGNMENT.findall(dotenv), *os.environ]):
+        if not compose_error({variable: ""}):
+            raise UserError(
+                f"{variable} has a value that Docker Compose refuses",
+                f"correct {variable} (in .env or in the environment); .env.example says what it takes",
+                refused,
+            )
+    raise UserError("the compose files are not valid", "docker compose config", refused)
+
+
+def compose_error(variables: dict[str, str]) -> str:
+    """The last line of Compose's error with these variables changed; nothing when the files are valid."""
+    done = subprocess.run(
+        docker.compose("config", "--quiet"),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
+    return (done.stderr.strip().splitlines() or ["it printed nothing"])[-1] if done.returncode else ""
+
+
+def published_ports(config: dict[str, Any]) -> list[Port]:
+    """From the rendered compose files; services of a profile that is off are left out."""
+    profiles = set(filter(None, os.environ.get("COMPOSE_PROFILES", "").split(",")))
+    return [
+        Port(name, int(port["target"]), int(port["published"]))
+        for name, service in config["services"].items()
+        if not service.get("profiles") or profiles & set(service["profiles"])
+        for port in service.get("ports", [])
+        if port.get("published")
+    ]
+
+
+def check_ports(ports: list[Port]) -> None:
+    """Raises UserError for a port that two services want, or that another program has."""
+    wanted = [port.published for port in ports]
+    for port in ports:
+        if wanted.count(port.published) > 1:
+            raise UserError(
+                f"port {port.published} is given to two services",
+                "choose different values for the *_PORT variables (in .env or in the environment)",
+            )
+    for port in ports:
+        if is_taken(port.published) and not publishes(port):
+            name = variable_of(port)
+            raise UserError(
+                f"port {port.published} on this machine is taken, and {port.service} needs it",
+                f"stop what listens there, or choose another port: {name}={port.published + 10000} ./scripts/up",
+            )
+
+
+def is_taken(port: int) -> bool:
+    """Whether a program listens there on this machine's loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def publishes(port: Port) -> bool:
+    """Whether it is this stack's own container, from an earlier start."""
+    done = containers.completed(docker.compose("port", port.service, str(port.target)), quiet=True)
+    return done.returncode == 0 and done.stdout.strip().endswith(f":{port.published}")
+
+
+def variable_of(port: Port) -> str:
+    """The variable that sets a published port, as the compose files in use name it."""
+    for file in compose_files():
+        found = re.search(rf"([A-Z_]+):-\d+\}}:{port.target}\b", file.read_text(encoding="utf-8"))
+        if found:
+            return found[1]
+    return f"the port of {port.service}"
+
+
+def compose_files() -> Iterable[Path]:
+    """Those that Compose reads here."""
+    named = os.environ.get("COMPOSE_FILE", "docker-compose.yml:docker-compose.override.yml")
+    return [path for path in map(Path, named.split(os.environ.get("COMPOSE_PATH_SEPARATOR", ":"))) if path.exists()]
+
+
+def check_disk() -> None:
+    """Raises OperationError unless Docker's disk has room. A remote engine's can't be seen, and is not checked."""
+    root = containers.run(["docker", "info", "--format", "{{.DockerRootDir}}"], quiet=True).strip()
+    if not Path(root).exists():
+        return
+    free = shutil.disk_usage(root).free >> 20
+    started = containers.run(docker.compose("ps", "--all", "--quiet"), quiet=True).strip()
+    if free < (STARTED_MB if started else NEEDED_MB):
+        raise OperationError(
+            f"the disk of {root} has {free} MB left; images and data need about {NEEDED_MB} MB",
+            "docker system prune removes what Docker no longer uses; data-root in /etc/docker/daemon.json moves it",
+        )
+
+
+# ------------------------------------------------------------ the start
+
+
+def start(arguments: list[str]) -> None:
+    """`docker compose up`; when it fails, the reason and the next command."""
+    argv = docker.compose("up", "--build", "--wait", "--remove-orphans", *arguments)
+    printed = []
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+        assert process.stderr
+        for text in process.stderr:
+            printed.append(text)
+            print(text, end="", file=sys.stderr, flush=True)
+    if process.returncode:
+        raise why_it_failed("".join(printed))
+
+
+def why_it_failed(printed: str) -> OperationError:
+    """The reason, after the last log lines of every service that failed."""
+    if "no space left on device" in printed:
+        return OperationError(
+            "the disk is full", "docker system df shows what takes it, docker system prune removes what is unused"
+        )
+    missing = re.search(r"bind source path does not exist: (.*)", printed)
+    if missing:
+        return OperationError(
+            f"{missing[1]} does not exist, and the stack needs it",
+            "correct SECRETS_DIR (in .env or in the environment); ./scripts/secrets new creates such a folder",
+        )
+    listing = containers.run(docker.compose("ps", "--all", "--format", "json"), quiet=True, check=False)
+    for service in failed_services([json.loads(one) for one in listing.splitlines()]):
+        note(f"\n--- last log lines of {service}:")
+        logs = docker.compose("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service)
+        note(containers.run(logs, quiet=True, check=False).rstrip())
+    return OperationError(
+        "the stack did not become healthy",
+        "correct what the log lines above say, then ./scripts/up (the whole log: docker compose logs)",
+    )
+
+
+def failed_services(rows: list[dict[str, Any]]) -> list[str]:
+    """Of the rows of `docker compose ps --format json`: exited with an error, restarting, or unhealthy."""
+    return [
+        row["Service"]
+        for row in rows
+        if (row["State"] == "exited" and row["ExitCode"])
+        or row["State"] == "restarting"
+        or row["Health"] == "unhealthy"
+    ]
+
+
+def addresses(ports: list[Port], environment: dict[str, str]) -> str:
+    """Where the stack can be reached from this machine."""
+    at = {port.target: port.published for port in ports}
+    lines = ["", "The stack is up.", ""]
+    if 8000 in at:
+        lines.append(f"  play         http://localhost:{at[8000]}")
+    if 8443 in at:
+        lines.append(f"               https://localhost:{at[8443]}   (private CA: the browser asks once)")
+    if 8000 in at:
+        lines.append(f"  API          http://localhost:{at[8000]}/api/openapi.json")
+    login = f"-U {environment['APP_ROLE']} -d {environment['APP_DATABASE']} -h localhost -p"
+    if 5432 in at:
+        lines += [f"  PostgreSQL   psql {login} {at[5432]}", "               password: dev_password_2024"]
+    if 6432 in at:
+        lines.append(f"  PgBouncer    psql {login} {at[6432]}")
+    return "\n".join([
+        *lines,
+        "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
+        "",
+        "  prove it     ./scripts/test          stop it   docker compose down      (-v also deletes the data)",
+    ])  # fmt: skip
