@@ -1,10 +1,13 @@
 """What every layer shares. It imports nothing but pytest: the app's layer runs it in a container of its own."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import TypeVar
 
 import pytest
 
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+Reporting = Generator[None, Report, Report]
 CI = os.environ.get("CI") == "true"
 
 
@@ -20,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Reporting[pytest.TestReport]:
     report = yield
     if report.failed and (stack := getattr(item, "funcargs", {}).get("stack")):
         report.sections.append(("the stack's last log lines", stack.logs(tail="8")))
@@ -28,11 +31,11 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report() -> Iterator[None]:
+def pytest_make_collect_report() -> Reporting[pytest.CollectReport]:
     return no_skip_in_ci((yield))
 
 
-def no_skip_in_ci(report):  # type: ignore[no-untyped-def]
+def no_skip_in_ci(report: Report) -> Report:
     """A check that didn't run proves nothing: with CI=true a skip is a failure. An expected failure has run."""
     if CI and report.skipped and not hasattr(report, "wasxfail"):
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

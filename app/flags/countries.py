@@ -15,7 +15,7 @@ DATA_FILE = Path(__file__).parent / "data" / "countries.json"
 FIELDS = ("name", "flag_emoji", "region", "subregion", "lookalikes")
 
 
-class BadDataFile(Exception):  # noqa: N818 - "bad" says it
+class BadDataFile(Exception):
     """The file of countries can't be used; the text says which entry and why."""
 
 

@@ -1,4 +1,3 @@
-# ruff: noqa: N818 - an exception here is an outcome of the game, not an error: AlreadyAnswered, not AlreadyAnsweredError.
 """What the game does. Pages, API and commands all come through here.
 
 Days are UTC days, whoever plays wherever. Functions that depend on the moment take it as `now` (or `today`), so that a

@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-class Refused(Exception):  # noqa: N818  (read aloud: raise Refused)
+class Refused(Exception):
     """The bench can't start, and nothing is broken: a sentence, and what to do."""
 
     def __init__(self, what: str, hint: str) -> None:

@@ -18,7 +18,7 @@ class Status(IntEnum):
     INTERRUPTED = 130  # ctrl-C
 
 
-class Refused(Exception):  # noqa: N818 - an outcome, not an accident
+class Refused(Exception):
     """Something that a person has to see: `what` happened, `why` (optional), and the command to type `next`."""
 
     def __init__(self, what: str, next: str, why: str = "", status: Status = Status.PROBLEM) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,7 +73,7 @@ def postgres(stack: Stack) -> Postgres:
 def host(stack: Stack) -> Iterator[Stack]:
     """The backup host."""
     files = ("docker-compose.backup.yml", "tests/docker-compose.offhost-backup.yml")
-    own = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
+    own: dict[str, Any] = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
     with own_stack("offhost-host", files, **own) as host:
         yield host
 

@@ -5,14 +5,15 @@ its console (a violation of the Content-Security-Policy is one), an exception or
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
-from browser.player import Account, Player
+from browser.player import Account, NewPage, Player, Screenshot
 from browser.quiet_network import start_in_quiet_network
 
 FLAGS = [
@@ -25,8 +26,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-NewPage = Callable[..., Page]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -80,7 +79,7 @@ def new_page(browser: Browser, base_url: str) -> Iterator[NewPage]:
         page.on("pageerror", lambda error: complaints.append(f"{page.url}: {error}"))
         page.on("requestfailed", failed)
 
-    def make(**options: object) -> Page:
+    def make(**options: Any) -> Page:
         context = browser.new_context(
             base_url=base_url, ignore_https_errors=is_own_machine(base_url), reduced_motion="reduce", **options
         )
@@ -124,7 +123,7 @@ def regular(browser: Browser, base_url: str) -> Account:
 
 
 @pytest.fixture
-def screenshot(request: pytest.FixtureRequest) -> Callable[[Page, str], None]:
+def screenshot(request: pytest.FixtureRequest) -> Screenshot:
     """Keeps a picture of the page, for people: screenshot(page, "today-answered")."""
     folder: Path = request.config.getoption("--screenshots")
     folder.mkdir(parents=True, exist_ok=True)

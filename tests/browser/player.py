@@ -1,11 +1,15 @@
 """What a person does on the site, so that tests read as prose."""
 
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from playwright.sync_api import Page, StorageState, expect
 
 KEYS = "1234"
+# The fixtures of these names: open a page in a browser of its own; keep a picture of a page.
+NewPage = Callable[..., Page]
+Screenshot = Callable[[Page, str], None]
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 
-from browser.player import Account
+from browser.player import Account, NewPage, Screenshot
 
 GUEST_PAGES = {"today": "/", "login": "/accounts/login/", "signup": "/accounts/signup/", "leaderboard": "/leaderboard/"}
 PLAYER_PAGES = {
@@ -24,7 +24,14 @@ RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "be
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize(("who", "name", "path"), PAGES, ids=[f"{who}-{name}" for who, name, _ in PAGES])
 def test_a_page_is_accessible_and_fits(
-    new_page, screenshot, regular: Account, who: str, name: str, path: str, screen: str, colours: str
+    new_page: NewPage,
+    screenshot: Screenshot,
+    regular: Account,
+    who: str,
+    name: str,
+    path: str,
+    screen: str,
+    colours: str,
 ) -> None:
     page = new_page(
         viewport=SCREENS[screen],

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.player import Account, Player
+from browser.player import Account, NewPage, Player, Screenshot
 
 
 def test_logging_out_and_in_again(player: Player) -> None:
@@ -21,7 +21,7 @@ def test_a_wrong_password_says_so_and_nothing_more(page: Page, regular: Account)
     assert page.get_by_role("alert").inner_text() == known, "whether an address has an account is nobody's business"
 
 
-def test_signing_up_explains_what_is_wrong(page: Page, regular: Account, screenshot) -> None:
+def test_signing_up_explains_what_is_wrong(page: Page, regular: Account, screenshot: Screenshot) -> None:
     page.goto("/accounts/signup/")
     page.get_by_label("E-mail address").fill(regular.email)
     page.get_by_label("Display name").fill("me@example.org")
@@ -46,13 +46,13 @@ def test_a_page_for_players_leads_there_after_logging_in(page: Page, regular: Ac
 
 
 @pytest.mark.parametrize("target", ["https://example.org/", "//example.org/", "javascript:alert(1)"])
-def test_next_leads_nowhere_else(new_page, regular: Account, base_url: str, target: str) -> None:
+def test_next_leads_nowhere_else(new_page: NewPage, regular: Account, base_url: str, target: str) -> None:
     page = new_page(storage_state=regular.storage_state)
     page.goto(f"/accounts/login/?next={target}")
     assert page.url == f"{base_url}/"
 
 
-def test_the_leaderboard_shows_names_and_no_address(new_page, regular: Account) -> None:
+def test_the_leaderboard_shows_names_and_no_address(new_page: NewPage, regular: Account) -> None:
     page = new_page(storage_state=regular.storage_state)
     page.goto("/leaderboard/")
     expect(page.get_by_role("heading", name="Leaderboard")).to_be_visible()

@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from browser.player import KEYS, Account, Player
+from browser.player import KEYS, Account, NewPage, Player, Screenshot
 
 
 @pytest.fixture(scope="session")
-def todays_country(browser, base_url) -> str:
+def todays_country(browser: Browser, base_url: str) -> str:
     """What a first player learns by answering: the site tells nobody before."""
     page = browser.new_page(base_url=base_url, ignore_https_errors=True)
     scout = Player(page)
@@ -19,7 +19,7 @@ def todays_country(browser, base_url) -> str:
     return country
 
 
-def test_a_guest_sees_todays_flag_and_is_asked_to_sign_up(page: Page, screenshot) -> None:
+def test_a_guest_sees_todays_flag_and_is_asked_to_sign_up(page: Page, screenshot: Screenshot) -> None:
     page.goto("/")
     flag = page.get_by_alt_text("Flag to guess")
     expect(flag).to_be_visible()
@@ -29,7 +29,9 @@ def test_a_guest_sees_todays_flag_and_is_asked_to_sign_up(page: Page, screenshot
     screenshot(page, "today-guest")
 
 
-def test_a_right_answer_by_keyboard_begins_a_streak(player: Player, todays_country: str, screenshot) -> None:
+def test_a_right_answer_by_keyboard_begins_a_streak(
+    player: Player, todays_country: str, screenshot: Screenshot
+) -> None:
     screenshot(player.page, "today-open")
     assert player.streak == "Streak: 0 days"
     player.press(KEYS[player.options.index(todays_country)])
@@ -42,7 +44,7 @@ def test_a_right_answer_by_keyboard_begins_a_streak(player: Player, todays_count
     assert player.verdict.startswith("Right!"), "and the question is not asked again"
 
 
-def test_a_wrong_answer_shows_the_right_one(player: Player, todays_country: str, screenshot) -> None:
+def test_a_wrong_answer_shows_the_right_one(player: Player, todays_country: str, screenshot: Screenshot) -> None:
     wrong = next(name for name in player.options if name != todays_country)
     player.page.get_by_role("button", name=wrong).click()
     expect(player.page.locator("#verdict")).to_contain_text(f"Not quite. It’s {todays_country}")
@@ -62,7 +64,7 @@ def test_tab_and_enter_are_enough(player: Player) -> None:
     assert player.page.evaluate("document.activeElement.innerText").startswith("Practise")
 
 
-def test_practice_goes_on_with_one_hand_on_the_keyboard(player: Player, screenshot) -> None:
+def test_practice_goes_on_with_one_hand_on_the_keyboard(player: Player, screenshot: Screenshot) -> None:
     player.page.goto("/practice/")
     pictures = []
     for key in "123":
@@ -105,7 +107,7 @@ def test_a_session_that_ended_leads_to_the_login_page(player: Player) -> None:
     expect(player.page.get_by_role("heading", name="Welcome back")).to_be_visible()
 
 
-def test_without_javascript_everything_still_works(new_page, screenshot) -> None:
+def test_without_javascript_everything_still_works(new_page: NewPage, screenshot: Screenshot) -> None:
     player = Player(new_page(java_script_enabled=False))
     player.sign_up()
     player.page.get_by_role("button", name=player.options[0]).click()
@@ -119,7 +121,7 @@ def test_without_javascript_everything_still_works(new_page, screenshot) -> None
     player.log_out()
 
 
-def test_on_a_phone_one_hand_is_enough(new_page, regular: Account, screenshot) -> None:
+def test_on_a_phone_one_hand_is_enough(new_page: NewPage, regular: Account, screenshot: Screenshot) -> None:
     page = new_page(
         viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True, storage_state=regular.storage_state
     )

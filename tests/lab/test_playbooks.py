@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,10 @@ def test_a_wrong_vault_password_is_said(lab: Lab, tmp_path: Path) -> None:
 
 
 def test_a_missing_vault_password_says_where_it_belongs(lab: Lab, tmp_path: Path) -> None:
-    own = {"ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "ansible/vault-password"), "XDG_CONFIG_HOME": str(tmp_path)}
+    own: dict[str, Any] = {
+        "ANSIBLE_VAULT_PASSWORD_FILE": str(ROOT / "ansible/vault-password"),
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
     done = lab.play("site.yml", check=False, **own)
     assert done.returncode
     assert "HINT:" in done.stdout + done.stderr

@@ -14,7 +14,7 @@ from testing.stack import Stack
 
 def broken(result: Result) -> str:
     """The link that it names."""
-    return next(row["link"] for row in result.json if row["status"] == "broken")
+    return str(next(row["link"] for row in result.json if row["status"] == "broken"))
 
 
 def test_a_whole_chain(ops: Ops) -> None:

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from support.ops import Ops
-from support.postgres import Bouncer, Postgres
+from support.postgres import Bouncer, Postgres, Server
 from testing.shell import ROOT
 from testing.stack import DEVELOPMENT, Stack
 
@@ -27,7 +27,7 @@ def own(ops: Ops, tmp_path: Path) -> Iterator[Stack]:
     ops.stack.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", "app", "pgbouncer")
 
 
-def logs_in(server: Postgres | Bouncer, role: str, password: str) -> bool:
+def logs_in(server: Server, role: str, password: str) -> bool:
     database = {"dbname": "postgres"} if role == "pgbouncer" else {}
     try:
         server.connect(role, password=password, **database).close()

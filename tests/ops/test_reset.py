@@ -1,6 +1,7 @@
 """Starting over, on a development server; and that nothing a client says makes a production server one."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -47,7 +48,7 @@ FOOLING = {
 
 @pytest.mark.usefixtures("production")
 @pytest.mark.parametrize("environment", FOOLING.values(), ids=FOOLING.keys())
-def test_a_production_server_is_not_reset(ops: Ops, postgres: Postgres, environment: dict[str, str]) -> None:
+def test_a_production_server_is_not_reset(ops: Ops, postgres: Postgres, environment: dict[str, Any]) -> None:
     before = oid(postgres)
     refused = ops.script("reset", "--yes", **environment)
     assert (refused.status, "this server is production" in refused.err) == (1, True), refused.err

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def secrets_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(secrets_folder: Path) -> Iterator[Stack]:
-    own = {"PUBLIC_HTTP_PORT": str(FIRST_PORT), "PUBLIC_HTTPS_PORT": str(FIRST_PORT + 1)}
+    own: dict[str, Any] = {"PUBLIC_HTTP_PORT": str(FIRST_PORT), "PUBLIC_HTTPS_PORT": str(FIRST_PORT + 1)}
     own |= {"SECRETS_DIR": str(secrets_folder), "ALLOWED_HOSTS": "localhost"}
     with own_stack("prod", PRODUCTION, **own) as stack:
         yield stack

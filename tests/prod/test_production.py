@@ -148,7 +148,8 @@ def test_no_secret_in_inspect_or_a_log(stack: Stack, service: str) -> None:
 
 def with_secrets(stack: Stack, folder: Path, service: str, *command: str) -> tuple[int, str]:
     """Start one service alone with other secrets; its exit status and what it said."""
-    other = Stack(stack.project, stack.files, **{**stack.variables, "SECRETS_DIR": str(folder)})
+    variables: dict[str, Any] = {**stack.variables, "SECRETS_DIR": str(folder)}
+    other = Stack(stack.project, stack.files, **variables)
     done = other.command("docker", "compose", "run", "--rm", "--no-deps", service, *command, check=False)
     return done.returncode, done.stderr
 

@@ -240,10 +240,10 @@ def test_a_loosened_configuration_is_found(
               REMEMBERED: {(secrets / "app_password").read_text()}
         """
     )
-    loose = Stack(production.project, (*PRODUCTION, str(overlay)), port=PORT, **production.variables)
+    loosened = Stack(production.project, (*PRODUCTION, str(overlay)), port=PORT, **production.variables)
     ids = {"PASS-05", "PASS-06", "TLS-03", "TLS-04", "TLS-09", "NET-02", "NET-04", "MON-01", "MON-02", "MON-06"}
     try:
-        loose.up()
+        loosened.up()
         assert checklist.outcomes(*ids) == dict.fromkeys(ids, "fail")
     finally:
         production.up()

@@ -22,7 +22,9 @@ def pair(bouncer: Bouncer) -> Iterator[tuple[psycopg.Connection, psycopg.Connect
 
 
 def backend(connection: psycopg.Connection) -> int:
-    return connection.execute("SELECT pg_backend_pid()").fetchone()[0]  # type: ignore[index]
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row
+    return int(row[0])
 
 
 def test_two_clients_share_a_server_connection(pair: tuple[psycopg.Connection, psycopg.Connection]) -> None:
@@ -105,7 +107,8 @@ async def many_clients(bouncer: Bouncer) -> list[int]:
 
     async def ask(client: psycopg.AsyncConnection, number: int) -> int:
         row = await (await client.execute("SELECT %s::int FROM pg_sleep(0.02)", [number])).fetchone()
-        return row[0]  # type: ignore[index]
+        assert row
+        return int(row[0])
 
     clients = await asyncio.gather(*(connected() for _ in range(CLIENTS)))
     try:

@@ -1,5 +1,7 @@
 """Nothing passes without TLS 1.3, and no client is fooled by another server's certificate."""
 
+from typing import Any
+
 import psycopg
 import pytest
 
@@ -63,8 +65,8 @@ BAD = {
 @pytest.mark.last
 @pytest.mark.parametrize(("spoiled", "message"), BAD.values(), ids=BAD)
 def test_a_client_refuses_a_bad_certificate(
-    certificates: Certificates, server: Server, spoiled: dict, message: str
-) -> None:  # type: ignore[type-arg]
+    certificates: Certificates, server: Server, spoiled: dict[str, Any], message: str
+) -> None:
     certificates.replace(server.service, **spoiled)
     certificates.reload(server.service)
     eventually(lambda: message in refusal(server), within=5)
@@ -106,4 +108,6 @@ def refusal(server: Server) -> str:
 
 
 def pid(connection: psycopg.Connection) -> int:
-    return connection.execute("SELECT pg_backend_pid()").fetchone()[0]  # type: ignore[index]
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    assert row
+    return int(row[0])

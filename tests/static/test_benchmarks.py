@@ -65,7 +65,7 @@ def node(kind: str, rows: int, loops: int = 1, **more: object) -> plans.Node:
 
 SCAN = node("Seq Scan", 1, 3, **{"Relation Name": "answers", "Rows Removed by Filter": 299})
 LOOKUP = node("Index Scan", 1, 500, **{"Relation Name": "answers", "Index Name": "answers_pkey"})
-COUNTRIES = node("Seq Scan", 195, **{"Relation Name": "countries"})
+COUNTRIES = node("Seq Scan", 195, 1, **{"Relation Name": "countries"})
 
 
 @pytest.mark.parametrize(

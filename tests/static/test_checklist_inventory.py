@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from checklist import fleet
-from checklist.machines import TargetError
+from checklist.machines import Machine, TargetError
 from testing.shell import run
 
 INVENTORY = """
@@ -120,6 +120,6 @@ def test_a_user_without_sudo_is_told_apart() -> None:
             said = "sudo: a password is required"
             return type("Result", (), {"rc": 1, "stdout": "", "stderr": said})
 
-    machine = fleet.Machine("db1", Shell(), set())
+    machine = Machine("db1", Shell(), set())
     with pytest.raises(TargetError, match="no way to become root on db1: sudo: a password is required\nHINT:"):
         fleet.greet(machine)

@@ -25,7 +25,7 @@ def run(*outcomes: tuple[str, Outcome], deployment: Deployment = "production") -
     return Run("docker://test", deployment, results, 1.5, datetime(2026, 1, 2, 3, 4, tzinfo=UTC), ("db1 (database)",))
 
 
-EVERYTHING = [(f"{prefix}-01", "pass") for prefix in ITEMS]
+EVERYTHING: list[tuple[str, Outcome]] = [(f"{prefix}-01", "pass") for prefix in ITEMS]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The compose files render, and .env.example documents exactly the variables that they use."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,14 @@ FLEET = {
     "certificates repository postgres roles pgbouncer backup": ("docker-compose.pooler.yml", "docker-compose.db.yml"),
     "app proxy": ("docker-compose.app.yml",),
 }
-NEEDED = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
-NEEDED_WITH_A_BACKUP_HOST = {
+NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
+NEEDED_WITH_A_BACKUP_HOST: dict[str, Any] = {
     **NEEDED,
     "DATABASE_HOST_ADDRESS": "192.0.2.11",
     "BACKUP_HOST_ADDRESS": "192.0.2.14",
     "BACKUP_REPOSITORY_DIR": "/srv/backup",
 }
-NEEDED_IN_A_FLEET = {**NEEDED, "PGBOUNCER_ADDRESS": "192.0.2.11"}
+NEEDED_IN_A_FLEET: dict[str, Any] = {**NEEDED, "PGBOUNCER_ADDRESS": "192.0.2.11"}
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def hba_lines(file: Path) -> list[HbaLine]:
             continue
         if words[0] == "local":
             words.insert(3, "")
-        kind, databases, users, address, method = words
+        kind, databases, users, address, method, *_ = words  # then options: map=…
         lines.append(HbaLine(kind, databases.strip('"').split(","), users.split(","), address, method))
     return lines
 

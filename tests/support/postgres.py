@@ -43,6 +43,17 @@ class Server:
     def connect(self, role: str, **changes: Any) -> psycopg.Connection[Any]:
         return psycopg.connect(**self.parameters(role, **changes), autocommit=True)
 
+    def accepts(self, role: str, password: str) -> bool:
+        """Whether the role logs in with this password."""
+        database = {"dbname": "postgres"} if role == "pgbouncer" else {}
+        try:
+            self.connect(role, password=password, **database).close()
+        except psycopg.OperationalError as error:
+            if "authentication failed" in str(error):
+                return False
+            raise
+        return True
+
     def value(self, role: str, sql: str, **changes: Any) -> Any:
         """The first column of the first row, or None."""
         with self.connect(role, **changes) as connection:

@@ -3,7 +3,7 @@
 import sys
 
 
-class Refused(Exception):  # noqa: N818 - an outcome, not an accident
+class Refused(Exception):
     """As scripts/flagops/errors.py has it."""
 
     def __init__(self, what: str, next: str, why: str = "") -> None:

@@ -45,11 +45,11 @@ def check(id: str, *, claim: str, remedy: str) -> Callable[[T], T]:
     return decorate
 
 
-class Deviation(Exception):  # noqa: N818  (no error)
+class Deviation(Exception):
     """Development loosens this on purpose."""
 
 
-class NotYet(Exception):  # noqa: N818  (no error)
+class NotYet(Exception):
     """What would prove the claim doesn't exist here."""
 
 

@@ -11,7 +11,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[3]
 
 
-class Failed(Exception):  # noqa: N818 - it reads as what happened
+class Failed(Exception):
     """A command that didn't exit with 0; says which, how, and the end of what it printed."""
 
     def __init__(self, command: Sequence[str], status: int, output: str) -> None:
