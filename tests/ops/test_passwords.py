@@ -65,7 +65,7 @@ def test_one_of_your_own(ops: Ops, postgres: Postgres, own: Stack) -> None:
     assert logs_in(postgres, "readonly", 'it\'s "odd": \\ $HOME')
 
 
-def test_no_login_fails_during_a_change_and_no_container_is_replaced(ops: Ops, own: Stack, bouncer: Bouncer, postgres: Postgres) -> None:
+def test_no_login_fails_during_a_change_and_no_container_is_replaced(ops: Ops, own: Stack) -> None:
     """The app opens connections all the time while both passwords change that a login needs."""
     own.compose(
         "up", "--detach", "--no-deps", "--force-recreate", "--wait", "app", "pgbouncer"
