@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import Environment
+from core.env import Environment
 
 STRONG = "kT7vQ2mX9bR4wZ8nL3cF6hJ1gD5sP0yAeUiOqWxEtVrBzNlMkHjG"
 URL = "postgresql://app@db:6432/flags?sslmode=verify-full&sslrootcert=/tls/ca.crt"

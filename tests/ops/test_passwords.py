@@ -52,7 +52,7 @@ def test_the_new_one_lets_in_and_the_old_one_does_not(
     for door in doors:
         assert [logs_in(door, role, password) for password in (new, old)] == [True, False]
     if role in ("app", "pgbouncer"):  # the game goes on
-        own.exec("app", "python", "-m", "config.healthcheck")
+        own.exec("app", "python", "-m", "core.healthcheck")
         assert bouncer.connect("app", password=own.secret("app_password")).execute("SELECT 1").fetchone() == (1,)
 
 

@@ -146,12 +146,12 @@ class Environment:
             "HOST": parameters.pop("host"),
             "PORT": parameters.pop("port", ""),
             "PASSWORD": password,
-            "PASSWORD_FILE": self.text("DATABASE_PASSWORD_FILE"),  # config.postgresql.passwords
+            "PASSWORD_FILE": self.text("DATABASE_PASSWORD_FILE"),  # core.postgresql.passwords
             "OPTIONS": parameters,
         }
 
     def _database_password(self, in_url: str) -> str:
-        # Two lines: it is being changed (config.postgresql.passwords).
+        # Two lines: it is being changed (core.postgresql.passwords).
         password = self.secret("DATABASE_PASSWORD").partition("\n")[0]
         if in_url and password:
             raise ImproperlyConfigured(
