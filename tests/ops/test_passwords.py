@@ -55,7 +55,7 @@ def test_the_new_one_logs_in_and_the_old_one_does_not(
         assert [logs_in(door, role, password) for password in (new, old)] == [True, False]
     assert "the old one is refused" in done.out
     if role in ("app", "pgbouncer"):  # the application still works
-        own.exec("app", "python", "-m", "config.healthcheck")
+        own.exec("app", "python", "-m", "core.healthcheck")
         assert bouncer.connect("app", password=own.secret("app_password")).execute("SELECT 1").fetchone() == (1,)
 
 

@@ -24,9 +24,9 @@ from user_errors import OperationError
 HEALTHY_WITHIN = 90.0  # seconds until a new container has to be healthy
 POLL = 0.2
 LOG_LINES = "15"
-# The proxy connects to this link; it names the socket of the container that is serving (app/config/serving.py).
+# The proxy connects to this link; it names the socket of the container that is serving (app/core/serving.py).
 LINK = "/run/app/gunicorn.sock"
-SWITCH = ("python", "-m", "config.serving", "take")
+SWITCH = ("python", "-m", "core.serving", "take")
 CONFIG_HASH = "com.docker.compose.config-hash"
 
 
