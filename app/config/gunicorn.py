@@ -9,11 +9,11 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config import serving
-from config.env import Environment
-from config.logs import logging_config
+from core import serving
+from core.env import Environment
+from core.logs import logging_config
 
-# A socket of this container's own; the proxy's name for it is a link (config/serving.py).
+# A socket of this container's own; the proxy's name for it is a link (core/serving.py).
 bind = os.environ.get("GUNICORN_BIND") or f"unix:{serving.OWN}"
 # The proxy's group must be able to write to the socket, nobody else.
 umask = 0o007
@@ -43,7 +43,7 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 control_socket_disable = True
 
 logconfig_dict = logging_config()
-accesslog = None  # config.middleware.RequestLogMiddleware writes it, with the request's id
+accesslog = None  # core.middleware.RequestLogMiddleware writes it, with the request's id
 
 
 def when_ready(_server: Any) -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from csp.constants import NONE, SELF
 
-from config.env import Environment
-from config.logs import logging_config
+from core.env import Environment
+from core.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -37,11 +37,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "config.middleware.RequestLogMiddleware",
+    "core.middleware.RequestLogMiddleware",
     # Before everything that looks at the host, the scheme or the database.
-    "config.health.HealthMiddleware",
-    "config.middleware.ApiErrorMiddleware",
-    "config.middleware.DatabaseAwayMiddleware",
+    "core.health.HealthMiddleware",
+    "core.middleware.ApiErrorMiddleware",
+    "core.middleware.DatabaseAwayMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -75,12 +75,12 @@ TEMPLATES = [
 
 DATABASES = {
     "default": {
-        "ENGINE": "config.postgresql",
+        "ENGINE": "core.postgresql",
         **env.database(),
         # Finite, so that a pooler or server that wants to shut down sees its clients leave.
         "CONN_MAX_AGE": 120,
         # A connection that died while idle (a pooler's restart) is replaced, not handed to a visitor as an error;
-        # config.postgresql notices it without a round trip.
+        # core.postgresql notices it without a round trip.
         "CONN_HEALTH_CHECKS": True,
         # PgBouncer's transaction pooling gives every transaction another server session, where a cursor isn't.
         "DISABLE_SERVER_SIDE_CURSORS": True,
@@ -184,5 +184,5 @@ NINJA_NUM_PROXIES = 1  # nginx: it replaces X-Forwarded-For by the visitor's add
 
 # --- Logs -----------------------------------------------------------------------------------------------------------
 
-LOGGING_CONFIG = "config.logs.configure"
+LOGGING_CONFIG = "core.logs.configure"
 LOGGING = logging_config()

@@ -8,9 +8,9 @@ from django.middleware.csrf import get_token
 from ninja import Field, Router, Schema
 from ninja.responses import Status
 
-from config.errors import error_response
-from config.schemas import errors
-from config.throttles import PerAddressThrottle
+from core.errors import error_response
+from core.schemas import errors
+from core.throttles import PerAddressThrottle
 from users.models import User
 
 router = Router(tags=["session"])

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import config
-from config import healthcheck
+from core import healthcheck
 
 APP = Path(config.__file__).parent.parent
 

@@ -11,9 +11,9 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from config import health
-from config.errors import error_response, is_api
-from config.logs import request_id
+from core import health
+from core.errors import error_response, is_api
+from core.logs import request_id
 
 logger = logging.getLogger("request")
 

@@ -1,7 +1,7 @@
-"""The password while it is being changed: the secret's file then has two lines, the old one and the new one.
+"""Dual passwords: while the password is being changed, its file has two lines, the old one and the new one.
 
-./scripts/ops password reset appends the new one, tells the server, and takes the old one away. Whoever opens a
-connection reads the file and tries its lines in turn, so that there is no moment without a password that is accepted.
+Each new connection reads the file and tries its lines in turn, so one of them is always accepted
+(./scripts/ops password reset, scripts/lib/secret_files.py).
 """
 
 from collections.abc import Callable
@@ -10,16 +10,18 @@ from typing import Any, TypeVar
 
 import psycopg
 
+import secret_files
+
 T = TypeVar("T")
 
 
 def known(settings: dict[str, Any]) -> list[str]:
-    """The lines of the file as they are now; without a file, the password that the settings have."""
+    """The file's passwords as they are now; without a file, the password of the settings."""
     try:
-        lines = Path(settings["PASSWORD_FILE"]).read_text(encoding="utf-8").splitlines()
+        found = secret_files.candidates(Path(settings["PASSWORD_FILE"]).read_text(encoding="utf-8"))
     except (KeyError, OSError):
-        lines = []
-    return [line for line in lines if line] or [settings["PASSWORD"]]
+        found = []
+    return found or [settings["PASSWORD"]]
 
 
 def first_accepted(connect: Callable[[str], T], passwords: list[str]) -> T:

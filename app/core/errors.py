@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from django.http import HttpRequest, JsonResponse
 
-from config.logs import request_id
+from core.logs import request_id
 
 # What there is to say when all that is known is the status.
 MESSAGES = {

@@ -14,7 +14,7 @@ import psycopg
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
-from config.postgresql import passwords
+from core.postgresql import passwords
 
 logger = logging.getLogger("health")
 

@@ -2,9 +2,9 @@
 
 In the shared folder each container's gunicorn listens on a socket of its own. The link is renamed into place, so that a
 connection goes to the one or to the other, never to none. A container that starts while nobody serves takes the link by
-itself; beside one that serves it waits until it is told to (scripts/rollout):
+itself; beside one that serves it waits until it is told to (./scripts/ops rollout):
 
-    python -m config.serving take     serve, if this container is fit for it, and let the one before finish its queue
+    python -m core.serving take     serve, if this container is fit for it, and let the one before finish its queue
 
 Only the standard library, and no Django: gunicorn's configuration imports it.
 """

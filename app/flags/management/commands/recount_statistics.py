@@ -5,9 +5,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from flags import guesses
+from flags import guesses, totals
 from flags.services import utc_date
-from users.services import differences, repair
 
 
 class Command(BaseCommand):
@@ -22,8 +21,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Prints each difference, then repairs it or fails."""
         today = utc_date()
-        people, countries = differences(today), guesses.differences()
-        found = [*people, *countries]
+        users, countries = totals.differences(today), guesses.differences()
+        found = [*users, *countries]
         for difference in found:
             self.stdout.write(str(difference))
         if not found:
@@ -31,7 +30,7 @@ class Command(BaseCommand):
         elif options["check"]:
             raise CommandError(f"{len(found)} differ: run `python manage.py recount_statistics` to repair them.")
         else:
-            repair((difference.user_id for difference in people), today)
+            totals.repair((difference.user_id for difference in users), today)
             if countries:
                 guesses.repair()
             self.stdout.write(f"{len(found)} repaired.")

@@ -10,11 +10,7 @@ from django.urls import URLPattern, URLResolver
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from config.errors import error_response
-from flags.api import ANSWER_ERRORS
-from flags.api import router as game
-from flags.services import AnswerError, NoCountries
-from users.api import router as people
+from core.errors import error_response
 
 api = NinjaAPI(
     title="Flag Learning",
@@ -27,8 +23,6 @@ api = NinjaAPI(
     docs_url=None,
     urls_namespace="api",
 )
-api.add_router("", game)
-api.add_router("", people)
 
 
 @api.exception_handler(HttpError)
@@ -40,17 +34,6 @@ def _http_error(request: HttpRequest, error: HttpError) -> HttpResponse:
 def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
     problems = (f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors)
     return error_response(422, message="; ".join(problems))
-
-
-@api.exception_handler(AnswerError)
-def _answer_error(request: HttpRequest, error: AnswerError) -> HttpResponse:
-    status, code = ANSWER_ERRORS[type(error)]
-    return error_response(status, code, str(error))
-
-
-@api.exception_handler(NoCountries)
-def _no_countries(request: HttpRequest, error: NoCountries) -> HttpResponse:
-    return error_response(503, "no_countries", str(error))
 
 
 @api.exception_handler(Exception)

@@ -1,6 +1,6 @@
-"""The container's health check: asks its own gunicorn for /healthz. `python -m config.healthcheck` exits 0 or 1.
+"""The container's health check: asks its own gunicorn for /healthz. `python -m core.healthcheck` exits 0 or 1.
 
-A container that is well takes over when nobody serves (config/serving.py).
+A container that is well takes over when nobody serves (core/serving.py).
 
 Only the standard library, and no Django: it starts in some hundredths of a second, every few seconds.
 """
@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 
-from config import serving
+from core import serving
 
 REQUEST = b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"
 

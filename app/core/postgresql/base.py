@@ -7,7 +7,7 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
 
-from config.postgresql import passwords
+from core.postgresql import passwords
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
