@@ -59,6 +59,8 @@ PYTEST = [
     "pytest",
     "-q",
     "--color=no",
+    "--durations=30",
+    "--durations-min=1",
     "-o",
     "faulthandler_timeout=300",
     "-p",
