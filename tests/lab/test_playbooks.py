@@ -43,7 +43,7 @@ def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
         ({"preflight_ports": {"database": [22]}}, "port 22 of db1 is taken"),
         ({"preflight_clock_seconds": -100}, "the clock of db1 differs"),
         ({"firewall_admin_networks": ["192.0.2.0/24"]}, "the firewall would lock you out"),
-        ({"stack_secrets": {"app_password": "change_me"}}, "a secret is shorter than 32 characters"),
+        ({"stack_secrets": {"app_password": "change_me"}}, "the secret app_password is a placeholder"),
     ],
     ids=["memory", "disk", "port", "clock", "lock-out", "placeholder"],
 )

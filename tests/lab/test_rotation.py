@@ -29,7 +29,7 @@ def test_a_rotation_of_passwords_loses_no_request(
     """Killed in the middle, when server and clients have both, and run again; then the old ones are refused."""
     before, old = players.answers(), lab.secrets()
     with players.load() as load:
-        lab.play_and_kill("rotate-passwords.yml", at="Take the old ones away")
+        lab.play_and_kill("rotate-passwords.yml", at="Remove the old passwords from the secret files")
         lab.play("rotate-passwords.yml")
     record_property("measured", str(load))
     new = lab.secrets()

@@ -1,18 +1,20 @@
-"""./scripts/inventory: its own secrets in each, behind a password that is found where it was named."""
+"""./scripts/inventory: each inventory has its own secrets, encrypted with the password that the environment names."""
 
-import subprocess
+import json
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
+import secret_files
 from testing.shell import ROOT, run
 
 VAULT = "mine/group_vars/all/vault.yml"
 
 
-def inventory(folder: Path, *words: str, password: str = "password") -> subprocess.CompletedProcess[str]:  # noqa: S107
+def inventory(folder: Path, *words: str, password: str = "password", **variables: str) -> CompletedProcess[str]:  # noqa: S107
     """Typed in a folder, with the password's file named as seen from there."""
-    environment = {"ANSIBLE_VAULT_PASSWORD_FILE": password}
+    environment = {"ANSIBLE_VAULT_PASSWORD_FILE": password, **variables}
     return run(str(ROOT / "scripts/inventory"), *words, cwd=folder, env=environment, check=False)
 
 
@@ -39,33 +41,82 @@ def test_paths_are_meant_from_where_they_were_typed(mine: Path) -> None:
 def test_one_that_is_there_is_left_as_it_is(mine: Path) -> None:
     before = (mine / VAULT).read_bytes()
     again = inventory(mine, "new", "./mine")
-    assert again.returncode == 1
-    assert "is left as it is" in again.stderr
+    assert again.returncode == 2
+    assert "exists and was not changed" in again.stderr
     assert (mine / VAULT).read_bytes() == before
 
 
-def test_a_rotation_notes_new_ones_and_then_they_are_the_ones(mine: Path) -> None:
+def test_a_rotation_stages_new_passwords_and_commits_them(mine: Path) -> None:
     before = secrets(mine)
-    assert inventory(mine, "next", "./mine", "app_password").returncode == 0
-    noted = (mine / VAULT).read_bytes()
-    assert inventory(mine, "adopt", "./mine").returncode == 0
+    assert inventory(mine, "stage", "./mine", "app_password").returncode == 0
+    staged = (mine / VAULT).read_bytes()
+    assert inventory(mine, "commit", "./mine").returncode == 0
     after = secrets(mine)
-    assert (mine / VAULT).read_bytes() != noted
+    assert (mine / VAULT).read_bytes() != staged
     assert {name for name in before if before[name] != after[name]} == {"app_password"}
-    again = inventory(mine, "adopt", "./mine")
+    again = inventory(mine, "commit", "./mine")
     assert again.returncode == 1
-    assert "no new passwords are noted" in again.stderr
+    assert "no staged passwords" in again.stderr
+
+
+def test_a_locale_that_the_system_lacks_is_no_obstacle(tmp_path: Path) -> None:
+    """A person's ssh client sends LANG=de_DE.UTF-8 to a minimal Debian, which has C.UTF-8 alone."""
+    assert "de_DE" not in run("locale", "-a").stdout, "this system has the locale"
+    made = inventory(tmp_path, "new", "./mine", LANG="de_DE.UTF-8", LC_ALL="de_DE.UTF-8")
+    assert made.returncode == 0, made.stderr
 
 
 @pytest.mark.parametrize(
-    ("password", "sentence"), [("missing", "there is no vault password in"), ("wrong", "can't be opened")]
+    ("password", "status", "sentence"),
+    [("missing", 2, "there is no vault password in"), ("wrong", 1, "Decryption failed")],
 )
-def test_without_its_password_it_is_not_touched(mine: Path, password: str, sentence: str) -> None:
+def test_without_its_password_it_is_not_changed(mine: Path, password: str, status: int, sentence: str) -> None:
     (mine / "wrong").write_text("wrong")
     before = (mine / VAULT).read_bytes()
-    refused = inventory(mine, "next", "./mine", "app_password", password=password)
-    assert refused.returncode == 1
+    refused = inventory(mine, "stage", "./mine", "app_password", password=password)
+    assert refused.returncode == status
     assert sentence in refused.stderr
     assert "HINT:" in refused.stderr
     assert (mine / VAULT).read_bytes() == before
     assert not (mine / "missing").exists(), "another password would open nothing"
+
+
+PLAY = """
+- hosts: localhost
+  connection: local
+  gather_facts: false
+  become: false
+  tasks:
+    - ansible.builtin.include_role: { name: preflight, tasks_from: secrets }
+"""
+
+
+def preflight(folder: Path, secrets: dict[str, str]) -> CompletedProcess[str]:
+    """The part of the role preflight that judges the vault's secrets."""
+    (folder / "play.yml").write_text(PLAY)
+    variables = json.dumps({"stack_secrets": secrets, "pki_ca_passphrase": "x"})
+    (folder / "variables.json").write_text(variables)
+    environment = {
+        "ANSIBLE_ROLES_PATH": str(ROOT / "ansible/roles"),
+        "LC_ALL": "C.UTF-8",
+    }
+    words = ("-i", "localhost,", "-e", "@variables.json", "play.yml")
+    return run(str(ROOT / ".venv/bin/ansible-playbook"), *words, cwd=folder, env=environment, check=False)
+
+
+def test_preflight_judges_the_vault_as_production_does(tmp_path: Path) -> None:
+    strong = {name: secret_files.generate(name) for name in secret_files.GENERATED}
+    done = preflight(tmp_path, strong)
+    assert done.returncode == 0, done.stdout + done.stderr
+    weak = {**strong, "app_password": "too-short", "ops_password": strong["readonly_password"]}
+    del weak["django_secret_key"]
+    refused = preflight(tmp_path, weak)
+    said = " ".join((refused.stdout + refused.stderr).split())
+    assert refused.returncode != 0
+    for problem in (
+        "the secret django_secret_key is missing",
+        "the secret app_password has 9 characters, fewer than 32",
+        "the secrets readonly_password and ops_password have the same value",
+    ):
+        assert problem in said
+    assert "too-short" not in said

@@ -3,19 +3,15 @@
 import base64
 import importlib.machinery
 import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+import secret_files
 from testing.shell import ROOT, run
 
 LIB = ROOT / "scripts/lib"
-sys.path.insert(0, str(LIB))
-
-import secret_files  # noqa: E402
-
 STRONG = {name: secret_files.generate(name) for name in secret_files.PASSWORDS}
 
 

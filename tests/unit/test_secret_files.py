@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "scripts/lib"))
+import secret_files
+from secret_files import candidates, commit, stage, weakness
 
-import secret_files  # noqa: E402
-from secret_files import candidates, commit, stage, weakness  # noqa: E402
+ROOT = Path(__file__).resolve().parents[2]
 
 STRONG = "Zq8vR2mK5tY7wB1nL4xC9dF3gH6jP0sA"
 OLD, NEW = "old-password-4711", "the-new-and-longer-password-0815"
