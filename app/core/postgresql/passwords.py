@@ -1,7 +1,7 @@
-"""The password while it is being changed: the secret's file then has two lines, the old one and the new one.
+"""Dual passwords: during a change the secret file holds two lines, the old password and the new one.
 
-./scripts/ops password reset appends the new one, tells the server, and takes the old one away. Whoever opens a
-connection reads the file and tries its lines in turn, so that there is no moment without a password that is accepted.
+./scripts/ops password reset appends the new one, sets it in PostgreSQL, and removes the old one. Each new connection
+reads the file and tries its lines in turn, so that one of them is accepted at any time.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 def known(settings: dict[str, Any]) -> list[str]:
-    """The lines of the file as they are now; without a file, the password that the settings have."""
+    """Return the lines of the file as it is now; without a file, the password of the settings."""
     try:
         lines = Path(settings["PASSWORD_FILE"]).read_text(encoding="utf-8").splitlines()
     except (KeyError, OSError):
@@ -23,7 +23,7 @@ def known(settings: dict[str, Any]) -> list[str]:
 
 
 def first_accepted(connect: Callable[[str], T], passwords: list[str]) -> T:
-    """What `connect` returns for the first password that is accepted; another error than a refusal ends it."""
+    """Return `connect` of the first password that is accepted; raise any other error than a rejected password."""
     for password in passwords[:-1]:
         try:
             return connect(password)
