@@ -22,6 +22,7 @@ from user_errors import OperationError, Status
 # `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
 QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
 
+
 class Failed(OperationError):
     """A container's program failed and has printed its error already."""
 
