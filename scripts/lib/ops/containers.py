@@ -13,8 +13,8 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 from ops import docker
 from user_errors import OperationError, Status
@@ -118,14 +118,20 @@ def not_running(service: str) -> OperationError:
 # ------------------------------------------------------------ the programs inside the images
 
 
-def client(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+def client(verb: str, stdin: str | None = None, environment: dict[str, str] | None = None, **parameters: Any) -> Any:
     """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
-    return answer(docker.run_in("ops", "-m", "pgclient", *docker.verb(verb, parameters), entrypoint="python"), stdin)
+    words = ("-m", "pgclient", *docker.verb(verb, parameters))
+    return answer(docker.run_in("ops", *words, entrypoint="python", environment=environment), stdin)
 
 
-def pgadmin(verb: str, **parameters: Any) -> Any:
+def pgadmin(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgadmin (docker/postgres/pgadmin): the superuser's part, through the socket. Its JSON result."""
-    return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"))
+    return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"), stdin)
+
+
+def loader(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+    """A verb of pgclient in a container without any secret: what reads a dump. Its JSON result."""
+    return answer(docker.run_in("loader", *docker.verb(verb, parameters)), stdin)
 
 
 def pgbackup(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
@@ -155,6 +161,22 @@ def answer(argv: list[str], stdin: str | None = None) -> Any:
     """The JSON that a program prints; None when it prints nothing."""
     printed = run(argv, stdin)
     return json.loads(printed) if printed.strip() else None
+
+
+def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
+    """The JSON that a program prints whose standard input `write` fills. Raises Failed when it ends with an error."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COMPOSE_PROGRESS": "quiet"}
+    )
+    assert process.stdin
+    assert process.stdout
+    with contextlib.suppress(BrokenPipeError):  # its error is on standard error
+        write(process.stdin)
+        process.stdin.close()
+    printed = process.stdout.read()
+    if process.wait():
+        raise Failed(" ".join(argv[:6]), process.returncode)
+    return json.loads(printed)
 
 
 @contextlib.contextmanager
