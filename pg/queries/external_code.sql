@@ -24,7 +24,7 @@ SELECT kind, name FROM (
            'pg_catalog.pg_policy'::pg_catalog.regclass::oid, p.oid, 0::oid
     FROM pg_catalog.pg_policy AS p
     UNION ALL
-    SELECT 'event trigger', e.evtname::text, 'pg_catalog.pg_event_trigger'::pg_catalog.regclass::oid, e.oid, 0::oid
+    SELECT 'event trigger', e.evtname::text, 'pg_catalog.pg_event_trigger'::pg_catalog.regclass::oid, e.oid, e.evtowner
     FROM pg_catalog.pg_event_trigger AS e
     UNION ALL
     SELECT 'language', l.lanname::text, 'pg_catalog.pg_language'::pg_catalog.regclass::oid, l.oid, l.lanowner

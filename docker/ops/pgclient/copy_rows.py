@@ -81,7 +81,7 @@ def replace(source: Connection, target: Connection, pairs: list[tuple[Row, Row]]
             target.execute(sql.SQL(empty + " {}").format(tables))
             for row, there in pairs:
                 moved += copy(source, target, row, there)
-    except pg.IntegrityError as error:
+    except (pg.IntegrityError, pg.FeatureNotSupported) as error:
         raise OperationError(
             "nothing was changed: the restored rows violate a constraint of the database",
             "restore the tables that belong together, or the whole dump: ./scripts/ops restore dump NAME",

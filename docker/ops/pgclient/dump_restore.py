@@ -50,7 +50,7 @@ def plan(
     """What would be restored, after every check that needs no staging database.
 
     `table`: this table only, out of any dump that has it. `into`: the new database's name. `external`: what
-    dump-inspect found. Returns name, path (in DUMPS_DIR), kind, plain, database, rows (as the manifest counted them), table.
+    dump-inspect found. Returns name, path (in DUMPS_DIR), kind, plain, database, table, rows (of the manifest).
     """
     source = external_source(name, external) if external else own_source(name, table)
     if into and not NEW_NAME.fullmatch(into):
@@ -65,12 +65,12 @@ def plan(
         )
     with connect(database="postgres") as connection:
         ours = connection.info.server_version // 10000
-        taken = connection.execute("SELECT FROM pg_catalog.pg_database WHERE datname = %s", [into]).fetchone()
+        taken = connection.execute("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", [into]).fetchone()
     if into and taken is not None:
         raise UserError(f"the database {into} exists already: it is not changed", "choose another name for --into")
     if source["major"] > ours:
         raise UserError(
-            f"{source['name']} can't be restored: it comes from PostgreSQL {source['major']}, and this server is {ours}",
+            f"{source['name']} can't be restored: it comes from PostgreSQL {source['major']}, this server is {ours}",
             f"restore it on a server of version {source['major']}",
         )
     if source["database"] and not external and source["database"] not in (stack.APP_DATABASE, from_database):
@@ -92,7 +92,7 @@ def own_source(name: str, table: str) -> dict[str, Any]:
         found.check()
     return {
         "name": found.name, "path": str(found.dump.relative_to(FOLDER)), "kind": manifest.kind, "plain": manifest.plain,
-        "database": manifest.database, "major": manifest.major, "rows": manifest.rows, "table": wanted, "external": False,
+        "database": manifest.database, "major": manifest.major, "rows": manifest.rows, "table": wanted,
     }  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def external_source(name: str, external: dict[str, Any]) -> dict[str, Any]:
     version = str(external["server_version"])
     return {
         "name": name, "path": name, "kind": "full", "plain": external["plain"], "database": external["database"],
-        "major": int(version.partition(".")[0] or 0), "rows": {}, "table": "", "external": True,
+        "major": int(version.partition(".")[0] or 0), "rows": {}, "table": "",
     }  # fmt: skip
 
 

@@ -216,7 +216,7 @@ def check_folder() -> None:
         raise OperationError(
             "dumps can't be written",
             'DUMPS_DIR has to name a folder that uid 9000 may write: chown 9000:9000 "$DUMPS_DIR"',
-            f"{FOLDER} in the container belongs to uid {FOLDER.stat().st_uid if FOLDER.exists() else '(it does not exist)'}",
+            f"{FOLDER} belongs to uid {FOLDER.stat().st_uid}" if FOLDER.exists() else f"{FOLDER} does not exist",
         )
 
 

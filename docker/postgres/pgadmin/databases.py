@@ -243,7 +243,7 @@ def deployment(server: Session) -> str:
 
 def role_exists(server: Session, role: str) -> bool:
     """Whether there is such a role."""
-    return bool(server.rows("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", role))
+    return bool(server.rows("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", role))
 
 
 def drop_database(server: Session, name: str) -> None:

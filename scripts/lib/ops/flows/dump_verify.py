@@ -24,7 +24,7 @@ def load_definitions(one: dict[str, Any]) -> str:
     """Load a dump's definitions as a restore does; why that fails, or ''."""
     with restore_dump.exclusive(), restore_dump.staging() as made:
         try:
-            # Plain SQL can't be divided: its rows are loaded, too. The other tables of a table's foreign keys are missing.
+            # Plain SQL can't be divided: its rows are loaded, too. A table's foreign keys need other tables.
             loader(
                 "restore-load", stdin=made.password, database=made.database, path=one["path"], plain=one["plain"],
                 schema_only=True, keys=one["kind"] != "table",

@@ -1,7 +1,7 @@
 """A restore from a dump: all or nothing, and what was there before is retained.
 
-plan → confirm → staging database → load, as a role that owns nothing else, in a container without secrets → hand over to
-flaglearning_owner → check → publish: the staging database takes the application's name while the pooler's clients wait,
+plan → confirm → staging database → load, as a role that owns nothing else, in a container without secrets → hand over
+to flaglearning_owner → check → publish: the staging database takes the application's name while the pooler's clients wait,
 or becomes a new database, or its rows replace those of the application's tables in one transaction. Whatever fails
 before that, or a Ctrl-C, leaves nothing but a message.
 """
@@ -94,13 +94,13 @@ def consequence_of(plan: Plan, asked: Request, database: str) -> str:
         what = f"the rows of {table}" if table else "the rows of all its tables"
         readers = "" if table else " or read"
         return (
-            f"In {database}, {what} will be deleted and replaced by those of {name}, in one transaction; no other session "
-            f"can write{readers} them meanwhile. What was written since the dump is lost: ./scripts/ops dump "
+            f"In {database}, {what} will be deleted and replaced by those of {name}, in one transaction; no other "
+            f"session can write{readers} them meanwhile. What was written since the dump is lost: ./scripts/ops dump "
             f"{'table ' + table if table else 'data'} keeps it."
         )
     return (
-        f"{name} will take the place of {database}, which is retained as {database}_before_TIME. What is written until the "
-        "switch is only in that one. Clients of the pooler wait meanwhile; other sessions are ended."
+        f"{name} will take the place of {database}, which is retained as {database}_before_TIME. What is written until "
+        "the switch is only in that one. Clients of the pooler wait meanwhile; other sessions are ended."
     )
 
 
@@ -139,9 +139,12 @@ def load(made: Staging, plan: Plan, asked: Request) -> None:
     table = only_table(plan, asked)
     if plan["kind"] == "data":
         load_definitions(made)
+    # A lost table comes back with other tables' foreign keys to it: that needs their rows, too. Else its own rows do, and
+    # without the rows of other tables its foreign keys can't be created.
+    everything = not table or (plan["kind"] == "full" and not table_exists(table))
     loader(
         "restore-load", stdin=made.password, database=made.database, path=plan["path"], plain=plan["plain"],
-        only_rows_of=table, keys=not table,
+        only_rows_of="" if everything else table, keys=everything,
     )  # fmt: skip
     pgadmin("reassign", database=made.database)
     complete = plan["kind"] == "full" and not (asked.into or asked.table or asked.from_database)
