@@ -226,6 +226,12 @@ def printable(text: str, keep: str = "\n") -> str:
     return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)
 
 
+def one_line(statement: str | None, longest: int = 160) -> str | None:
+    """A statement on one line, cut to what identifies it; None for none."""
+    line = " ".join((statement or "").split())
+    return (line if len(line) <= longest else line[: longest - 1] + "…") or None
+
+
 def interval(value: Any) -> timedelta | None:
     """A timedelta for PostgreSQL's ISO 8601 interval (P1DT2H3M4.5S); None for anything else.
 
