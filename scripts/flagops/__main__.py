@@ -4,7 +4,6 @@ from flagops import (  # noqa: F401 - importing registers the commands
     backup,
     backups,
     migrations,
-    passwords,
     physical,
     reset,
     restore,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import os
 import pkgutil
 import sys
@@ -98,7 +99,7 @@ def command(name: str, section: str, help: str, *options: Option) -> Callable[[F
 
     def declare(function: Function) -> Function:
         assert name not in REGISTRY, f"{name} is declared twice"
-        REGISTRY[name] = Command(name, section, help, options, function, function.__doc__ or "")
+        REGISTRY[name] = Command(name, section, help, options, function, inspect.cleandoc(function.__doc__ or ""))
         return function
 
     return declare
@@ -185,6 +186,14 @@ def with_separator(arguments: list[str]) -> list[str]:
     return arguments
 
 
+def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:
+    """The parsed command line. Raises UserError."""
+    asked = parser.parse_args(with_separator(arguments))
+    if getattr(asked, "arguments", None) and asked.arguments[0] == "--":  # which Python keeps it depends on its version
+        del asked.arguments[0]
+    return asked
+
+
 def line(declared: Command) -> str:
     """One line of an overview."""
     return f"  {declared.name:<22} {declared.help}"
@@ -213,7 +222,7 @@ def main(arguments: list[str], root: Path) -> int:
         os.execv("scripts/ops-bash", ["scripts/ops-bash", *arguments])  # noqa: S606  # TRANSITION: removed with scripts/flagops
     parser = build_parser()
     try:
-        asked = parser.parse_args(with_separator(arguments))
+        asked = parse(parser, arguments)
         if not hasattr(asked, "run"):
             parser.parse_args([*arguments, "--help"])
         return int(asked.run(asked) or Status.OK)

@@ -18,7 +18,7 @@ def as_role(default: str) -> Option:
     """The option --as."""
     return option(
         "--as", dest="role", choices=("ops", "readonly", "migrator", "app"), default=default,
-        help=f"the role (default: {default}): ops reads everything and changes nothing; migrator acts as the tables' owner",
+        help=f"the role (default: {default}); ops reads everything and changes nothing, migrator acts as the owner",
     )  # fmt: skip
 
 

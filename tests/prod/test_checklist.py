@@ -1,0 +1,236 @@
+"""The checklist on a production stack: it passes, tells no secret, and each way of breaking the stack fails its check.
+
+A check that can't fail proves nothing. So each test breaks one thing, runs the checks that are about it, and mends it.
+"""
+
+import contextlib
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checklist.client import Client
+from checklist.target import DockerTarget
+from support.checklist import Checklist
+from support.postgres import Postgres
+from testing.shell import ROOT, eventually, run
+from testing.stack import PRODUCTION, SLOT, Stack
+
+FREE_PORT = 21050 + 200 * int(SLOT or 0)
+# What a production that was just started can't prove: a drill, a night's dumps, a second repository.
+# And what containers can't: timers, clock, firewall, ssh and updates of a host, and what a machine elsewhere reaches.
+NOT_PROVEN = {"BACK-03", "BACK-04", "BACK-05"}
+NOT_PROVEN |= {"BACK-08", "TLS-14", "NET-08", "NET-09", "NET-10", "NET-11", "NET-12"}
+
+
+@pytest.fixture(scope="module")
+def checklist(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Checklist:
+    return Checklist(tmp_path_factory.mktemp("artifacts"), "--target", f"docker://{stack.project}")
+
+
+def test_production_passes_but_for_what_does_not_exist_yet(
+    checklist: Checklist, stack: Stack, secrets_folder: Path
+) -> None:
+    # the first one is made by itself
+    info = ("pgbackrest", "--output=json", "info")
+    eventually(lambda: '"type":"full"' in stack.exec("postgres", *info), within=60)
+    done = checklist.run()
+    found = checklist.report()
+    outcomes = {check["id"]: check["outcome"] for check in checklist.checks()}
+    assert {id for id, outcome in outcomes.items() if outcome != "pass"} == NOT_PROVEN, done.stdout
+    assert {outcomes[id] for id in NOT_PROVEN} == {"not proven"}
+    assert found["deployment"] == "production"
+    assert done.returncode == 1, "what is not proven must not look like a pass"
+    assert found["seconds"] < 120, "aim: 60 s on a quiet machine"
+    # No secret anywhere: neither the values nor what the server stores of them.
+    texts = [done.stdout, done.stderr, *(file.read_text() for file in checklist.artifacts.iterdir())]
+    for file in (file for file in secrets_folder.iterdir() if file.is_file()):
+        assert not any(file.read_text().strip() in text for text in texts), f"the report contains {file.name}"
+    assert not any("SCRAM-SHA-256$" in text for text in texts), "the report contains a verifier"
+    assert sorted(file.suffix for file in checklist.artifacts.iterdir()) == [".html", ".json", ".xml"]
+
+
+BY_SQL = {
+    "CREATEDB": (
+        "ALTER ROLE flaglearning_prod CREATEDB",
+        "ALTER ROLE flaglearning_prod NOCREATEDB",
+        {"PRIV-01", "PRIV-02"},
+    ),
+    "owner": (
+        "GRANT flaglearning_owner TO flaglearning_prod",
+        "REVOKE flaglearning_owner FROM flaglearning_prod",
+        {"PRIV-04", "PRIV-05"},
+    ),
+    "md5": ("SET password_encryption = md5; CREATE ROLE probe LOGIN PASSWORD 'x'", "DROP ROLE probe", {"PASS-01"}),
+    "no password": ("CREATE ROLE probe LOGIN", "DROP ROLE probe", {"PASS-01", "POOL-05"}),
+    "a superuser": ("CREATE ROLE probe SUPERUSER", "DROP ROLE probe", {"PRIV-03"}),
+    "writing reader": (
+        "GRANT DELETE ON flags_country TO flaglearning_readonly",
+        "REVOKE DELETE ON flags_country FROM flaglearning_readonly",
+        {"PRIV-07"},
+    ),
+    "old TLS": (
+        "ALTER SYSTEM SET ssl_min_protocol_version = 'TLSv1.2'",
+        "ALTER SYSTEM RESET ssl_min_protocol_version",
+        {"TLS-05"},
+    ),
+    "no trace": ("ALTER SYSTEM SET log_connections = off", "ALTER SYSTEM RESET log_connections", {"MON-05"}),
+    "abandoned slot": (
+        "SELECT pg_create_physical_replication_slot('probe', true)",
+        "SELECT pg_drop_replication_slot('probe')",
+        {"BACK-07"},
+    ),
+    "statistics for all": (
+        "GRANT pg_read_all_stats TO flaglearning_prod",
+        "REVOKE pg_read_all_stats FROM flaglearning_prod",
+        {"MON-03"},
+    ),
+    "public lookup": (
+        "GRANT USAGE ON SCHEMA pgbouncer TO PUBLIC; GRANT EXECUTE ON FUNCTION pgbouncer.lookup(text) TO PUBLIC",
+        "REVOKE USAGE ON SCHEMA pgbouncer FROM PUBLIC; REVOKE EXECUTE ON FUNCTION pgbouncer.lookup(text) FROM PUBLIC",
+        {"POOL-08"},
+    ),
+}
+IN_DATABASE_POSTGRES = {"public lookup"}
+
+
+@pytest.mark.parametrize("name", BY_SQL)
+def test_broken_by_sql(checklist: Checklist, stack: Stack, name: str) -> None:
+    sql, mend, ids = BY_SQL[name]
+    database = "postgres" if name in IN_DATABASE_POSTGRES else stack.database
+    postgres = Postgres(stack)
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(postgres.superuser, f"{mend}; SELECT pg_reload_conf()", database)
+        postgres.superuser(f"{sql}; SELECT pg_reload_conf()", database)
+        assert checklist.outcomes(*ids) == dict.fromkeys(ids, "fail")
+
+
+def test_a_public_password_is_found(checklist: Checklist, stack: Stack) -> None:
+    postgres = Postgres(stack)
+    verifier = postgres.superuser("SELECT rolpassword FROM pg_authid WHERE rolname = 'flaglearning_prod'")
+    try:
+        postgres.superuser("ALTER ROLE flaglearning_prod PASSWORD 'dev_password_2024'")
+        assert checklist.outcomes("PASS-03") == {"PASS-03": "fail"}
+    finally:
+        # The same verifier, salt included: the pooler has learnt it.
+        postgres.superuser(f"ALTER ROLE flaglearning_prod PASSWORD '{verifier}'")
+
+
+def test_a_readable_folder_of_secrets_is_found(checklist: Checklist, secrets_folder: Path) -> None:
+    # pytest's own temporary folders are closed, too
+    closed = [folder for folder in (secrets_folder, *secrets_folder.parents) if folder.stat().st_mode & 0o077 == 0]
+    with contextlib.ExitStack() as cleanup:
+        for folder in closed:
+            cleanup.callback(folder.chmod, 0o700)
+            folder.chmod(0o755)
+        assert checklist.outcomes("PASS-07") == {"PASS-07": "fail"}
+
+
+def test_a_pool_that_does_not_fit_is_found(checklist: Checklist, stack: Stack) -> None:
+    target = DockerTarget(stack.project)
+    ops, endpoint = Client(target, "database"), target.endpoint("pgbouncer")
+
+    def console(command: str) -> None:
+        answer = ops.login(endpoint, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
+        assert answer.ok, f"{command}: {answer}"
+
+    try:
+        console("SET max_db_connections = 500")
+        assert checklist.outcomes("POOL-05") == {"POOL-05": "fail"}
+    finally:
+        console("RELOAD")
+        target.close()
+
+
+def test_a_way_round_the_pooler_and_a_way_out_are_found(checklist: Checklist, stack: Stack) -> None:
+    joins = [("application", "postgres"), ("edge", "app")]
+    with contextlib.ExitStack() as cleanup:
+        for network, service in joins:
+            both = (f"{stack.project}_{network}", stack.container(service))
+            cleanup.callback(run, "docker", "network", "disconnect", *both)
+            run("docker", "network", "connect", *both)
+        assert checklist.outcomes("POOL-02", "NET-05") == {"POOL-02": "fail", "NET-05": "fail"}
+
+
+def test_an_intruder_is_found(checklist: Checklist, stack: Stack) -> None:
+    """A process of root's that listens, in the app's container; it ends when its standard input does."""
+    program = "import socket, sys; s = socket.create_server(('', 9999)); print('up', flush=True); sys.stdin.read()"
+    command = ["docker", "exec", "-i", "-u", "root", stack.container("app"), "python", "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as intruder:
+        assert intruder.stdout is not None
+        assert intruder.stdin is not None
+        try:
+            assert intruder.stdout.readline() == "up\n"
+            assert checklist.outcomes("NET-01", "NET-06") == {"NET-01": "fail", "NET-06": "fail"}
+        finally:
+            intruder.stdin.close()
+
+
+def test_a_loosened_configuration_is_found(
+    checklist: Checklist, stack: Stack, secrets_folder: Path, tmp_path: Path
+) -> None:
+    """What somebody may add to a host in good faith: a wide pg_hba line, settings in local.d, a port, a variable."""
+    (tmp_path / "loose.hba").write_text("host all flaglearning_prod,flaglearning_ops all md5\n")
+    (tmp_path / "loose.conf").write_text("shared_preload_libraries = 'pgaudit'\n")
+    (tmp_path / "loose.pooler_hba").write_text("host all all all scram-sha-256\n")
+    pooler = (ROOT / "pg/pgbouncer.ini").read_text()
+    for strict, loose in (("client_tls_sslmode = require", "allow"), ("server_tls_sslmode = verify-full", "require")):
+        assert strict in pooler
+        pooler = pooler.replace(strict, f"{strict.partition(' = ')[0]} = {loose}")
+    (tmp_path / "loose.ini").write_text(pooler)
+    overlay = tmp_path / "docker-compose.loose.yml"
+    overlay.write_text(
+        f"""
+        services:
+          postgres:
+            ports: ["127.0.0.1:{FREE_PORT}:5432"]
+            volumes:
+              - {tmp_path}/loose.hba:/etc/postgresql/hba.d/loose.conf:ro
+              - {tmp_path}/loose.conf:/etc/postgresql/local.d/loose.conf:ro
+          pgbouncer:
+            volumes:
+              - {tmp_path}/loose.ini:/etc/pgbouncer/pgbouncer.ini:ro
+              - {tmp_path}/loose.pooler_hba:/etc/pgbouncer/pgbouncer_hba.conf:ro
+          app:
+            environment:
+              REMEMBERED: {(secrets_folder / "app_password").read_text()}
+        """
+    )
+    variables: dict[str, Any] = {**stack.variables}
+    loosened = Stack(stack.project, (*PRODUCTION, str(overlay)), **variables)
+    ids = {"PASS-05", "PASS-06", "TLS-03", "TLS-04", "TLS-09", "NET-02", "NET-04", "MON-01", "MON-02", "MON-06"}
+    try:
+        loosened.up()
+        assert checklist.outcomes(*ids) == dict.fromkeys(ids, "fail")
+    finally:
+        stack.up()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--target", "docker://no-such-project"], "no compose project 'no-such-project' on this machine"),
+        (["--target", "telnet://host"], "is not one that the checklist knows"),
+        (["--inventory", "inventories/nowhere"], "there is no inventory 'inventories/nowhere'"),
+        (["--inventory", "inventories/example", "--target", "docker://x"], "two things to look at"),
+        (["-k", "XYZ-99"], "no check matches -k 'XYZ-99'"),
+        (["--bogus"], "unrecognized arguments: --bogus"),
+    ],
+)
+def test_what_cannot_run_says_so_and_exits_with_2(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    done = Checklist(tmp_path).run(*arguments)
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert not list(tmp_path.iterdir()), "there is nothing to report"
+
+
+def test_a_stack_that_is_down_says_so(checklist: Checklist, stack: Stack) -> None:
+    stack.stop("app")
+    try:
+        done = checklist.run()
+    finally:
+        stack.start("app")
+    assert done.returncode == 2
+    assert "down: app" in done.stderr
+    assert "HINT:" in done.stderr
