@@ -61,6 +61,30 @@ def completed(argv: list[str], stdin: str | None = None, quiet: bool = False) ->
         raise no_docker(f"{argv[0]} is not installed") from None
 
 
+def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program that cancels its work when its standard input ends: it ends when this process is interrupted or
+    killed. The interruption is raised after the program has ended."""
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(
+            argv, stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            errors="replace", env={**os.environ, "COMPOSE_PROGRESS": "quiet"}, start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        os.close(writing)
+        raise no_docker(f"{argv[0]} is not installed") from None
+    finally:
+        os.close(reading)
+    try:
+        output, errors = process.communicate()
+    except BaseException:
+        os.close(writing)
+        process.communicate()
+        raise
+    os.close(writing)
+    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
+
+
 def attach(argv: list[str]) -> int:
     """Run it on this terminal; its exit status."""
     try:
@@ -120,8 +144,7 @@ def not_running(service: str) -> OperationError:
 
 def client(verb: str, stdin: str | None = None, environment: dict[str, str] | None = None, **parameters: Any) -> Any:
     """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
-    words = ("-m", "pgclient", *docker.verb(verb, parameters))
-    return answer(docker.run_in("ops", *words, entrypoint="python", environment=environment), stdin)
+    return answer(docker.run_in("ops", *docker.verb(verb, parameters), environment=environment), stdin)
 
 
 def pgadmin(verb: str, stdin: str | None = None, **parameters: Any) -> Any:

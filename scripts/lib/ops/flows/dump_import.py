@@ -20,7 +20,7 @@ def run(file: Path, name: str = "") -> dict[str, Any]:
         raise UserError(f"there is no file {file}", "name the file or folder that pg_dump has written")
     name = name or re.sub(r"[^\w.+-]+", "_", file.resolve().name, flags=re.ASCII)
     words = docker.verb("dump-import", {"name": name, "folder": file.is_dir()})
-    argv = docker.run_in("ops", "-m", "pgclient", *words, entrypoint="python")
+    argv = docker.run_in("ops", *words)
     try:
         found: dict[str, Any] = containers.stream(argv, lambda pipe: send(file, pipe))
     except PermissionError as error:
