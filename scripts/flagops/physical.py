@@ -16,7 +16,6 @@ from flagops import catalog, client_tools, drill_report, stack
 from flagops.ask import DryRun, Yes, confirm
 from flagops.backup import backup
 from flagops.cli import BACKUP, group
-from flagops.connecting import psql
 from flagops.database import at_scratch, connect
 from flagops.errors import Refused, Status
 from flagops.output import Json, Row, duration, note, say, show, show_json, size
@@ -260,7 +259,8 @@ def drop_directory(
 )
 def scratch_psql(context: typer.Context) -> None:
     """psql at the scratch instance; what follows is psql's."""
-    psql(context)
+    environment = stack.client_environment("ops")
+    os.execvpe("psql", ["psql", *context.args], environment)  # noqa: S606 - its exit status is ours
 
 
 @scratch.command("bring-back")
