@@ -1,4 +1,4 @@
-"""The contents page: pages, API, admin. /healthz and /readyz are answered before any of them (core.health)."""
+"""Routes: pages, API, admin. core.health handles /healthz and /readyz before them."""
 
 from django.contrib import admin
 from django.urls import include, path

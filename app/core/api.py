@@ -1,6 +1,6 @@
-"""The API under /api/: session cookies, CSRF tokens, JSON. Its document is /api/openapi.json.
+"""The API under /api/: session cookies, CSRF tokens, JSON. Its schema is /api/openapi.json.
 
-There is no page of documentation: those that django-ninja offers need inline scripts, which the CSP forbids.
+config.urls adds the routers. There is no documentation page: django-ninja's need inline scripts, which the CSP blocks.
 """
 
 from typing import NoReturn
@@ -38,15 +38,15 @@ def _invalid(request: HttpRequest, error: ValidationError) -> HttpResponse:
 
 @api.exception_handler(Exception)
 def _crash(request: HttpRequest, error: Exception) -> NoReturn:
-    # Django logs it with its traceback and ApiErrorMiddleware answers. django-ninja's own handler would print the
-    # traceback into the answer while debugging.
+    # Django logs the traceback and ApiErrorMiddleware makes the response. With DEBUG, django-ninja's own handler would
+    # put the traceback into the response.
     raise error
 
 
 def api_urls() -> tuple[list[URLPattern | URLResolver], str, str]:
-    """The API's addresses, back under Django's CSRF middleware, from which django-ninja takes its views out.
+    """Return the API's routes with Django's CSRF check on: django-ninja exempts its views from it.
 
-    django-ninja checks a token only where an operation has cookie authentication; so logging in would go unprotected.
+    django-ninja checks a token only where an operation has cookie authentication, hence not when logging in.
     """
     patterns, app_name, namespace = api.urls
     for pattern in patterns:

@@ -1,6 +1,6 @@
-"""Errors of the API, all in one shape: {"error": {"code": …, "message": …, "request_id": …}}.
+"""Errors of the API, all in one format: {"error": {"code": …, "message": …, "request_id": …}}.
 
-`code` is for programs and never changes its meaning, `message` is for people, `request_id` finds the log lines.
+`code` is for programs and stable, `message` is for people, `request_id` finds the log lines.
 """
 
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse
 
 from core.logs import request_id
 
-# What there is to say when all that is known is the status.
+# The default code and message of each status.
 MESSAGES = {
     400: ("bad_request", "The request can't be understood: send well-formed JSON and valid headers."),
     401: ("not_logged_in", "Log in first: POST /api/session."),
@@ -25,12 +25,10 @@ MESSAGES = {
 
 
 def is_api(request: HttpRequest) -> bool:
-    """Whether the client expects JSON."""
     return request.path.startswith("/api/")
 
 
 def error_response(status: int, code: str = "", message: str = "") -> JsonResponse:
-    """An error in the API's shape; code and message default to the status's own."""
     default_code, default_message = MESSAGES.get(status) or ("error", HTTPStatus(status).phrase)
     return JsonResponse(
         {

@@ -1,7 +1,7 @@
 """/healthz (the process is alive) and /readyz (it can reach its database).
 
-They are answered before anything that looks at the host, the scheme, a session or the database, so that a health check
-never fails for another reason than the one it asks about.
+The middleware runs before those that read the host, the scheme, a session or the database, so that a probe fails only
+for the reason it tests.
 """
 
 import logging
@@ -18,12 +18,12 @@ from core.postgresql import passwords
 
 logger = logging.getLogger("health")
 
-# A prober waits 2 s; the answer must be there before.
+# The probing client waits 2 s.
 DEADLINE_SECONDS = 1.5
 
-# A probe that was left behind must end some day, or the app would never be ready again: give up within seconds on a
-# server that neither answers nor refuses.
-LET_GO: dict[str, Any] = {
+# An abandoned probe must end, or later probes would wait for it for ever: connections to a silent server fail within
+# seconds.
+CONNECTION_LIMITS: dict[str, Any] = {
     "connect_timeout": 3,
     "tcp_user_timeout": 3000,
     "keepalives_idle": 2,
@@ -35,7 +35,7 @@ PATHS = ("/healthz", "/readyz")
 
 
 class HealthMiddleware:
-    """Answers /healthz and /readyz itself and lets everything else through."""
+    """Handles /healthz and /readyz."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -49,7 +49,7 @@ class HealthMiddleware:
 
 
 def readyz() -> HttpResponse:
-    """200 when the database answers within the deadline, else 503 with the step that failed (and nothing secret)."""
+    """200 when the database responds within the deadline, else 503 with the step that failed, without secrets."""
     failed = probe.run(DEADLINE_SECONDS)
     if failed is None:
         return JsonResponse({"status": "ok"})
@@ -58,10 +58,10 @@ def readyz() -> HttpResponse:
 
 
 class DatabaseProbe:
-    """Asks the database a question, in a thread that is left behind when it hangs.
+    """Runs one query in a thread, which is abandoned when it hangs.
 
-    Nothing else is certain to come back in time: a name lookup, a TLS handshake with a paused server and a query each
-    have another timeout, or none. At most one thread is ever left behind: while it hangs, later probes wait for it.
+    A name lookup, a TLS handshake with a paused server and a query have different timeouts, or none. At most one thread
+    is abandoned: while it hangs, later probes wait for it.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class DatabaseProbe:
         self._attempt: _Attempt | None = None
 
     def run(self, seconds: float) -> str | None:
-        """None when the database answered, else the step that failed or was under way when the time was up."""
+        """Return None when the database responded, else the step that failed or was running at the deadline."""
         with self._lock:
             if self._attempt is None or not self._attempt.thread.is_alive():
                 known = passwords.known(connection.settings_dict)
@@ -94,7 +94,7 @@ class _Attempt:
         }
         self.step = "name lookup"
         self.failed: str | None = "probe failed"
-        # A daemon: a worker that wants to exit doesn't wait for it.
+        # A daemon thread: a worker that exits doesn't wait for it.
         self.thread = threading.Thread(target=self._run, name="readyz", daemon=True)
 
     def _run(self) -> None:
@@ -109,12 +109,12 @@ class _Attempt:
     def _ask(self) -> None:
         host, port = self.parameters["host"], self.parameters.get("port") or 5432
         if not host.startswith("/"):
-            # In Python, which lets other threads run meanwhile; inside libpq the whole worker would stand still.
+            # In Python, which releases the GIL; libpq's own lookup would block the whole worker.
             found = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
             self.parameters |= {"host": ",".join([host] * len(addresses)), "hostaddr": ",".join(addresses)}
         self.step = "connection"
-        options: dict[str, Any] = {**self.parameters, **LET_GO, "autocommit": True}
+        options: dict[str, Any] = {**self.parameters, **CONNECTION_LIMITS, "autocommit": True}
         with passwords.first_accepted(
             lambda password: psycopg.connect(**options, password=password), self.passwords
         ) as probe_connection:

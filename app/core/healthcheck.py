@@ -1,47 +1,29 @@
-"""The container's health check: asks its own gunicorn for /healthz. `python -m core.healthcheck` exits 0 or 1.
+"""The container's health check: `python -m core.healthcheck` asks its own gunicorn for /healthz and exits 0 or 1.
 
-A container that is well takes over when nobody serves (core/serving.py).
+A healthy container switches to itself when no container is serving (core/serving.py).
 
-Only the standard library, and no Django: it starts in some hundredths of a second, every few seconds.
+Standard library only, no Django: it runs every few seconds and has to start fast.
 """
 
 import os
-import socket
 import sys
 
-from core import serving
-
-REQUEST = b"GET /healthz HTTP/1.0\r\nHost: localhost\r\n\r\n"
-
-
-def status_line(bind: str) -> bytes:
-    """The first line of the answer from the address that gunicorn binds to (its own notation)."""
-    address: str | tuple[str, int]
-    if bind.startswith("unix:"):
-        family, address = socket.AF_UNIX, bind.removeprefix("unix:")
-    else:
-        host, _, port = bind.rpartition(":")
-        family, address = socket.AF_INET, (host, int(port))
-    with socket.socket(family) as client:
-        client.settimeout(2)
-        client.connect(address)
-        client.sendall(REQUEST)
-        return client.recv(4096).split(b"\r\n", 1)[0]
+from core import probe, serving
 
 
 def main() -> int:
-    """0 when the app answers 200, else 1 and why."""
+    """Return 0 when /healthz returns 200, else 1 with the reason on stdout."""
     bind = os.environ.get("GUNICORN_BIND") or f"unix:{serving.OWN}"
     try:
-        line = status_line(bind)
+        status = probe.status(bind, "/healthz", timeout=2)
     except OSError as error:
-        print(f"{bind} doesn't answer: {error}")
+        print(f"no response from {bind}: {error}")
         return 1
-    print(line.decode("latin-1"))
-    if b" 200 " not in line:
+    print(f"/healthz returned {status}")
+    if status != 200:
         return 1
     if "GUNICORN_BIND" not in os.environ:
-        serving.take_if_nobody_serves()  # the one that served is gone: whoever is well takes its place
+        serving.switch_if_none_serves()
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What happens to every request: an id and a line in the log; errors in the shape that the client expects."""
+"""Middleware: request ids and the request log; errors in the format that the client expects."""
 
 import logging
 import re
@@ -19,14 +19,14 @@ logger = logging.getLogger("request")
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
 
-# What nginx's $request_id and other proxies send. Anything else could smuggle text into the logs.
-SANE_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+# What nginx's $request_id and other proxies send. Other values could inject text into the logs.
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class RequestLogMiddleware:
-    """Names each request (X-Request-ID, taken over or made) and logs one line about it.
+    """Gives each request an id (X-Request-ID, from the client or new) and logs one line.
 
-    The line has the path but no query string, header or body: those may hold what nobody should read.
+    The line has the path but no query string, header or body: those may hold secrets.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -34,7 +34,7 @@ class RequestLogMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
-        token = request_id.set(given if SANE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        token = request_id.set(given if VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
         started = time.perf_counter()
         try:
             response = self.get_response(request)
@@ -46,7 +46,7 @@ class RequestLogMiddleware:
 
     def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
         if request.path in health.PATHS and response.status_code == 200:
-            return  # a line every few seconds that says nothing
+            return  # the probes that succeed would be most of the log
         fields = {
             "method": request.method,
             "path": request.path,
@@ -57,13 +57,13 @@ class RequestLogMiddleware:
         logger.info("%s %s %s", request.method, request.path, response.status_code, extra={"fields": fields})
 
     def _user_id(self, request: HttpRequest) -> int | None:
-        # Only a user that something has loaded already: a log line is no reason to ask the database.
+        # Only if the user is loaded already: the log makes no query.
         user = getattr(request, "_cached_user", None)
         return user.pk if user else None
 
 
-class DatabaseAwayMiddleware:
-    """Says "try again soon" (503) instead of "we are broken" (500) while the database doesn't answer."""
+class DatabaseUnavailableMiddleware:
+    """Returns 503 with Retry-After, not 500, while the database is unavailable."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
@@ -72,17 +72,17 @@ class DatabaseAwayMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Takes what Django raises for a lost, refused or timed out database connection."""
+        """Handle the errors of a lost, refused or timed out database connection."""
         if not isinstance(error, (OperationalError, InterfaceError)):
             return None
-        logger.error("the database doesn't answer", exc_info=error)
+        logger.error("the database is unavailable", exc_info=error)
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 
 
 class ApiErrorMiddleware:
-    """Gives every error under /api/ the API's shape, also those that Django makes before or after django-ninja.
+    """Gives every error under /api/ the API's format, also those that Django makes outside django-ninja:
 
-    Those are: unknown paths, methods that a path doesn't have, CSRF failures, unknown hosts, oversized bodies, crashes.
+    unknown paths, methods that are not allowed, CSRF failures, unknown hosts, oversized bodies, exceptions.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -97,7 +97,7 @@ class ApiErrorMiddleware:
             if header in response:
                 shaped[header] = response[header]
         shaped.cookies = response.cookies
-        # Django logged the response that this one replaces.
+        # Django has logged the response that this one replaces.
         shaped._has_been_logged = True  # type: ignore[attr-defined]
         if "Vary" in response:
             patch_vary_headers(shaped, response["Vary"].split(", "))

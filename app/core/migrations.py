@@ -1,4 +1,4 @@
-"""Migrations of tables that are large and in use."""
+"""Migration operations for large tables in use."""
 
 from typing import Any
 
@@ -6,15 +6,13 @@ from django.contrib.postgres.operations import AddIndexConcurrently
 
 
 class AddIndexOnline(AddIndexConcurrently):
-    """An index that is built while everybody goes on writing, and that can be tried again.
+    """CREATE INDEX CONCURRENTLY that can be run again after an interruption.
 
-    What Django's own lacks: it waits for the transactions that are running as long as that takes (nobody queues behind
-    it, so the migrator's short lock_timeout isn't needed), and it drops what an interrupted run left: an invalid index
-    of that name.
+    Unlike Django's own, it waits for running transactions without a limit (no statement queues behind it, so the
+    migrator's short lock_timeout isn't needed), and it drops the invalid index that an interrupted run left.
     """
 
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
-        """Builds it."""
         name = schema_editor.quote_name(self.index.name)
         schema_editor.execute("SET lock_timeout = 0")
         try:

@@ -1,12 +1,12 @@
-"""Which of two app containers serves: the one whose socket /run/app/gunicorn.sock, where the proxy knocks, points to.
+"""Chooses the app container that serves: the one whose socket the link /run/app/gunicorn.sock points to.
 
-In the shared folder each container's gunicorn listens on a socket of its own. The link is renamed into place, so that a
-connection goes to the one or to the other, never to none. A container that starts while nobody serves takes the link by
-itself; beside one that serves it waits until it is told to (./scripts/ops rollout):
+The proxy connects to the link. Each container's gunicorn listens on its own socket in the shared folder. The link is
+replaced by a rename, so that every connection reaches the previous container or the new one. A container that starts
+while no container is serving switches by itself. Beside a serving container it waits for ./scripts/ops rollout, which runs:
 
-    python -m core.serving take     serve, if this container is fit for it, and let the one before finish its queue
+    python -m core.serving switch     check this container, point the link to it, wait for the previous one's queue
 
-Only the standard library, and no Django: gunicorn's configuration imports it.
+Standard library only, no Django: gunicorn's configuration imports it.
 """
 
 import os
@@ -14,29 +14,20 @@ import socket
 import sys
 from pathlib import Path
 
+from core import probe
+
 FOLDER = Path(os.environ.get("APP_SOCKETS") or "/run/app")
 LINK = FOLDER / "gunicorn.sock"
 OWN = FOLDER / f"{socket.gethostname()}.sock"
 
-# gunicorn lets a request run for 30 s; in that time at the latest a worker is free to take in the next.
+# gunicorn ends a request after 30 s: by then a worker is free to accept the next connection.
 QUEUE_SECONDS = 35
-# What a fit container answers: it reaches its database, and it can make a page.
-FIT = ("/readyz", "/accounts/login/")
-
-
-def status(path: Path, page: str, timeout: float = 5) -> int:
-    """The status of a page, asked for as the proxy does; 0 for none, OSError when it takes longer."""
-    host = os.environ.get("ALLOWED_HOSTS", "").split(",")[0].strip().lstrip(".") or "localhost"
-    with socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(timeout)
-        client.connect(str(path))
-        client.sendall(f"GET {page} HTTP/1.0\r\nHost: {host}\r\nX-Forwarded-Proto: https\r\n\r\n".encode())
-        _, _, answer = client.makefile("rb").readline().partition(b" ")
-    return int(answer[:3] or 0)
+# A container may serve when it reaches its database and renders a page.
+REQUIRED = ("/readyz", "/accounts/login/")
 
 
 def listens(path: Path) -> bool:
-    """Whether a connection would be accepted; one that waits in the queue counts."""
+    """Whether the socket accepts connections; one that waits in the queue counts."""
     with socket.socket(socket.AF_UNIX) as client:
         try:
             client.connect(str(path))
@@ -45,53 +36,53 @@ def listens(path: Path) -> bool:
     return True
 
 
-def take_if_nobody_serves() -> None:
-    """A plain start, or the first after a crash or a reboot (the folder is in memory)."""
+def switch_if_none_serves() -> None:
+    """For a plain start, and the first one after a crash or a reboot (the folder is in memory)."""
     if not listens(LINK):
         point_to_own()
 
 
 def point_to_own() -> None:
-    """In one step: who connects meanwhile reaches the one before or this one."""
+    """Point the link to this container, in one step."""
     new = FOLDER / f".{OWN.name}.link"
     new.unlink(missing_ok=True)
     new.symlink_to(OWN.name)
     new.replace(LINK)
 
 
-def unfit() -> str | None:
-    """Why this container may not serve, or None. A redirect is an answer; an error is none."""
-    for page in FIT:
+def problem() -> str | None:
+    """Return why this container may not serve, or None. A redirect is a success."""
+    for page in REQUIRED:
         try:
-            answer = status(OWN, page)
-            if not 200 <= answer < 400:
-                return f"{page} answers {answer}"
+            status = probe.status(f"unix:{OWN}", page)
         except OSError as error:
-            return f"{page} is not answered: {error}"
+            return f"no response from {page}: {error}"
+        if not 200 <= status < 400:
+            return f"{page} returned {status}"
     return None
 
 
-def finish_queue(path: Path) -> None:
-    """Returns when everybody who was connected to the socket has been let in: a queue is served in its order."""
+def wait_for_queue(path: Path) -> None:
+    """Wait until gunicorn has accepted every connection made to the socket so far: its queue is first in, first out."""
     try:
-        status(path, "/healthz", QUEUE_SECONDS)
+        probe.status(f"unix:{path}", "/healthz", QUEUE_SECONDS)
     except OSError:
-        return  # it is gone, and its queue with it
+        return  # the socket is closed, and its queue with it
 
 
-def take() -> int:
-    """Serve from now on; exit status 1, and the reason, when this container isn't fit to."""
-    if why := unfit():
-        print(f"ERROR: this container doesn't take over: {why}.\nHINT:  read its log", file=sys.stderr)
+def switch() -> int:
+    """Serve from now on; return 1, with the reason on stderr, when this container may not serve."""
+    if reason := problem():
+        print(f"ERROR: this container can't serve: {reason}\nHINT:  docker compose logs app", file=sys.stderr)
         return 1
-    before = FOLDER / LINK.readlink() if LINK.is_symlink() else None
+    previous = FOLDER / LINK.readlink() if LINK.is_symlink() else None
     point_to_own()
-    if before and before != OWN:
-        finish_queue(before)
+    if previous and previous != OWN:
+        wait_for_queue(previous)
     return 0
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] != ["take"]:
+    if sys.argv[1:] != ["switch"]:
         sys.exit(__doc__)
-    sys.exit(take())
+    sys.exit(switch())

@@ -8,11 +8,11 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 from ninja.responses import Status
 from ninja.security import SessionAuth
+from ninja.throttling import UserRateThrottle
 
 from core.api import api
 from core.errors import error_response
 from core.schemas import DatabaseId, errors
-from core.throttles import PerVisitorThrottle
 from flags import services
 from flags.flag_images import flag_url
 from flags.models import Country, Question, UserAnswer
@@ -30,8 +30,8 @@ class PlayersRequest(HttpRequest):
 # CSRF is checked by Django's middleware for every operation (core.api).
 logged_in = SessionAuth(csrf=False)
 
-# A quick player needs two or three seconds a question.
-playing = PerVisitorThrottle("playing", "60/m")
+# By account, for questions and answers together: a quick player needs two or three seconds a question.
+playing = UserRateThrottle("60/m")
 
 # Whoever stands in front (nginx) may hand such an answer to everybody for a second: a crowd is served from memory, and
 # nobody sees anything older. Never on what depends on who asks.

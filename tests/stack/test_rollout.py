@@ -81,9 +81,9 @@ UNFIT = {
     "it ends": ('CMD ["sh", "-c", "echo I am broken; exit 3"]', "I am broken"),
     "it can't reach its database": (
         """RUN echo 'DATABASES["default"]["HOST"] = "127.0.0.1"' >>/code/config/settings.py""",
-        "/readyz answers 503",
+        "/readyz returned 503",
     ),
-    "it makes no page": ("RUN rm /code/templates/users/login.html", "/accounts/login/ answers 500"),
+    "it makes no page": ("RUN rm /code/templates/users/login.html", "/accounts/login/ returned 500"),
 }
 
 

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend with a cheaper health check (base.py, where Django looks for it)."""
+"""Django's PostgreSQL backend with a cheaper connection check and dual passwords (Django imports base.py)."""

@@ -1,7 +1,7 @@
-"""Dual passwords: while the password is being changed, its file has two lines, the old one and the new one.
+"""Dual passwords: during a change the secret file holds two lines, the old password and the new one.
 
-Each new connection reads the file and tries its lines in turn, so one of them is always accepted
-(./scripts/ops password reset, scripts/lib/secret_files.py).
+./scripts/ops password reset appends the new one, sets it in PostgreSQL, and removes the old one. Each new connection
+reads the file and tries its lines in turn, so that one of them is accepted at any time.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def known(settings: dict[str, Any]) -> list[str]:
-    """The file's passwords as they are now; without a file, the password of the settings."""
+    """Return the lines of the file as it is now; without a file, the password of the settings."""
     try:
         found = secret_files.candidates(Path(settings["PASSWORD_FILE"]).read_text(encoding="utf-8"))
     except (KeyError, OSError):
@@ -25,7 +25,7 @@ def known(settings: dict[str, Any]) -> list[str]:
 
 
 def first_accepted(connect: Callable[[str], T], passwords: list[str]) -> T:
-    """What `connect` returns for the first password that is accepted; another error than a refusal ends it."""
+    """Return `connect` of the first password that is accepted; raise any other error than a rejected password."""
     for password in passwords[:-1]:
         try:
             return connect(password)

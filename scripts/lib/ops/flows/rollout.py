@@ -26,7 +26,7 @@ POLL = 0.2
 LOG_LINES = "15"
 # The proxy connects to this link; it names the socket of the container that is serving (app/core/serving.py).
 LINK = "/run/app/gunicorn.sock"
-SWITCH = ("python", "-m", "core.serving", "take")
+SWITCH = ("python", "-m", "core.serving", "switch")
 CONFIG_HASH = "com.docker.compose.config-hash"
 
 
