@@ -38,6 +38,14 @@ def show(what: str) -> list[Row]:
     return parse(done.stdout)
 
 
+def execute(*commands: str) -> None:
+    """Commands of the console (RELOAD, RECONNECT …). Raises OperationError."""
+    words = [f"--command={command}" for command in commands]
+    done = containers.completed(docker.exec_in("pgbouncer", *CONSOLE, *words), quiet=True)
+    if done.returncode:
+        raise failure(done.stderr)
+
+
 def parse(printed: str) -> list[Row]:
     """psql's CSV, with numbers as numbers and nothing as None."""
     return [{key: value_of(text) for key, text in row.items()} for row in csv.DictReader(printed.splitlines())]
