@@ -8,13 +8,10 @@ from flagops import (  # noqa: F401 - importing registers the commands
     doctor,
     inspection,
     maintenance,
-    migrations,
     monitoring,
     physical,
-    reset,
     restore,
     sessions,
-    setup,
     space,
     test_databases,
 )

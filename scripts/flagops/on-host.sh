@@ -50,12 +50,3 @@ drop_kept() {
 	for word; do case $word in -*) ;; *) name=$word ;; esac; done
 	clerk drop "$name"
 }
-
-# usage: reset [--yes] [--dry-run]
-reset() {
-	ops reset "$@" || return
-	has --dry-run "$@" && return
-	clerk reset || return
-	manage migrate --no-input --verbosity 0 || return
-	manage load_countries
-}
