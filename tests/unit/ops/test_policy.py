@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ops import containers
 from ops.flows import policy
 from ops.flows.policy import Fact
+from user_errors import OperationError
 
 ROLE = Fact("", "role flaglearning_ops", "login")
 PROBE = {Fact("app", "table policy_probe", "owner x"), Fact("app", "sequence policy_probe_id_seq", "owner y")}
@@ -59,3 +61,15 @@ def test_the_container_has_no_network_no_secret_and_no_capability() -> None:
 def test_the_server_is_made_before_the_policy_is_applied() -> None:
     programs = [step[3] for step in policy.setup_steps("name", "db")]
     assert programs == ["mkdir", "secret_files.py", "initdb", "pg_ctl", "pgadmin", "psql"]
+
+
+def test_a_fresh_server_without_facts_verifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment = {"DEPLOYMENT": "development", "APP_DATABASE": "db", "APP_ROLE": "role"}
+    config = {"services": {"roles": {"image": "image", "environment": environment}}}
+    monkeypatch.setattr(containers, "config", lambda: config)
+    monkeypatch.setattr(policy, "execute", lambda argv, stdin="": "[]")
+    removed: list[list[str]] = []
+    monkeypatch.setattr(containers, "completed", lambda argv, quiet: removed.append(argv))
+    with pytest.raises(OperationError, match="no facts"):
+        policy.wanted_facts()
+    assert removed[0][:3] == ["docker", "rm", "--force"]
