@@ -10,12 +10,12 @@ from testing.shell import ROOT, run
 from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
 
 BASE = ("docker-compose.yml",)
-WITH_A_BACKUP_HOST = (*PRODUCTION, "docker-compose.offhost.yml")
-BACKUP_HOST = ("docker-compose.backup.yml",)
+WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
+BACKUP_HOST = ("docker/compose/host-backup.yml",)
 # What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
 FLEET = {
-    "certificates repository postgres roles pgbouncer backup": ("docker-compose.pooler.yml", "docker-compose.db.yml"),
-    "app proxy": ("docker-compose.app.yml",),
+    "certificates repository postgres roles pgbouncer backup": ("docker/compose/host-pooler.yml", "docker/compose/host-database.yml"),
+    "app proxy": ("docker/compose/host-application.yml",),
 }
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 NEEDED_WITH_A_BACKUP_HOST: dict[str, Any] = {
@@ -65,9 +65,9 @@ def test_production_publishes_the_proxy_only() -> None:
     assert [name for name, service in services.items() if service.get("ports")] == ["proxy"]
 
 
-@pytest.mark.parametrize(("files", "service"), [(WITH_A_BACKUP_HOST, "backup-server"), (BACKUP_HOST, "server")])
+@pytest.mark.parametrize(("files", "address"), [(WITH_A_BACKUP_HOST, "192.0.2.11"), (BACKUP_HOST, "192.0.2.14")])
 def test_between_database_and_backup_host_one_port_of_one_address_is_published(
-    files: tuple[str, ...], service: str
+    files: tuple[str, ...], address: str
 ) -> None:
     services = Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).config["services"]
     published = {
@@ -75,8 +75,7 @@ def test_between_database_and_backup_host_one_port_of_one_address_is_published(
         for name, one in services.items()
         if one.get("ports") and name != "proxy"
     }
-    address = "192.0.2.14" if service == "server" else "192.0.2.11"
-    assert published == {service: [(address, "8432")]}
+    assert published == {"pgbackrest-server": [(address, "8432")]}
 
 
 @pytest.mark.parametrize("service", ["postgres", "pgbouncer", "app", "proxy"])
@@ -101,11 +100,12 @@ def documented() -> dict[str, str]:
 
 def used() -> dict[str, str]:
     """Variable → its default in the compose files. A variable that production needs has its development default."""
-    hosts = [file.name for file in ROOT.glob("docker-compose.*.yml") if file.name not in (*DEVELOPMENT, *PRODUCTION)]
+    overlays = [str(file.relative_to(ROOT)) for file in (ROOT / "docker/compose").glob("*.yml")]
+    hosts = [file for file in overlays if file not in PRODUCTION]
     found = {
         name: "" if default.startswith("is not set") else default for name, default in variables_of(*hosts).items()
     }
-    found |= {**variables_of("docker-compose.prod.yml"), **variables_of(*DEVELOPMENT)}
+    found |= {**variables_of(PRODUCTION[-1]), **variables_of(*DEVELOPMENT)}
     del found["PIP_CERT"]  # pip's own, which the build takes over
     return found
 
