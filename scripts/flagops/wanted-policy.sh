@@ -12,7 +12,7 @@ done
 	initdb --username postgres --auth peer --no-sync
 	pg_ctl start --wait --silent --options \
 		"-c listen_addresses= -c unix_socket_directories=$PGHOST -c fsync=off -c shared_preload_libraries=pg_stat_statements,pgaudit"
-	apply-roles
+	pgadmin apply
 	# It stands for whatever migrations make.
 	psql --no-psqlrc --quiet -d "$APP_DATABASE" -c "SET ROLE flaglearning_owner" -c "CREATE TABLE policy_probe (id bigint GENERATED ALWAYS AS IDENTITY)"
 } >/tmp/log 2>&1 || { cat /tmp/log >&2; exit 1; }

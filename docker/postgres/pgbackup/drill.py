@@ -80,6 +80,11 @@ def tables(expected: dict[str, Any]) -> list[dict[str, Any]]:
     for database in restore_points.databases():
         with restore_points.verifier(database) as reader:
             seen |= {f"{database}.{key}": value for key, value in restore_points.contents(reader).items()}
+    return compare(expected, seen)
+
+
+def compare(expected: dict[str, Any], seen: dict[str, Any]) -> list[dict[str, Any]]:
+    """database.schema.table → rows and hash: what a manifest has against what was read."""
     missing, added = sorted(expected.keys() - seen.keys()), sorted(seen.keys() - expected.keys())
     differ = sorted(key for key in expected.keys() & seen.keys() if expected[key] != seen[key])
     rows = sum(table["rows"] for table in seen.values())
