@@ -11,11 +11,7 @@ from django.core.exceptions import ImproperlyConfigured
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
-# Words of secrets that this repository, Django and tutorials publish.
-PLACEHOLDER_WORDS = ("development", "insecure", "change-me", "changeme", "placeholder", "dev_password", "example")
-
-SECRET_KEY_LENGTH = 50  # Django's own threshold (security.W009)
-PASSWORD_LENGTH = 32
+import secret_files
 
 
 class Environment:
@@ -99,7 +95,7 @@ class Environment:
                 "Set DJANGO_SECRET_KEY_FILE to a file with 50 or more random characters (`openssl rand -base64 48`)."
             )
         if self.production:
-            self._refuse_weak("DJANGO_SECRET_KEY", key, SECRET_KEY_LENGTH)
+            refuse_weak("DJANGO_SECRET_KEY", "django_secret_key", key)
         return key
 
     def allowed_hosts(self) -> list[str]:
@@ -148,7 +144,7 @@ class Environment:
 
     def _database_password(self, in_url: str) -> str:
         # Two lines: it is being changed (core.postgresql.passwords).
-        password = self.secret("DATABASE_PASSWORD").partition("\n")[0]
+        password = secret_files.value("app_password", self.secret("DATABASE_PASSWORD"))
         if in_url and password:
             raise ImproperlyConfigured(
                 "DATABASE_URL holds a password, and DATABASE_PASSWORD or its _FILE another: remove one of the two."
@@ -164,17 +160,14 @@ class Environment:
             raise ImproperlyConfigured(
                 "No database password: set DATABASE_PASSWORD_FILE to the file that holds the application's."
             )
-        self._refuse_weak("DATABASE_PASSWORD", password, PASSWORD_LENGTH)
+        refuse_weak("DATABASE_PASSWORD", "app_password", password)
         return password
 
-    def _refuse_weak(self, name: str, value: str, length: int) -> None:
-        if len(value) < length:
-            raise ImproperlyConfigured(
-                f"{name} has {len(value)} characters, which can be guessed: "
-                f"set {name}_FILE to a file with {length} or more random ones."
-            )
-        if any(word in value.lower() for word in PLACEHOLDER_WORDS) or len(set(value)) < 10:
-            raise ImproperlyConfigured(
-                f"{name} is a placeholder or development's own, which everybody knows: "
-                f"set {name}_FILE to a file with {length} or more random characters."
-            )
+
+def refuse_weak(variable: str, secret: str, value: str) -> None:
+    """Raises ImproperlyConfigured for a value that production does not accept for this secret."""
+    reason = secret_files.weakness(secret, value)
+    if reason:
+        raise ImproperlyConfigured(
+            f"{variable} {reason}: set {variable}_FILE to a file with a random value (./scripts/secrets new makes one)."
+        )

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from checklist import report
-from checklist.api import Check, Deviation, Evidence, NotYet, not_yet
+from checklist.api import Check, Deviation, Evidence, NotProven, not_proven
 from checklist.client import Client, Superuser
 from checklist.fleet import FleetTarget
 from checklist.machines import Machine, TargetError
 from checklist.results import Result, Run, judge
-from checklist.target import NO_OUTSIDER, Target, open_target
+from checklist.target import NO_VANTAGE, Target, open_target
 
 Reporting = Generator[None, pytest.TestReport, pytest.TestReport]
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +24,8 @@ PUBLIC_SECRETS = {file.name: file.read_text().strip() for file in (ROOT / "docke
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     project = os.environ.get("COMPOSE_PROJECT_NAME", "flaglearning")
-    parser.addoption("--target", default=f"docker://{project}", help="what to check: docker://COMPOSE_PROJECT")
-    parser.addoption("--inventory", default="", help="what to check: the hosts of an Ansible inventory")
+    parser.addoption("--target", default=f"docker://{project}", help="target: docker://COMPOSE_PROJECT")
+    parser.addoption("--inventory", default="", help="target: the hosts of an Ansible inventory")
     parser.addoption("--artifacts", type=Path, default=ROOT / "artifacts", help="where the reports go")
 
 
@@ -50,10 +50,10 @@ class Recorder:
         self.began = time.monotonic()
 
     def open(self) -> Target:
-        """The target, opened once; pytest prints what is wrong with it and stops."""
+        """The target, opened once; if that fails, pytest prints the error and stops."""
         if self.target is None:
             try:
-                self.target = open_what_was_asked_for(self.config)
+                self.target = open_the_target(self.config)
             except TargetError as error:
                 pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
         return self.target
@@ -64,7 +64,7 @@ class Recorder:
         check = getattr(getattr(item, "function", None), "check", None)
         if check is None or (call.when != "call" and not call.excinfo):
             return outcome
-        raised, reason = how_it_ended(call.excinfo)
+        raised, reason = ending_of(call.excinfo)
         seen: Evidence = getattr(item, "evidence", Evidence())
         assert self.target is not None
         judged, why = judge(raised, reason, seen.lines, self.target.deployment)
@@ -74,7 +74,7 @@ class Recorder:
         elif judged == "fail" or not self.target.development:
             outcome.outcome, outcome.longrepr = "failed", f"{check.id} {check.claim}\n{why}"
         else:
-            # What pytest calls an expected failure: it has run, and is known not to hold here.
+            # pytest calls it an expected failure: it ran, and is known not to hold here.
             outcome.outcome, outcome.wasxfail = "skipped", f"{judged}: {why}"
         self.progress(f"{len(self.results)} {check.id} {check.claim}")
         return outcome
@@ -96,34 +96,34 @@ class Recorder:
             self.target.deployment,
             tuple(self.results),
             time.monotonic() - self.began,
-            hosts=tuple(f"{machine} ({', '.join(machine.groups)})" for machine in everybody(self.target)),
+            hosts=tuple(f"{machine} ({', '.join(machine.groups)})" for machine in machines_of(self.target)),
         )
-        # Half a run says nothing of the whole.
+        # A run that was interrupted gets no report.
         if self.results and exitstatus != pytest.ExitCode.INTERRUPTED:
             report.write(run, self.config.getoption("--artifacts"))
             report.show(run, self.config.getoption("--artifacts"))
 
 
-def open_what_was_asked_for(config: pytest.Config) -> Target:
+def open_the_target(config: pytest.Config) -> Target:
     if inventory := config.getoption("--inventory"):
         return FleetTarget(inventory, config.invocation_params.dir)
     return open_target(config.getoption("--target"))
 
 
-def everybody(target: Target) -> tuple[Machine, ...]:
-    return (*target.hosts, *([target.outsider] if target.outsider else []))
+def machines_of(target: Target) -> tuple[Machine, ...]:
+    return (*target.hosts, *([target.vantage] if target.vantage else []))
 
 
-def how_it_ended(excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str, str]:
-    """('nothing' | 'deviation' | 'not yet' | 'error', the sentence that goes with it)."""
+def ending_of(excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str, str]:
+    """('nothing' | 'deviation' | 'not proven' | 'error', the reason)."""
     if excinfo is None:
         return "nothing", ""
     error = excinfo.value
     if isinstance(error, Deviation):
         return "deviation", str(error)
-    if isinstance(error, NotYet):
-        return "not yet", str(error)
-    # An assertion's own sentence, not pytest's dissection of its operands; those may be long, and say less.
+    if isinstance(error, NotProven):
+        return "not proven", str(error)
+    # An assertion's message, without pytest's account of its operands.
     message = str(error).partition("\nassert ")[0].strip() or excinfo.exconly()
     return "error", message if isinstance(error, AssertionError) else f"{type(error).__name__}: {message}"
 
@@ -138,7 +138,7 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 @pytest.fixture
 def evidence(request: pytest.FixtureRequest, target: Target) -> Evidence:
-    """Call it with what the check sees."""
+    """Call it with what the check observes."""
     target.asked.clear()
     seen = Evidence(target.asked)
     request.node.evidence = seen
@@ -147,13 +147,13 @@ def evidence(request: pytest.FixtureRequest, target: Target) -> Evidence:
 
 @pytest.fixture(scope="session")
 def superuser(target: Target) -> Superuser:
-    """SQL through the server's own socket."""
+    """SQL as the superuser, through the server's socket."""
     return Superuser(target)
 
 
 @pytest.fixture(scope="session")
 def public_secrets() -> dict[str, str]:
-    """Development's, which are in the repository for everybody to read."""
+    """Development's, which are public: they are in the repository."""
     return PUBLIC_SECRETS
 
 
@@ -171,15 +171,15 @@ def at_applications(target: Target) -> list[Client]:
 
 @pytest.fixture(scope="session")
 def hosts(target: Target) -> tuple[Machine, ...]:
-    """The machines themselves, to be looked at as root. Where containers are all there is, the check ends here."""
+    """The hosts, examined as root. For a target without hosts the check ends here."""
     if not target.hosts:
-        not_yet("containers alone can't show it: `./scripts/checklist -i INVENTORY` looks at hosts")
+        not_proven("it needs the hosts of an inventory: `./scripts/checklist -i INVENTORY`")
     return target.hosts
 
 
 @pytest.fixture(scope="session")
-def outsider(target: Target, hosts: tuple[Machine, ...]) -> Machine:
-    """A machine elsewhere. Without one the check ends here."""
-    if not target.outsider:
-        not_yet(NO_OUTSIDER)
-    return target.outsider
+def vantage(target: Target, hosts: tuple[Machine, ...]) -> Machine:
+    """The external vantage host. Without one the check ends here."""
+    if not target.vantage:
+        not_proven(NO_VANTAGE)
+    return target.vantage

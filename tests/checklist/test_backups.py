@@ -1,13 +1,10 @@
-"""Item 4: backups that are made by themselves, leave the machine, and have been restored.
-
-Each check reads the actual state first and says `not yet` only where there is nothing to read.
-"""
+"""Item 4: backups are made automatically, copied to another machine, and restored as a test."""
 
 import json
 from datetime import UTC, datetime
 from typing import Any
 
-from checklist.api import Evidence, check, deviates, not_yet
+from checklist.api import Evidence, check, deviates, not_proven
 from checklist.client import Superuser
 from checklist.fleet import role_default
 from checklist.machines import Machine
@@ -22,14 +19,14 @@ WITHOUT = "this stack runs without the profile `backup`: its data is development
 
 
 def archives(superuser: Superuser, evidence: Evidence) -> None:
-    """End the check where there are no physical backups: for development that is a choice."""
+    """End the check where WAL is not archived: development may choose that."""
     mode, command = superuser.settings("archive_mode", "archive_command").values()
     evidence(f"archive_mode = {mode}, archive_command = {command}")
     if mode == "off":
         deviates(WITHOUT)
 
 
-NO_SUCH_REPOSITORY = 32  # pgBackRest's status for an option that can't be, like --repo=2 where there is one
+NO_SUCH_REPOSITORY = 32  # pgBackRest's exit status for an invalid option: --repo=2 where one repository is configured
 
 
 def ask(target: Target, repository: int, command: str) -> Any:
@@ -38,19 +35,19 @@ def ask(target: Target, repository: int, command: str) -> Any:
     done = target.host("postgres").run(f"pgbackrest {options} {command}")
     if done.rc == NO_SUCH_REPOSITORY:
         return None
-    said = (done.stdout + done.stderr).strip()[-300:]
-    assert done.rc == 0, f"repository {repository} can't be read: {said}"
+    output = (done.stdout + done.stderr).strip()[-300:]
+    assert done.rc == 0, f"repository {repository} can't be read: {output}"
     return json.loads(done.stdout or "{}")
 
 
 def stanza(target: Target, repository: int = 1) -> dict[str, Any] | None:
-    """What a repository says of itself; None if there is none of that number."""
+    """pgBackRest's information on a repository; None if it is not configured."""
     answer = ask(target, repository, "info")
     if answer is None:
         return None
     [found] = answer
     why = " ".join(one["status"]["message"] for one in found["repo"])
-    assert found["status"]["code"] == 0, f"repository {repository} says: {why}"
+    assert found["status"]["code"] == 0, f"repository {repository}: {why}"
     return dict(found)
 
 
@@ -60,8 +57,8 @@ def seconds_since(timestamp: float) -> float:
 
 @check(
     "BACK-01",
-    claim="the write-ahead log is archived continuously; the newest archived segment is minutes old",
-    remedy=f"`./scripts/ops doctor` says why it stands still. Where it is off: {ENABLE}",
+    claim="WAL is archived continuously: the newest archived segment is minutes old",
+    remedy=f"`./scripts/ops doctor` reports why archiving fails. If it is off: {ENABLE}",
 )
 def test_wal_is_archived(superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
@@ -74,20 +71,20 @@ def test_wal_is_archived(superuser: Superuser, evidence: Evidence) -> None:
         f"last archived: {row['last_archived_wal'] or 'nothing'}, {row['age'] or '-'} s ago;"
         f" {row['failed_count']} failures"
     )
-    assert row["failing"] == "f", "the last attempt to archive failed"
-    assert row["age"], "nothing was ever archived"
+    assert row["failing"] == "f", "the last archive_command failed"
+    assert row["age"], "no segment has been archived"
     assert int(row["age"]) <= WAL_AGE, f"the newest archived segment is older than {WAL_AGE} s"
 
 
 @check(
     "BACK-02",
-    claim="the newest physical backup is less than a day old, and no backup in the repository has an error",
-    remedy=f"`./scripts/ops backup physical`, `./scripts/ops backup verify`. Where there is none: {ENABLE}",
+    claim="the newest backup is less than 26 hours old, and no backup in the repository has an error",
+    remedy=f"`./scripts/ops backup create`, `./scripts/ops backup verify`. Without a repository: {ENABLE}",
 )
 def test_backup_is_recent(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
     found = stanza(target)
-    assert found, "the server archives, and knows no repository"
+    assert found, "archiving is on, and pgBackRest has no repository"
     backups = found["backup"]
     assert backups, "the repository has no backup yet"
     newest = max(backups, key=lambda backup: backup["timestamp"]["stop"])
@@ -101,7 +98,7 @@ def test_backup_is_recent(target: Target, superuser: Superuser, evidence: Eviden
 @check(
     "BACK-03",
     claim="a backup has been restored and compared in the last eight days (the drill)",
-    remedy=f"`./scripts/ops backup drill`, then `./scripts/ops backup report`. Without physical backups: {ENABLE}",
+    remedy=f"`./scripts/ops backup drill`, then `./scripts/ops backup report`. Without backups: {ENABLE}",
 )
 def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
@@ -111,7 +108,7 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
         database="postgres",
     )
     if not drills:
-        not_yet("there was no drill yet: a backup that was never restored is a hope")
+        not_proven("no drill has run: no backup has been restored")
     newest = drills[0]
     evidence(
         f"{len(drills)} drills; the newest {int(newest['age']) / 3600:.1f} hours ago: {newest['backup']},"
@@ -131,13 +128,13 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
     archives(superuser, evidence)
     found = stanza(target, repository=2)
     if not found:
-        not_yet("there is one repository, and it is this machine's own")
-    assert found["backup"], "the second repository has no backup yet"
+        not_proven("repository 2 (off-site) is not configured")
+    assert found["backup"], "repository 2 has no backup yet"
     age = seconds_since(max(backup["timestamp"]["stop"] for backup in found["backup"]))
-    evidence(f"backups in the second repository: {len(found['backup'])}, the newest {age / 3600:.1f} hours old")
-    assert age <= BACKUP_AGE, f"the second repository's newest backup is {age / 3600:.1f} hours old"
+    evidence(f"backups in repository 2: {len(found['backup'])}, the newest {age / 3600:.1f} hours old")
+    assert age <= BACKUP_AGE, f"the newest backup in repository 2 is {age / 3600:.1f} hours old"
     broken = [backup["label"] for backup in found["backup"] if backup.get("error")]
-    assert not broken, f"backups with errors in the second repository: {', '.join(broken)}"
+    assert not broken, f"backups with errors in repository 2: {', '.join(broken)}"
     dumps = {name: file["time"] for name, file in ask(target, 2, "repo-ls dumps").items() if name.endswith(".tar")}
     assert dumps, "no dump was ever copied into the second repository: `./scripts/ops backup nightly`"
     age = seconds_since(max(dumps.values()))
@@ -157,7 +154,7 @@ def test_nightly_dump(superuser: Superuser, evidence: Evidence) -> None:
         database="postgres",
     )
     if not nights:
-        not_yet("no night's dumps were ever made: `./scripts/ops backup full` makes one, before anything that matters")
+        not_proven("no nightly dump has been made")
     age = int(nights[0]["age"])
     evidence(f"{nights[0]['dumps']}: {age / 3600:.1f} hours ago")
     assert age <= BACKUP_AGE, f"the newest night's dumps are {age / 3600:.1f} hours old"
@@ -165,8 +162,8 @@ def test_nightly_dump(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-06",
-    claim="damaged pages are noticed: data checksums are on, and no page has failed one",
-    remedy="find the table in the server's log, restore it; `pg_checksums --enable` on a stopped server turns them on",
+    claim="data checksums are on, and no page has failed its checksum",
+    remedy="restore the table that the server's log names; `pg_checksums --enable` on a stopped server turns them on",
 )
 def test_checksums(superuser: Superuser, evidence: Evidence) -> None:
     on = superuser.value("SHOW data_checksums")
@@ -178,10 +175,10 @@ def test_checksums(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-07",
-    claim="nothing piles up in pg_wal: no failing archiver, no abandoned replication slot",
-    remedy="`SELECT pg_drop_replication_slot(…)` for a slot that nobody reads; an archiver's error is in the log",
+    claim="pg_wal does not grow: archiving works, and no replication slot is inactive",
+    remedy="`SELECT pg_drop_replication_slot(…)` for an inactive slot; archive_command logs its errors",
 )
-def test_wal_does_not_pile_up(superuser: Superuser, evidence: Evidence) -> None:
+def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
     size = superuser.rows(
         "SELECT coalesce(sum(size), 0) AS bytes, pg_size_pretty(coalesce(sum(size), 0)) AS pretty,"
         " (SELECT pg_size_bytes(setting || unit) FROM pg_settings WHERE name = 'max_wal_size') AS allowed"
@@ -190,7 +187,7 @@ def test_wal_does_not_pile_up(superuser: Superuser, evidence: Evidence) -> None:
     slots = superuser.rows("SELECT slot_name FROM pg_replication_slots WHERE NOT active")
     waiting = superuser.value("SELECT count(*) FROM pg_ls_archive_statusdir() WHERE name LIKE '%.ready'")
     evidence(f"pg_wal holds {size['pretty']}; {waiting} segments wait for the archiver; inactive slots: {len(slots)}")
-    assert not slots, f"slots that nobody reads: {', '.join(row['slot_name'] for row in slots)}"
+    assert not slots, f"inactive slots: {', '.join(row['slot_name'] for row in slots)}"
     # the checkpointer may exceed max_wal_size for a while; twice as much is no longer a while
     assert int(size["bytes"]) <= 2 * int(size["allowed"]), (
         f"pg_wal holds {size['pretty']}, more than twice max_wal_size"
@@ -199,12 +196,12 @@ def test_wal_does_not_pile_up(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-08",
-    claim="timers of the database's host make, prove and watch backups by themselves",
-    remedy="`ansible-playbook site.yml` arms them; by hand: `systemctl enable --now NAME.timer` on the host",
+    claim="systemd timers on the database host make, test and monitor backups",
+    remedy="`ansible-playbook site.yml` enables them; by hand: `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
     lists = ["timers_units", *(["timers_units_copy"] if any("backup" in host.groups for host in hosts) else [])]
     wanted = [f"{name}.timer" for units in lists for name in role_default("timers", units, {})]
-    assert wanted, "the playbooks of this version arm no timers"
+    assert wanted, "the role `timers` declares no timer"
     loose = unarmed(target.host("postgres").machine, wanted, evidence)
-    assert not loose, f"will not elapse by themselves: {', '.join(loose)}"
+    assert not loose, f"not active: {', '.join(loose)}"

@@ -1,4 +1,4 @@
-"""Item 3: the application may read and write rows, and nothing else; CREATEDB above all."""
+"""Item 3: the application reads and writes rows, and has no other privilege; CREATEDB above all."""
 # ruff: noqa: S608 -- the only names that are pasted into SQL here are this stack's own role names
 
 import secrets
@@ -12,7 +12,7 @@ FOR_TESTS = "Django's test runner creates and drops test_flaglearning_dev"
 
 
 @check("PRIV-01", claim="no role but the superuser has CREATEDB", remedy=APPLY)
-def test_nobody_has_createdb(target: Target, superuser: Superuser, evidence: Evidence) -> None:
+def test_no_role_has_createdb(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     rows = superuser.rows(
         "SELECT rolname, CASE WHEN rolsuper THEN 'superuser'"
         " WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END AS what"
@@ -33,22 +33,20 @@ def test_create_database_is_refused(target: Target, superuser: Superuser, beside
     created = []
     for service in ("postgres", "pgbouncer"):
         name = f"checklist_probe_{secrets.token_hex(4)}"
-        answer = beside.login(target.door(service), target.app_role, "app_password", f"CREATE DATABASE {name}")
+        answer = beside.login(target.endpoint(service), target.app_role, "app_password", f"CREATE DATABASE {name}")
         if answer.ok:
             created.append(service)
             superuser.rows(f"DROP DATABASE {name}", "postgres")
-            evidence(f"{target.door(service)}: CREATE DATABASE was accepted; the database was dropped again")
+            evidence(f"{target.endpoint(service)}: CREATE DATABASE was accepted; the database was dropped again")
         else:
-            evidence(f"{target.door(service)}: {answer}")
-            assert "42501" in answer.text, f"refused, but not for want of privilege: {answer}"
+            evidence(f"{target.endpoint(service)}: {answer}")
+            assert "42501" in answer.text, f"refused, but not with insufficient_privilege: {answer}"
     if created and target.development:
         deviates(f"{target.app_role} has CREATEDB: {FOR_TESTS}")
     assert not created, f"{target.app_role} created a database at: {', '.join(created)}"
 
 
-@check(
-    "PRIV-03", claim="no role of ours is superuser, or may create roles, replicate or bypass row security", remedy=APPLY
-)
+@check("PRIV-03", claim="no role but postgres has SUPERUSER, CREATEROLE, REPLICATION or BYPASSRLS", remedy=APPLY)
 def test_no_dangerous_attributes(superuser: Superuser, evidence: Evidence) -> None:
     rows = superuser.rows(
         "SELECT rolname, concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END,"
@@ -62,16 +60,16 @@ def test_no_dangerous_attributes(superuser: Superuser, evidence: Evidence) -> No
     assert not dangerous, f"too powerful: {', '.join(dangerous)}"
 
 
-@check("PRIV-04", claim="the application belongs to no other role and can't become one", remedy=APPLY)
-def test_application_is_nobody_else(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
+@check("PRIV-04", claim="the application is a member of no role and can't SET ROLE to one", remedy=APPLY)
+def test_application_is_in_no_role(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
     roles = superuser.rows(
         f"SELECT rolname FROM pg_roles WHERE rolname <> '{target.app_role}'"
         f" AND pg_has_role('{target.app_role}', oid, 'MEMBER')"
     )
     evidence(f"{target.app_role} is a member of: {', '.join(row['rolname'] for row in roles) or 'nothing'}")
-    door = target.door("postgres")
+    endpoint = target.endpoint("postgres")
     attempts = {
-        role: beside.attempt(door, target.app_role, "app_password", f"SET ROLE {role}")
+        role: beside.attempt(endpoint, target.app_role, "app_password", f"SET ROLE {role}")
         for role in ("postgres", "flaglearning_owner")
     }
     for role, answer in beside.try_all(attempts).items():
@@ -99,8 +97,10 @@ def test_application_owns_nothing(target: Target, superuser: Superuser, beside: 
         "TRUNCATE flags_country CASCADE",
         "DROP TABLE flags_country CASCADE",
     )
-    door = target.door("postgres")
-    attempts = {act: beside.attempt(door, target.app_role, "app_password", f"BEGIN; {act}; ROLLBACK") for act in acts}
+    endpoint = target.endpoint("postgres")
+    attempts = {
+        act: beside.attempt(endpoint, target.app_role, "app_password", f"BEGIN; {act}; ROLLBACK") for act in acts
+    }
     for act, answer in beside.try_all(attempts).items():
         evidence(f"{act}: {answer}")
         assert "42501" in answer.text, f"{target.app_role} may {act}: {answer}"
@@ -109,34 +109,34 @@ def test_application_owns_nothing(target: Target, superuser: Superuser, beside: 
 
 @check(
     "PRIV-06",
-    claim="the superuser can't come in over the network, whatever the password",
+    claim="the superuser can't log in over the network, with any password",
     remedy="keep `host all postgres all reject` above every other TCP line of pg_hba.conf",
 )
 def test_superuser_is_local(target: Target, beside: Client, evidence: Evidence) -> None:
     attempts = {
-        f"{target.door(service)}/{database}": beside.attempt(
-            target.door(service), "postgres", "ops_password", dbname=database
+        f"{target.endpoint(service)}/{database}": beside.attempt(
+            target.endpoint(service), "postgres", "ops_password", dbname=database
         )
         for service in ("postgres", "pgbouncer")
         for database in (target.database, "postgres")
     }
     for where, answer in beside.try_all(attempts).items():
         evidence(f"postgres at {where}: {answer}")
-        # A wrong password would be refused as well; the door has to refuse the role itself.
+        # A wrong password would be refused as well; the endpoint has to refuse the role itself.
         assert not answer.ok, f"the superuser logged in at {where}"
         assert "password" not in answer.text, f"the superuser was asked for its password at {where}: {answer}"
 
 
 @check("PRIV-07", claim="the read-only role can't write", remedy=APPLY)
 def test_readonly_reads(target: Target, beside: Client, evidence: Evidence) -> None:
-    door = target.door("postgres")
+    endpoint = target.endpoint("postgres")
     read = "SELECT count(*) FROM flags_country"
     # Its sessions are read only by default, which it may change itself; the privilege must be missing as well.
     writes = ("DELETE FROM flags_country", "UPDATE users_user SET email = ''", "CREATE TABLE public.probe (a int)")
     commands = {read: read, **{act: f"BEGIN READ WRITE; {act}; ROLLBACK" for act in writes}}
     answers = beside.try_all(
         {
-            name: beside.attempt(door, "flaglearning_readonly", "readonly_password", sql)
+            name: beside.attempt(endpoint, "flaglearning_readonly", "readonly_password", sql)
             for name, sql in commands.items()
         }
     )

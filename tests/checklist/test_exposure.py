@@ -1,4 +1,4 @@
-"""Item 6: what listens, who can reach it, and what an intruder could do, on the machines and from outside."""
+"""Item 6: which ports listen, who reaches them, and what a process inside a container could do."""
 
 import json
 import re
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from checklist.api import Evidence, check, deviates
 from checklist.client import Superuser
 from checklist.machines import Container, Machine, Port
-from checklist.remote import call, knock, scan
+from checklist.remote import call, probe, scan
 from checklist.target import Target
 from checklist.timers import unarmed
 
 LISTENERS: dict[str, set[int]] = {"postgres": {5432}, "pgbouncer": {6432}, "app": set(), "proxy": {8000, 8443}}
-SITE = "ansible-playbook site.yml"
+SITE = "ansible-playbook playbooks/site.yml"
 FOR_DEVELOPERS = "published on this machine's loopback for a developer's tools"
 
 
 def listening(host: Container) -> set[tuple[str, int]]:
-    """(address, port) of every TCP and UDP socket that waits for strangers, but Docker's own resolver."""
+    """(address, port) of every listening TCP and UDP socket but that of Docker's resolver."""
     found = set()
     for kinds, waiting in (("tcp*", "0A"), ("udp*", "07")):
         # tcp and tcp6; not udplite
@@ -44,23 +44,23 @@ def listening(host: Container) -> set[tuple[str, int]]:
 
 @check(
     "NET-01",
-    claim="each service listens on its own ports and on no other",
+    claim="each service listens on its own ports only",
     remedy="find the process: `docker compose top`; rebuild the image",
 )
 def test_listening_sockets(target: Target, evidence: Evidence) -> None:
-    surprises = []
+    unexpected = []
     for service in target.services:
         found = listening(service)
         sockets = ", ".join(f"{port} on {address}" for address, port in sorted(found))
         evidence(f"{service}: {sockets or 'nothing (a Unix socket)'}")
         if {port for _, port in found} != LISTENERS[service.service]:
-            surprises.append(str(service))
-    assert not surprises, f"not the expected ports: {', '.join(surprises)}"
+            unexpected.append(str(service))
+    assert not unexpected, f"not the expected ports: {', '.join(unexpected)}"
 
 
 @check(
     "NET-02",
-    claim="machines publish the proxy's ports and nothing else; in a fleet the pooler's too, for the app's hosts",
+    claim="only the proxy's ports are published; in a fleet the pooler's too, for application hosts",
     remedy="start production with `-f docker-compose.yml -f docker-compose.prod.yml`, without the override file",
 )
 def test_published_ports(target: Target, evidence: Evidence) -> None:
@@ -72,7 +72,7 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
         evidence("nothing is published")
     unexpected = [str(port) for port in ports if port.container_port not in LISTENERS.get(port.service, set())]
     inner = [port for port in ports if port.service != "proxy" and not for_the_fleet(port, target)]
-    assert not unexpected, f"ports that no service of ours listens on: {', '.join(unexpected)}"
+    assert not unexpected, f"ports on which no service listens: {', '.join(unexpected)}"
     if target.development:
         exposed = [str(port) for port in ports if not port.on_loopback]
         assert not exposed, f"published beyond loopback: {', '.join(exposed)}"
@@ -82,17 +82,17 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
 
 
 def for_the_fleet(port: Port, target: Target) -> bool:
-    """Is it the pooler's, at one address, because applications are on other hosts? The firewall says for whom it is."""
-    elsewhere = any(app.machine is not target.host("pgbouncer").machine for app in target.each("app"))
-    return port.service == "pgbouncer" and elsewhere and port.address not in ("0.0.0.0", "::")  # noqa: S104
+    """Whether it is the pooler's, at one address, for application hosts; the firewall names these."""
+    other_hosts = any(app.machine is not target.host("pgbouncer").machine for app in target.each("app"))
+    return port.service == "pgbouncer" and other_hosts and port.address not in ("0.0.0.0", "::")  # noqa: S104
 
 
 @check(
     "NET-03",
-    claim="a neighbour reaches what is published for everybody, and nothing else",
+    claim="another container on the host reaches the published site, and no other port",
     remedy="publish on 127.0.0.1 or not at all; Docker Engine 28, or the host's firewall, closes container addresses",
 )
-def test_neighbour_is_kept_out(target: Target, evidence: Evidence) -> None:
+def test_other_containers_are_kept_out(target: Target, evidence: Evidence) -> None:
     for machine in target.machines:
         inside = {
             f"{address}:{port}": f"{service} at its own {address}, port {port}"
@@ -101,21 +101,21 @@ def test_neighbour_is_kept_out(target: Target, evidence: Evidence) -> None:
             for port in sorted(LISTENERS[service.service])
         }
         through = {f"{machine.gateway}:{port.port}": port for port in target.published(machine)}
-        neighbour = target.client("neighbour", beside=target.on(machine)[0])
-        answers = call(neighbour, knock, [address.rsplit(":", 1) for address in (*inside, *through)], 2)
+        other = target.client("other-container", beside=target.on(machine)[0])
+        answers = call(other, probe, [address.rsplit(":", 1) for address in (*inside, *through)], 2)
         expected = {address for address, port in through.items() if port.service == "proxy" and not port.on_loopback}
         for address, answer in answers.items():
             what = inside.get(address) or f"what this machine publishes, port {address.rsplit(':', 1)[1]}"
-            evidence(f"from a neighbour to {what}: {answer}")
+            evidence(f"from another container to {what}: {answer}")
         reached = {address for address, answer in answers.items() if answer == "open"}
-        assert reached <= expected, f"a neighbour reaches {', '.join(sorted(reached - expected))}"
-        assert expected <= reached, f"a neighbour does not reach the site: {', '.join(sorted(expected - reached))}"
+        assert reached <= expected, f"another container reaches {', '.join(sorted(reached - expected))}"
+        assert expected <= reached, f"another container does not reach {', '.join(sorted(expected - reached))}"
 
 
 @check(
     "NET-04",
-    claim="every TCP line of pg_hba names its databases, its users and a network; nobody comes in from anywhere",
-    remedy="correct the line that is named above in pg_hba.conf or hba.d; then `docker compose up --build postgres`",
+    claim="every TCP line of pg_hba names its databases, its users and a network; the last rejects all",
+    remedy="correct the named line in pg_hba.conf or hba.d; then `docker compose up --build postgres`",
 )
 def test_hba_is_narrow(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     rules = superuser.rows(
@@ -132,7 +132,7 @@ def test_hba_is_narrow(target: Target, superuser: Superuser, evidence: Evidence)
         if rule["error"] or (rule["auth_method"] != "reject" and (everyone or everything or rule["type"] != "hostssl")):
             wide.append(rule["place"])
     last = rules[-1]
-    assert not wide, f"too wide, or broken: {', '.join(wide)}"
+    assert not wide, f"too wide, or invalid: {', '.join(wide)}"
     assert (last["users"], last["databases"], last["auth_method"]) == ("all", "all", "reject"), (
         "the last line is not a reject of all"
     )
@@ -140,9 +140,9 @@ def test_hba_is_narrow(target: Target, superuser: Superuser, evidence: Evidence)
 
 @check(
     "NET-05",
-    claim="the application can't reach the outside world",
-    remedy="the network `application` has to be internal; where the pooler is on another host, the firewall's chain"
-    " `app` lets it there and nowhere else: `ansible-playbook site.yml`",
+    claim="the application has no route out of its network",
+    remedy="the network `application` has to be internal; where the pooler is on another host, the firewall"
+    " allows that address only: `ansible-playbook playbooks/site.yml`",
 )
 def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
     for app in target.each("app"):
@@ -150,11 +150,11 @@ def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
         routes = [line.split() for line in app.run("cat /proc/net/route").stdout.splitlines()[1:]]
         default = [route[0] for route in routes if route[1] == "00000000"]
         evidence(f"routes of the app: {len(routes)}, default routes: {len(default)}")
-        # An address of documentation (RFC 5737): nobody is there, but with a way out the question would leave. The
-        # outsider is there, and its sshd listens.
+        # An address for documentation (RFC 5737): no host has it, but with a route out the packet would leave. The
+        # vantage host has a sshd that listens.
         outside = [["192.0.2.1", 443], [app.machine.gateway, 443]]
-        outside += [[machine.address, machine.port] for machine in (target.outsider, *target.hosts) if machine]
-        answers = call(app, knock, outside, 1)
+        outside += [[machine.address, machine.port] for machine in (target.vantage, *target.hosts) if machine]
+        answers = call(app, probe, outside, 1)
         evidence("; ".join(f"to {address}: {answer}" for address, answer in answers.items()))
         assert not (default and pooler_is_here), f"{app} has a way out through {', '.join(default)}"
         assert "open" not in answers.values(), f"{app} reached an address outside"
@@ -216,7 +216,7 @@ def test_services_are_apart(target: Target, evidence: Evidence) -> None:
     for service in target.services:
         seen = dict(line.partition(" ")[::2] for line in service.run(look).stdout.splitlines())
         network, processes, sockets = (seen.get(name, "") for name in ("network", "processes", "socket"))
-        assert network.startswith("net:["), f"{service} does not say which network it has: {seen}"
+        assert network.startswith("net:["), f"{service} did not report its network namespace: {seen}"
         apart = network != machines_own[service.machine]
         evidence(
             f"{service}: network {'its own' if apart else 'THE HOST'}, Docker socket {sockets or 'none'},"
@@ -225,13 +225,13 @@ def test_services_are_apart(target: Target, evidence: Evidence) -> None:
         )
         if sockets or not apart:
             shared.append(str(service))
-    assert not shared, f"not apart from the host: {', '.join(shared)}"
+    assert not shared, f"shares something of the host: {', '.join(shared)}"
 
 
 @check(
     "NET-08",
-    claim="each host's firewall drops what is not named, over IPv4 and IPv6, forwarded or not, from its start on",
-    remedy=f"`systemctl reload flaglearning-firewall` on the host; `{SITE}` brings the rules and the unit back",
+    claim="each host's firewall drops by default, for IPv4 and IPv6, input and forward, from boot on",
+    remedy=f"`systemctl reload flaglearning-firewall` on the host; `{SITE}` restores the rules and the unit",
 )
 def test_host_firewall(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
     for host in hosts:
@@ -239,47 +239,45 @@ def test_host_firewall(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
         drops = [chain for rule in rules if (chain := rule.get("chain", {})).get("policy") == "drop"]
         evidence("; ".join(f"{c['family']} {c['table']} {c['name']}: hook {c['hook']}, policy drop" for c in drops))
         at_boot = host.run("systemctl is-enabled flaglearning-firewall").stdout.strip()
-        evidence(f"flaglearning-firewall.service: {at_boot or 'not there'}")
+        evidence(f"flaglearning-firewall.service: {at_boot or 'not installed'}")
         for hook in ("input", "forward"):
             families = {chain["family"] for chain in drops if chain["hook"] == hook}
             # a chain of the family inet counts for both
             assert "inet" in families or {"ip", "ip6"} <= families, f"{host} drops nothing by default in {hook}"
-        assert at_boot == "enabled", f"the firewall of {host} does not come with the host"
+        assert at_boot == "enabled", f"the firewall of {host} is not enabled at boot"
 
 
 @check(
     "NET-09",
-    claim="a scan of all TCP ports of each host from a machine elsewhere, over IPv4 and IPv6, finds the site alone",
-    remedy=f"`ss -ltnp` on the host says whose port it is, `nft list table inet flaglearning` who opened it; `{SITE}`",
+    claim="a scan of all TCP ports of each host from the vantage host, IPv4 and IPv6, finds the site only",
+    remedy=f"`ss -ltnp` on the host names the process, `nft list table inet flaglearning` the rule; `{SITE}`",
 )
-def test_scan_from_outside(target: Target, hosts: tuple[Machine, ...], outsider: Machine, evidence: Evidence) -> None:
-    doors = [(host, address) for host in hosts for address in host.public_addresses]
+def test_scan_from_outside(target: Target, hosts: tuple[Machine, ...], vantage: Machine, evidence: Evidence) -> None:
+    endpoints = [(host, address) for host in hosts for address in host.public_addresses]
 
-    def look(door: tuple[Machine, str]) -> tuple[bool, list[int]]:
-        answers_ping = outsider.run("ping -c 1 -W 2 %s", door[1]).rc == 0
-        return answers_ping, call(outsider, scan, door[1], 1, 65535, 1.5)
+    def look(endpoint: tuple[Machine, str]) -> tuple[bool, list[int]]:
+        answers_ping = vantage.run("ping -c 1 -W 2 %s", endpoint[1]).rc == 0
+        return answers_ping, call(vantage, scan, endpoint[1], 1, 65535, 1.5)
 
     with ThreadPoolExecutor(2) as pool:
-        seen = dict(zip(doors, pool.map(look, doors), strict=True))
+        seen = dict(zip(endpoints, pool.map(look, endpoints), strict=True))
     wrong = []
     for (host, address), (answers_ping, ports) in seen.items():
         expected = sorted({port.port for port in target.published(host) if port.service == "proxy"})
-        evidence(f"{address}, all 65535 ports from {outsider}: {', '.join(map(str, ports)) or 'none'} open", host)
-        assert ports or answers_ping, (
-            f"{outsider} does not reach {address} of {host} at all, so its scan proves nothing"
-        )
+        evidence(f"{address}, all 65535 ports from {vantage}: {', '.join(map(str, ports)) or 'none'} open", host)
+        assert ports or answers_ping, f"{vantage} does not reach {address} of {host} at all: the scan proves nothing"
         if ports != expected:
             wrong.append(f"{address} of {host} has {ports}, not {expected}")
     assert not wrong, "; ".join(wrong)
 
 
 @contextmanager
-def routes(outsider: Machine, ways: dict[str, str]) -> Iterator[str]:
-    """What is for a container's address is sent to its host, as a neighbour could. Says what goes where."""
+def routes(vantage: Machine, ways: dict[str, str]) -> Iterator[str]:
+    """Route each container's address through its host, as a machine on the same network could; the routes in force."""
 
     def ip(command: str) -> str:
         lines = [f"route {command.format(address=address, host=host)}" for address, host in ways.items()]
-        return str(outsider.run("echo %s | ip -force -batch -", "\n".join(lines)).stdout)
+        return str(vantage.run("echo %s | ip -force -batch -", "\n".join(lines)).stdout)
 
     ip("add {address} via {host}")
     try:
@@ -290,28 +288,28 @@ def routes(outsider: Machine, ways: dict[str, str]) -> Iterator[str]:
 
 @check(
     "NET-10",
-    claim="a machine elsewhere reaches no container's own address, and nothing that is published on loopback",
-    remedy=f"the forward chain of /etc/nftables.d/flaglearning.nft drops that: `{SITE}`",
+    claim="the vantage host reaches no container's own address, and no port that is published on loopback",
+    remedy=f"the forward chain of /etc/nftables.d/flaglearning.nft drops it: `{SITE}`",
 )
-def test_outsider_is_kept_out(
-    target: Target, hosts: tuple[Machine, ...], outsider: Machine, evidence: Evidence
+def test_the_vantage_host_reaches_no_container(
+    target: Target, hosts: tuple[Machine, ...], vantage: Machine, evidence: Evidence
 ) -> None:
     own = [(service, address) for service in target.services for address in service.addresses]
     ways = {address: near(service.machine, address) for service, address in own}
-    with routes(outsider, ways) as gone:
+    with routes(vantage, ways) as gone:
         ports = [[address, port] for service, address in own for port in sorted(LISTENERS[service.service])]
-        answers = call(outsider, knock, ports, 2)
+        answers = call(vantage, probe, ports, 2)
     for service, address in own:
-        way = f"sent to {ways[address]}" if f"{address} via {ways[address]} " in gone else "no neighbour: sent nowhere"
+        way = f"routed through {ways[address]}" if f"{address} via {ways[address]} " in gone else "no route"
         for port in sorted(LISTENERS[service.service]):
             answer = answers[f"{address}:{port}"]
             evidence(f"{service} at its own {address}, port {port} ({way}): {answer}", service.machine)
     for host in hosts:
         inner = [port.port for port in target.published(host) if port.on_loopback]
         evidence(f"published on loopback: {', '.join(map(str, inner)) or 'nothing'}", host)
-        answers |= call(outsider, knock, [[address, port] for address in host.public_addresses for port in inner], 2)
+        answers |= call(vantage, probe, [[address, port] for address in host.public_addresses for port in inner], 2)
     reached = [where for where, answer in answers.items() if answer == "open"]
-    assert not reached, f"{outsider} reaches {', '.join(reached)}"
+    assert not reached, f"{vantage} reaches {', '.join(reached)}"
 
 
 def near(machine: Machine, address: str) -> str:
@@ -321,8 +319,8 @@ def near(machine: Machine, address: str) -> str:
 
 @check(
     "NET-11",
-    claim="sshd lets people in with keys alone, and root with nothing but a key",
-    remedy=f"a file of /etc/ssh/sshd_config.d comes before 00-flaglearning.conf, or it is gone; `{SITE}` writes it",
+    claim="sshd accepts public keys only, for root too",
+    remedy=f"a file of /etc/ssh/sshd_config.d sorts before 00-flaglearning.conf; `{SITE}` restores that",
 )
 def test_ssh_takes_keys_only(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
     wanted = {"passwordauthentication": "no", "kbdinteractiveauthentication": "no", "pubkeyauthentication": "yes"}
@@ -330,21 +328,21 @@ def test_ssh_takes_keys_only(hosts: tuple[Machine, ...], evidence: Evidence) -> 
         told = dict(line.split(" ", 1) for line in host.run("sshd -T").stdout.splitlines() if " " in line)
         settings = {name: told.get(name, "(not set)") for name in (*wanted, "permitrootlogin")}
         evidence(", ".join(f"{name} {value}" for name, value in settings.items()))
-        # What the running one offers, which its files may no longer say.
+        # What the running sshd offers; its files may have changed since.
         offered = host.run(
             "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
             " -o PubkeyAuthentication=no -p %s nobody@localhost; true",
             told.get("port", "22"),
         ).stderr.strip()
-        evidence(f"a client without a key is told: {offered}")
-        assert wanted.items() <= settings.items(), f"sshd of {host} takes more than keys"
+        evidence(f"a client without a key gets: {offered}")
+        assert wanted.items() <= settings.items(), f"sshd of {host} accepts more than public keys"
         assert settings["permitrootlogin"] != "yes", f"root may log in to {host} with a password"
-        assert "(publickey)" in offered, f"sshd of {host} offers something else than keys: {offered}"
+        assert "(publickey)" in offered, f"sshd of {host} offers more than public keys: {offered}"
 
 
 @check(
     "NET-12",
-    claim="Debian's security updates are installed every day by themselves",
+    claim="Debian's security updates are installed automatically every day",
     remedy=f"`systemctl enable --now apt-daily.timer apt-daily-upgrade.timer` on the host, or `{SITE}`",
 )
 def test_security_updates(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
@@ -360,4 +358,4 @@ def test_security_updates(hosts: tuple[Machine, ...], evidence: Evidence) -> Non
         )
         if not there or periodic.stdout.split() != ["LISTS='1'", "UPGRADE='1'"]:
             loose.append(f"unattended-upgrades of {host}")
-    assert not loose, f"will not run by themselves: {', '.join(loose)}"
+    assert not loose, f"not active: {', '.join(loose)}"

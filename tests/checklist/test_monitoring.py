@@ -1,4 +1,4 @@
-"""Item 7: pg_stat_statements records, the log tells, and who shouldn't see doesn't."""
+"""Item 7: pg_stat_statements records, the log shows what an operator needs, and other roles see neither."""
 # ruff: noqa: S608 -- the only names that are pasted into SQL here are this stack's own role names
 
 import re
@@ -11,10 +11,10 @@ from checklist.remote import call, request
 from checklist.target import Target
 
 PRELOAD = (
-    "shared_preload_libraries in pg/conf.d/40-statistics.conf has to name it, and no file of pg/local.d may undo that;"
+    "shared_preload_libraries in pg/conf.d/40-statistics.conf has to name it, also after pg/local.d;"
     " then `docker compose up --build --force-recreate postgres roles`"
 )
-# Nobody else combines these functions, so that its entry in pg_stat_statements counts this check alone.
+# No other query combines these functions, so its entry in pg_stat_statements counts this check alone.
 MARKER = "SELECT pg_catalog.reverse(pg_catalog.md5(pg_catalog.initcap(current_database())))"
 COUNT = f"SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query = '{MARKER}'"
 EXPECTED = {
@@ -40,16 +40,16 @@ def test_extension_is_there(superuser: Superuser, evidence: Evidence) -> None:
 
 
 @check(
-    "MON-02", claim="it records: what the application runs through the pooler is counted, call by call", remedy=PRELOAD
+    "MON-02", claim="pg_stat_statements counts each call that the application makes through the pooler", remedy=PRELOAD
 )
 def test_it_records(target: Target, beside: Client, evidence: Evidence) -> None:
     def counted() -> int:
-        answer = beside.login(target.door("postgres"), "flaglearning_ops", "ops_password", COUNT)
+        answer = beside.login(target.endpoint("postgres"), "flaglearning_ops", "ops_password", COUNT)
         assert answer.ok, f"the ops role can't read pg_stat_statements: {answer}"
         return int(answer.text)
 
     before = counted()
-    run = beside.attempt(target.door("pgbouncer"), target.app_role, "app_password", MARKER)
+    run = beside.attempt(target.endpoint("pgbouncer"), target.app_role, "app_password", MARKER)
     for answer in beside.try_all({"first": run, "second": run, "third": run}).values():
         assert answer.ok, f"the marker query failed: {answer}"
     after = counted()
@@ -59,13 +59,13 @@ def test_it_records(target: Target, beside: Client, evidence: Evidence) -> None:
 
 @check(
     "MON-03",
-    claim="what others run is for the ops role to see: the application sees no text of theirs and can't reset",
+    claim="the application can't read other roles' query texts, and can't reset the statistics",
     remedy="`docker compose up roles` restores pg/sql/40-monitoring.sql",
 )
 def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) -> None:
-    door = target.door("postgres")
+    endpoint = target.endpoint("postgres")
     hidden = beside.login(
-        door,
+        endpoint,
         target.app_role,
         "app_password",
         "SELECT count(*) FILTER (WHERE query <> '<insufficient privilege>') || ' of ' || count(*)"
@@ -75,7 +75,7 @@ def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) 
     assert hidden.text.startswith("0 of"), f"{target.app_role} reads other roles' queries: {hidden}"
     roles = {target.app_role: "app_password", "flaglearning_readonly": "readonly_password"}
     reset = "SELECT pg_stat_statements_reset()"
-    attempts = {role: beside.attempt(door, role, password, reset) for role, password in roles.items()}
+    attempts = {role: beside.attempt(endpoint, role, password, reset) for role, password in roles.items()}
     for role, answer in beside.try_all(attempts).items():
         evidence(f"pg_stat_statements_reset() as {role}: {answer}")
         assert "42501" in answer.text, f"{role} may reset the statistics: {answer}"
@@ -83,47 +83,47 @@ def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) 
 
 @check(
     "MON-04",
-    claim="no statement that sets a password is kept in pg_stat_statements",
+    claim="pg_stat_statements holds no statement that sets a password",
     remedy="pg_stat_statements.track_utility = off; `SELECT pg_stat_statements_reset()` as flaglearning_ops clears it",
 )
 def test_no_password_is_kept(superuser: Superuser, evidence: Evidence) -> None:
     utility = superuser.value("SHOW pg_stat_statements.track_utility")
-    kept = superuser.value(
+    with_password = superuser.value(
         r"SELECT count(*) FROM pg_stat_statements WHERE query ~* '\m(role|user)\M.*\mpassword\M\s+''|SCRAM-SHA-256\$'"
     )
     total = superuser.value("SELECT count(*) FROM pg_stat_statements")
-    evidence(f"track_utility = {utility}; of {total} statements {kept} set a password or hold a verifier")
-    assert utility == "off", "utility statements are kept with their text"
-    assert kept == "0", f"{kept} statements with a password are kept"
+    evidence(f"track_utility = {utility}; of {total} statements {with_password} set a password or hold a verifier")
+    assert utility == "off", "track_utility is on: the text of ALTER ROLE … PASSWORD is recorded"
+    assert with_password == "0", f"{with_password} statements hold a password"
 
 
 @check(
     "MON-05",
-    claim="a refused login is in the server's log, with who, where to and from where",
+    claim="a refused login is in the server's log, with role, database and client address",
     remedy="compare pg/conf.d/30-logging.conf with what runs",
 )
 def test_log_tells(target: Target, beside: Client, superuser: Superuser, evidence: Evidence) -> None:
-    intruder = f"checklist_{secrets.token_hex(4)}"
-    refused = beside.login(target.door("postgres"), intruder, "none")
-    assert not refused.ok, f"{intruder} was let in"
+    unknown_role = f"checklist_{secrets.token_hex(4)}"
+    refused = beside.login(target.endpoint("postgres"), unknown_role, "none")
+    assert not refused.ok, f"{unknown_role} logged in"
     for _ in range(20):
         # The log is the container engine's: it may be an instant behind.
         log = target.host("postgres").log(30)
-        lines = [line for line in log.splitlines() if intruder in line and "FATAL" in line]
+        lines = [line for line in log.splitlines() if unknown_role in line and "FATAL" in line]
         if lines:
             break
         time.sleep(0.1)
-    assert lines, "the server's log says nothing of a refused login"
+    assert lines, "the server's log has no line about a refused login"
     evidence(f"log: {lines[0]}")
-    assert re.search(rf"{intruder}@{target.database}", lines[0]), "the log line does not say who wanted where"
+    assert re.search(rf"{unknown_role}@{target.database}", lines[0]), "the log line lacks the role or the database"
     values = superuser.settings(*EXPECTED)
     evidence(", ".join(f"{name}={value}" for name, value in sorted(values.items())))
-    assert values == EXPECTED, "a setting is not what an operator needs"
+    assert values == EXPECTED, "a setting differs from the expected ones"
 
 
 @check(
     "MON-06",
-    claim="slow queries and changes of the schema leave a trace: auto_explain and pgaudit are loaded",
+    claim="slow queries and schema changes are logged: auto_explain and pgaudit are loaded",
     remedy=PRELOAD,
 )
 def test_slow_and_audit(superuser: Superuser, evidence: Evidence) -> None:
@@ -139,7 +139,7 @@ def test_slow_and_audit(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "MON-07",
-    claim="every service says that it is well, and the site says that its database answers",
+    claim="every service is healthy, and /readyz answers 200",
     remedy="`docker compose ps`; `docker compose logs --tail 50` of what is not healthy",
 )
 def test_health(target: Target, evidence: Evidence) -> None:

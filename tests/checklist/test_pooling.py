@@ -1,14 +1,14 @@
-"""Item 5: the pooler is the application's only door, and it keeps the server's sessions few."""
+"""Item 5: the application reaches the database through the pooler only, which limits the server's sessions."""
 # ruff: noqa: S608 -- the only names that are pasted into SQL here are this stack's own role names
 
 from typing import Any
 
 from checklist.api import Evidence, check, deviates
 from checklist.client import Client, Superuser
-from checklist.remote import call, connect_as_the_application, crowd, knock
+from checklist.remote import call, connect_as_the_application, crowd, probe
 from checklist.target import Target
 
-CROWD = 120  # clients: more than the pool has servers, fewer than would be felt
+CROWD = 120  # clients: more than the pool has servers, few enough not to disturb
 POOLER = "compare pg/pgbouncer.ini with what runs; then `docker compose up --build pgbouncer`"
 
 
@@ -18,7 +18,7 @@ POOLER = "compare pg/pgbouncer.ini with what runs; then `docker compose up --bui
     remedy="DATABASE_URL of the app has to name pgbouncer:6432",
 )
 def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None:
-    door, pooler = target.door("pgbouncer"), target.host("pgbouncer")
+    endpoint, pooler = target.endpoint("pgbouncer"), target.host("pgbouncer")
     for app in target.each("app"):
         seen = call(app, connect_as_the_application)
         evidence(f"the app connects to {seen['host']}:{seen['port']} as {seen['user']}, TLS: {seen['ssl']}")
@@ -26,7 +26,7 @@ def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None
             f"the server sees it come from {seen['server_sees']};"
             f" the pooler's addresses are {', '.join(pooler.addresses)}"
         )
-        assert (seen["host"], seen["port"]) == (door.host, door.port), (
+        assert (seen["host"], seen["port"]) == (endpoint.host, endpoint.port), (
             f"{app} connects to {seen['host']}:{seen['port']}"
         )
         assert seen["server_sees"] in pooler.addresses, f"the session of {app} at the server is not the pooler's"
@@ -34,23 +34,23 @@ def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None
 
 @check(
     "POOL-02",
-    claim="from the application's network there is no way round the pooler to the server",
+    claim="the application's network has no route to the server that bypasses the pooler",
     remedy="the app belongs to the network `application` alone; postgres must not be on it",
 )
 def test_no_way_round(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
-    server, pooler = target.door("postgres"), target.door("pgbouncer")
+    server, pooler = target.endpoint("postgres"), target.endpoint("pgbouncer")
     own = target.host("postgres").addresses
     # On a host of its own: that host's addresses too.
     hosts = target.host("postgres").machine.public_addresses if target.hosts else []
     for app, client in zip(target.each("app"), at_applications, strict=True):
         ways = [[host, server.port] for host in (server.host, *own, *hosts)]
-        answers = call(app, knock, [*ways, [pooler.host, pooler.port]], 2)
+        answers = call(app, probe, [*ways, [pooler.host, pooler.port]], 2)
         for address, answer in answers.items():
             evidence(f"TCP from the app to {address}: {answer}")
         login = client.login(server, target.app_role, "app_password", host=own[0], connect_timeout=2)
         evidence(f"a client on the app's network, to the server: {login}")
         assert answers.pop(f"{pooler.host}:{pooler.port}") == "open", (
-            f"{app} does not reach the pooler, so nothing was proven"
+            f"{app} does not reach the pooler, so the check proves nothing"
         )
         assert "open" not in answers.values(), f"{app} reaches the server directly"
         assert not login.ok, f"a client beside {app} logged in at the server"
@@ -58,11 +58,11 @@ def test_no_way_round(target: Target, at_applications: list[Client], evidence: E
 
 @check(
     "POOL-03",
-    claim="the server's sessions of the application are the pooler's and nobody else's",
-    remedy="find who connects directly: `./scripts/ops connections`",
+    claim="every session of the application's role at the server comes from the pooler",
+    remedy="`./scripts/ops connections` lists who connects directly",
 )
 def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
-    assert beside.login(target.door("pgbouncer"), target.app_role, "app_password").ok
+    assert beside.login(target.endpoint("pgbouncer"), target.app_role, "app_password").ok
     rows = superuser.rows(
         "SELECT host(client_addr) AS address, count(*) FROM pg_stat_activity"
         f" WHERE usename = '{target.app_role}' AND client_addr IS NOT NULL GROUP BY 1"
@@ -70,13 +70,13 @@ def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: 
     evidence(
         "sessions of the application by address: " + ", ".join(f"{row['address']}: {row['count']}" for row in rows)
     )
-    strangers = [row["address"] for row in rows if row["address"] not in target.host("pgbouncer").addresses]
-    if strangers and target.development:
+    direct = [row["address"] for row in rows if row["address"] not in target.host("pgbouncer").addresses]
+    if direct and target.development:
         deviates(
-            f"a developer's own session comes from {', '.join(strangers)}: the server's port is published on loopback"
+            f"a developer's own session comes from {', '.join(direct)}: the server's port is published on loopback"
         )
-    assert rows, "the application has no session at the server, so nothing was proven"
-    assert not strangers, f"the application's role has direct sessions from {', '.join(strangers)}"
+    assert rows, "the application has no session at the server, so the check proves nothing"
+    assert not direct, f"the application's role has direct sessions from {', '.join(direct)}"
 
 
 @check(
@@ -85,7 +85,7 @@ def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: 
     remedy=POOLER,
 )
 def test_crowd_shares_sessions(target: Target, beside: Client, evidence: Evidence) -> None:
-    server, pooler = target.door("postgres"), target.door("pgbouncer")
+    server, pooler = target.endpoint("postgres"), target.endpoint("pgbouncer")
     seen = call(
         beside.host,
         crowd,
@@ -119,7 +119,7 @@ def test_crowd_shares_sessions(target: Target, beside: Client, evidence: Evidenc
 
 @check(
     "POOL-05",
-    claim="what pooler and roles may open together fits into the server's connections",
+    claim="the limits of pooler and roles, summed, fit max_connections",
     remedy="lower max_db_connections in pg/pgbouncer.ini or a role's CONNECTION LIMIT, or raise max_connections",
 )
 def test_limits_fit(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
@@ -144,7 +144,7 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
         )
     }
     total = sum(pooled.values()) + sum(direct.values())
-    evidence(f"max_connections {settings['max_connections']}, of which {free} are for everybody")
+    evidence(f"max_connections {settings['max_connections']}, of which {free} are for roles without a reservation")
     evidence("pooler: " + ", ".join(f"{name} {limit}" for name, limit in pooled.items()))
     evidence("direct: " + ", ".join(f"{name} {limit}" for name, limit in direct.items()) + f"; together {total}")
     assert 0 not in pooled.values(), "a database of the pooler has no limit (max_db_connections)"
@@ -154,18 +154,18 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
 
 @check(
     "POOL-06",
-    claim="only the ops role enters the pooler's admin console",
+    claim="only the ops role can use the pooler's admin console",
     remedy=POOLER,
 )
 def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) -> None:
-    door = target.door("pgbouncer")
+    endpoint = target.endpoint("pgbouncer")
     roles = {
         target.app_role: "app_password",
         "flaglearning_readonly": "readonly_password",
         "flaglearning_ops": "ops_password",
     }
     attempts = {
-        role: beside.attempt(door, role, password, "SHOW VERSION", dbname="pgbouncer")
+        role: beside.attempt(endpoint, role, password, "SHOW VERSION", dbname="pgbouncer")
         for role, password in roles.items()
     }
     for role, answer in beside.try_all(attempts).items():
@@ -175,35 +175,35 @@ def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) 
 
 @check(
     "POOL-07",
-    claim="roles that have no business in the pool are refused there: migrator, lookup role, superuser, strangers",
+    claim="the pooler refuses the migrator, the lookup role, the superuser and unknown roles",
     remedy="compare pg/pgbouncer_hba.conf and pg/sql/30-pooler.sql with what runs; `docker compose up --build`",
 )
 def test_pool_refuses_others(target: Target, beside: Client, evidence: Evidence) -> None:
-    door = target.door("pgbouncer")
+    endpoint = target.endpoint("pgbouncer")
     passwords = {
         "flaglearning_migrator": "migrator_password",
         "pgbouncer": "pgbouncer_password",
         "postgres": "none",
-        "nobody_we_know": "none",
+        "no_such_role": "none",
     }
     attempts = {
-        f"{role} to {database}": beside.attempt(door, role, password, dbname=database)
+        f"{role} to {database}": beside.attempt(endpoint, role, password, dbname=database)
         for role, password in passwords.items()
         for database in (target.database, "postgres")
     }
     for who, answer in beside.try_all(attempts).items():
         evidence(f"{who}: {answer}")
-        assert not answer.ok, f"let into the pool: {who}"
+        assert not answer.ok, f"the pooler accepted {who}"
         assert "FATAL" in answer.text or "no password supplied" in answer.text, f"not refused, but: {answer}"
 
 
 @check(
     "POOL-08",
-    claim="the lookup function tells the pooler nothing about roles that are not the pool's",
+    claim="the pooler's lookup function returns rows for pooled roles only",
     remedy="`docker compose up --build roles` restores pg/sql/30-pooler.sql",
 )
 def test_lookup_is_locked_down(target: Target, beside: Client, evidence: Evidence) -> None:
-    server: Any = target.door("postgres")
+    server: Any = target.endpoint("postgres")
     names = f"'{target.app_role}', 'postgres', 'flaglearning_migrator', 'flaglearning_owner', 'pgbouncer'"
     asked = beside.login(
         server,
@@ -223,7 +223,7 @@ def test_lookup_is_locked_down(target: Target, beside: Client, evidence: Evidenc
         server, "flaglearning_ops", "ops_password", "SELECT pgbouncer.lookup('flaglearning_ops')", dbname="postgres"
     )
     evidence(f"as flaglearning_ops, through the function: {other}")
-    assert answers.pop(target.app_role) == "1 rows", "the function does not know the application"
-    assert set(answers.values()) == {"0 rows"}, "the function tells about roles that are not the pool's"
+    assert answers.pop(target.app_role) == "1 rows", "the function returns no row for the application"
+    assert set(answers.values()) == {"0 rows"}, "the function returns rows for roles that are not pooled"
     assert "42501" in table.text, "the lookup role reads pg_authid"
     assert "42501" in other.text, "another role may call the lookup function"

@@ -1,15 +1,15 @@
-"""Item 2: no connection without TLS 1.3, and the clients know whom they talk to."""
+"""Item 2: every connection uses TLS 1.3, and clients verify the server."""
 
 import re
 import time
 from datetime import UTC, datetime
 
-from checklist.api import Evidence, check, deviates, not_yet
+from checklist.api import Evidence, check, deviates, not_proven
 from checklist.client import Client, Superuser
 from checklist.fleet import role_default
 from checklist.machines import Machine
-from checklist.remote import call, knock, request
-from checklist.target import NO_OUTSIDER, Target
+from checklist.remote import call, probe, request
+from checklist.target import NO_VANTAGE, Target
 
 RELOAD = (
     "compare pg/conf.d/20-tls.conf and pg/pgbouncer.ini with what runs (a file in pg/local.d wins);"
@@ -25,37 +25,37 @@ KEY_OWNERS = {"postgres": 5432, "pgbouncer": 6432, "proxy": 8443}  # service →
 
 
 def agreed(client: Client, service: str, evidence: Evidence) -> None:
-    door = client.target.door(service)
-    answer = client.login(door, client.target.app_role, "app_password", "\\conninfo")
-    assert answer.ok, f"a verified TLS login at {door} failed: {answer}"
+    endpoint = client.target.endpoint(service)
+    answer = client.login(endpoint, client.target.app_role, "app_password", "\\conninfo")
+    assert answer.ok, f"a verified TLS login at {endpoint} failed: {answer}"
     tls = re.search(r"protocol: (\S+), cipher: (\S+),", answer.text)
-    assert tls, f"{door} did not use TLS: {answer.text}"
-    evidence(f"{door} with sslmode=verify-full: {tls[1]}, {tls[2]}")
-    assert tls[1] == "TLSv1.3", f"{door} agreed on {tls[1]}"
+    assert tls, f"{endpoint} did not use TLS: {answer.text}"
+    evidence(f"{endpoint} with sslmode=verify-full: {tls[1]}, {tls[2]}")
+    assert tls[1] == "TLSv1.3", f"{endpoint} agreed on {tls[1]}"
 
 
 def refuses_plaintext(client: Client, service: str, evidence: Evidence, roles: dict[str, str]) -> None:
-    door = client.target.door(service)
-    attempts = {role: client.attempt(door, role, password, sslmode="disable") for role, password in roles.items()}
+    endpoint = client.target.endpoint(service)
+    attempts = {role: client.attempt(endpoint, role, password, sslmode="disable") for role, password in roles.items()}
     for role, answer in client.try_all(attempts).items():
         evidence(f"{role} with sslmode=disable: {answer}")
-        assert not answer.ok, f"{door} let {role} in without TLS"
-        assert "FATAL" in answer.text, f"{door} did not refuse {role}, it did not answer: {answer}"
+        assert not answer.ok, f"{endpoint} let {role} in without TLS"
+        assert "FATAL" in answer.text, f"{endpoint} did not refuse {role}: {answer}"
 
 
-@check("TLS-01", claim="PostgreSQL speaks TLS 1.3 with a certificate that verifies", remedy=RELOAD)
+@check("TLS-01", claim="PostgreSQL offers TLS 1.3 with a certificate that verifies", remedy=RELOAD)
 def test_server_offers_tls(beside: Client, evidence: Evidence) -> None:
     agreed(beside, "postgres", evidence)
 
 
-@check("TLS-02", claim="PgBouncer speaks TLS 1.3 with a certificate that verifies", remedy=RELOAD)
+@check("TLS-02", claim="PgBouncer offers TLS 1.3 with a certificate that verifies", remedy=RELOAD)
 def test_pooler_offers_tls(beside: Client, evidence: Evidence) -> None:
     agreed(beside, "pgbouncer", evidence)
 
 
 @check(
     "TLS-03",
-    claim="PostgreSQL refuses every role that comes without TLS",
+    claim="PostgreSQL refuses every role without TLS",
     remedy="in pg_hba.conf and hba.d write hostssl, not host; then `docker compose up --build postgres`",
 )
 def test_server_refuses_plaintext(target: Target, beside: Client, evidence: Evidence) -> None:
@@ -74,7 +74,7 @@ def test_server_refuses_plaintext(target: Target, beside: Client, evidence: Evid
 
 @check(
     "TLS-04",
-    claim="PgBouncer refuses every role that comes without TLS",
+    claim="PgBouncer refuses every role without TLS",
     remedy="client_tls_sslmode = require in pg/pgbouncer.ini; then `docker compose up --build pgbouncer`",
 )
 def test_pooler_refuses_plaintext(target: Target, beside: Client, evidence: Evidence) -> None:
@@ -90,19 +90,23 @@ def test_pooler_refuses_plaintext(target: Target, beside: Client, evidence: Evid
     )
 
 
-@check("TLS-05", claim="nothing older than TLS 1.3 is accepted at either door", remedy=RELOAD)
+@check("TLS-05", claim="server and pooler refuse TLS versions older than 1.3", remedy=RELOAD)
 def test_old_tls_is_refused(target: Target, beside: Client, evidence: Evidence) -> None:
     for service in ("postgres", "pgbouncer"):
-        door = target.door(service)
+        endpoint = target.endpoint(service)
         answer = beside.login(
-            door, target.app_role, "app_password", ssl_min_protocol_version="TLSv1", ssl_max_protocol_version="TLSv1.2"
+            endpoint,
+            target.app_role,
+            "app_password",
+            ssl_min_protocol_version="TLSv1",
+            ssl_max_protocol_version="TLSv1.2",
         )
-        evidence(f"{door}, a client with at most TLS 1.2: {answer}")
-        assert not answer.ok, f"{door} accepted a TLS version older than 1.3"
-        assert "protocol version" in answer.text, f"{door} did not refuse the version: {answer}"
+        evidence(f"{endpoint}, a client with at most TLS 1.2: {answer}")
+        assert not answer.ok, f"{endpoint} accepted a TLS version older than 1.3"
+        assert "protocol version" in answer.text, f"{endpoint} did not refuse the version: {answer}"
 
 
-@check("TLS-06", claim="a client that trusts another CA, or asks for another name, does not connect", remedy=RENEW)
+@check("TLS-06", claim="a client that trusts another CA, or connects by another name, refuses the server", remedy=RENEW)
 def test_verification_can_fail(target: Target, beside: Client, evidence: Evidence) -> None:
     made = beside.host.run(
         "openssl req -x509 -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 1 -subj '/CN=another CA'"
@@ -110,14 +114,14 @@ def test_verification_can_fail(target: Target, beside: Client, evidence: Evidenc
     )
     assert made.rc == 0, made.stderr
     for service in ("postgres", "pgbouncer"):
-        door = target.door(service)
-        stranger = beside.login(door, target.app_role, "app_password", sslrootcert=OTHER_CA)
+        endpoint = target.endpoint(service)
+        other_ca = beside.login(endpoint, target.app_role, "app_password", sslrootcert=OTHER_CA)
         # the same server by its address, which its certificate doesn't name
-        address = beside.host.run("getent ahostsv4 %s", door.host).stdout.split()[0]
-        renamed = beside.login(door, target.app_role, "app_password", host=address)
-        evidence(f"{door}: trusting another CA: {stranger}; by its address: {renamed}")
-        assert "certificate verify failed" in stranger.text, f"{door} was believed under another CA: {stranger}"
-        assert "does not match host name" in renamed.text, f"{door} was believed under another name: {renamed}"
+        address = beside.host.run("getent ahostsv4 %s", endpoint.host).stdout.split()[0]
+        renamed = beside.login(endpoint, target.app_role, "app_password", host=address)
+        evidence(f"{endpoint}: trusting another CA: {other_ca}; by its address: {renamed}")
+        assert "certificate verify failed" in other_ca.text, f"{endpoint} was accepted under another CA: {other_ca}"
+        assert "does not match host name" in renamed.text, f"{endpoint} was accepted under another name: {renamed}"
 
 
 @check(
@@ -130,8 +134,8 @@ def test_certificates_last(target: Target, beside: Client, evidence: Evidence) -
         (
             target.host(service),
             beside.host,
-            target.door(service).host,
-            f"{target.door(service).port} -starttls postgres",
+            target.endpoint(service).host,
+            f"{target.endpoint(service).port} -starttls postgres",
         )
         for service in ("postgres", "pgbouncer")
     ]
@@ -151,12 +155,12 @@ def test_certificates_last(target: Target, beside: Client, evidence: Evidence) -
 
 @check(
     "TLS-08",
-    claim="every session that is open now is encrypted: clients to pooler, pooler to server, all others",
+    claim="every open session uses TLS 1.3: clients to pooler, pooler to server, and all others",
     remedy=RELOAD,
 )
 def test_open_sessions_are_encrypted(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
     # The application's own path has to be among them.
-    assert beside.login(target.door("pgbouncer"), target.app_role, "app_password").ok
+    assert beside.login(target.endpoint("pgbouncer"), target.app_role, "app_password").ok
     sessions = superuser.rows(
         "SELECT coalesce(version, 'no TLS') AS tls, count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)"
         " WHERE client_addr IS NOT NULL GROUP BY 1"
@@ -170,9 +174,9 @@ def test_open_sessions_are_encrypted(target: Target, superuser: Superuser, besid
             + ", ".join(f"{kinds.count(kind)} with {kind}" for kind in sorted(set(kinds)))
         )
         plain += [kind for kind in kinds if not kind.startswith("TLSv1.3")]
-    assert sessions, "no session at PostgreSQL came over TCP, so nothing was proven"
+    assert sessions, "no session at PostgreSQL came over TCP, so the check proves nothing"
     plain += [row["tls"] for row in sessions if row["tls"] != "TLSv1.3"]
-    assert not plain, f"sessions with something else than TLS 1.3 are open: {', '.join(plain)}"
+    assert not plain, f"sessions without TLS 1.3: {', '.join(plain)}"
 
 
 @check(
@@ -191,13 +195,13 @@ def test_clients_verify(target: Target, beside: Client, evidence: Evidence) -> N
         f"PgBouncer: server_tls_sslmode={config['server_tls_sslmode']},"
         f" server_tls_ca_file={config['server_tls_ca_file']}"
     )
-    assert modes == {"verify-full"}, f"the app does not verify whom it talks to: sslmode={', '.join(sorted(modes))}"
-    assert config["server_tls_sslmode"] == "verify-full", "PgBouncer does not verify whom it talks to"
+    assert modes == {"verify-full"}, f"the app does not verify the pooler: sslmode={', '.join(sorted(modes))}"
+    assert config["server_tls_sslmode"] == "verify-full", "PgBouncer does not verify the server"
 
 
 @check(
     "TLS-10",
-    claim="a private key can be read by its own service alone",
+    claim="only its own service can read a private key",
     remedy="chmod 0600 the tls.key, chown it to the service's user id",
 )
 def test_keys_are_private(target: Target, evidence: Evidence) -> None:
@@ -212,8 +216,8 @@ def test_keys_are_private(target: Target, evidence: Evidence) -> None:
 
 @check(
     "TLS-11",
-    claim="the site is served over TLS, and plain http leads there",
-    remedy="DEPLOYMENT=production makes the app redirect; look at docker/proxy/nginx.conf",
+    claim="the site is served over TLS, and plain http redirects to it",
+    remedy="DEPLOYMENT=production makes the app redirect; see docker/proxy/nginx.conf",
 )
 def test_site_uses_tls(target: Target, evidence: Evidence) -> None:
     name = target.host("app").environment.get("ALLOWED_HOSTS", "proxy").split(",")[0]
@@ -233,46 +237,48 @@ def test_site_uses_tls(target: Target, evidence: Evidence) -> None:
 
 @check(
     "TLS-12",
-    claim="from where each application is, the pooler is reached over TLS, verified in full; no other CA is believed",
+    claim="from each application host, the pooler is reached over TLS with verify-full; another CA is refused",
     remedy=RENEW,
 )
 def test_applications_verify_the_pooler(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
-    door = target.door("pgbouncer")
+    endpoint = target.endpoint("pgbouncer")
     for client in at_applications:
         ways = {
-            "ours": client.attempt(door, target.app_role, "app_password"),
+            "ours": client.attempt(endpoint, target.app_role, "app_password"),
             # libpq's word for the CAs that the system knows
-            "another": client.attempt(door, target.app_role, "app_password", sslrootcert="system"),
+            "another": client.attempt(endpoint, target.app_role, "app_password", sslrootcert="system"),
         }
         ours, another = client.try_all(ways).values()
-        evidence(f"{door} with sslmode=verify-full: {ours}; trusting the public CAs: {another}")
+        evidence(f"{endpoint} with sslmode=verify-full: {ours}; trusting the public CAs: {another}")
         assert ours.ok, f"no verified login by {client.host}: {ours}"
-        assert "certificate verify failed" in another.text, f"{door} was believed under another CA: {another}"
+        assert "certificate verify failed" in another.text, f"{endpoint} was accepted under another CA: {another}"
 
 
 @check(
     "TLS-13",
-    claim="plaintext is refused from everywhere: the application is told so, a stranger reaches neither door",
-    remedy="client_tls_sslmode = require in pg/pgbouncer.ini; strangers: `ansible-playbook site.yml` (firewall)",
+    claim="the pooler refuses plaintext from the application; other machines and containers reach neither port",
+    remedy="client_tls_sslmode = require in pg/pgbouncer.ini; the firewall: `ansible-playbook playbooks/site.yml`",
 )
 def test_plaintext_is_refused_everywhere(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
     for client in at_applications:
         refuses_plaintext(client, "pgbouncer", evidence, {target.app_role: "app_password"})
-    if target.hosts and not target.outsider:
-        not_yet(NO_OUTSIDER)
-    stranger = target.outsider or target.client("neighbour")
+    if target.hosts and not target.vantage:
+        not_proven(NO_VANTAGE)
+    outside = target.vantage or target.client("other-container")
     addresses = [address for host in target.hosts for address in host.public_addresses]
-    doors = [
-        [a, target.door(d).port] for a in addresses or [target.machines[0].gateway] for d in ("postgres", "pgbouncer")
+    endpoints = [
+        [a, target.endpoint(d).port]
+        for a in addresses or [target.machines[0].gateway]
+        for d in ("postgres", "pgbouncer")
     ]
-    for address, answer in call(stranger, knock, doors, 2).items():
-        evidence(f"a stranger to {address}: {answer}")
-        assert answer != "open", f"a stranger reaches {address}"
+    for address, answer in call(outside, probe, endpoints, 2).items():
+        evidence(f"from outside to {address}: {answer}")
+        assert answer != "open", f"{address} is reachable from outside"
 
 
 @check(
     "TLS-14",
-    claim="clocks are right: certificates and log lines count on them",
+    claim="the hosts' clocks agree and are synchronised by NTP",
     remedy="`timedatectl set-ntp true` on the host, then `timedatectl timesync-status`",
 )
 def test_clocks_are_right(hosts: tuple[Machine, ...], evidence: Evidence) -> None:
@@ -281,11 +287,11 @@ def test_clocks_are_right(hosts: tuple[Machine, ...], evidence: Evidence) -> Non
         before = time.time()
         there = float(host.run("date +%s.%N").stdout)
         off = max(before - there, there - time.time(), 0.0)
-        kind, kept = host.run(
+        kind, synchronised = host.run(
             "systemd-detect-virt --container; timedatectl show --property NTPSynchronized --value"
         ).stdout.split()
         # A container has no clock of its own, and timesyncd doesn't start there.
-        whose = "kept by NTP: " + kept if kind == "none" else "a container, with the clock of the machine it runs on"
-        evidence(f"{f'differs by {off:.1f} s from' if off else 'agrees with'} the clock here; {whose}")
+        ntp = f"synchronised by NTP: {synchronised}" if kind == "none" else "a container, with its machine's clock"
+        evidence(f"{f'differs by {off:.1f} s from' if off else 'agrees with'} the clock here; {ntp}")
         assert off <= allowed, f"the clock of {host} is {off:.0f} s off"
-        assert kind != "none" or kept == "yes", f"nothing keeps the clock of {host} right"
+        assert kind != "none" or synchronised == "yes", f"the clock of {host} is not synchronised"

@@ -86,8 +86,8 @@ CONNECT = "timeout 3 bash -c '</dev/tcp/{0}/8432' 2>/dev/null && echo open || ec
         ("backup1", "db1", "open"),
         ("app1", "db1", "shut"),
         ("app1", "backup1", "shut"),
-        ("outsider", "db1", "shut"),
-        ("outsider", "backup1", "shut"),
+        ("vantage", "db1", "shut"),
+        ("vantage", "backup1", "shut"),
     ],
 )
 def test_the_port_is_open_between_these_two_alone(split: Lab, source: str, target: str, answer: str) -> None:

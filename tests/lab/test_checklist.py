@@ -12,7 +12,7 @@ from support.checklist import Checklist
 from testing.shell import eventually
 
 # What one host alone can't have: a copy elsewhere.
-NOT_YET = {"BACK-04"}
+NOT_PROVEN = {"BACK-04"}
 SECRETS = "/etc/flaglearning/secrets"
 
 
@@ -31,14 +31,14 @@ def test_a_converged_host_passes_but_for_what_does_not_exist_yet(lab: Lab, check
         eventually(lambda unit=unit: finished(lab, unit), within=300, every=2)  # type: ignore[misc]
     done = lab.play("checklist.yml", "-e", f"checklist_artifacts={checklist.artifacts}", check=False)
     outcomes = {check["id"]: check["outcome"] for check in checklist.checks()}
-    assert {id for id, outcome in outcomes.items() if outcome != "pass"} == NOT_YET, done.stdout
-    assert {outcomes[id] for id in NOT_YET} == {"not yet"}
+    assert {id for id, outcome in outcomes.items() if outcome != "pass"} == NOT_PROVEN, done.stdout
+    assert {outcomes[id] for id in NOT_PROVEN} == {"not proven"}
     assert done.returncode != 0, "what is not proven must not look like a pass"
     assert "1 of 7 items fail: Automated backups configured" in done.stdout
 
     hosts = checklist.report()["hosts"]
-    assert hosts == ["db1 (database, application)", "elsewhere (outsider)"]
-    assert {seen["host"] for check in checklist.checks() for seen in check["evidence"]} <= {"db1", "elsewhere"}
+    assert hosts == ["db1 (database, application)", "vantage1 (vantage)"]
+    assert {seen["host"] for check in checklist.checks() for seen in check["evidence"]} <= {"db1", "vantage1"}
 
     texts = [done.stdout, done.stderr, *(file.read_text() for file in checklist.artifacts.iterdir())]
     told = {name for name, value in secrets_of(lab).items() if any(value in text for text in texts)}
@@ -135,11 +135,11 @@ def assert_noticed(lab: Lab, host: str, checklist: Checklist, loosened: Loosened
 def test_without_an_outsider_it_says_what_it_cannot_prove(lab: Lab, checklist: Checklist, tmp_path: Path) -> None:
     shutil.copytree(lab.inventory, tmp_path / "inventory")
     hosts = json.loads((tmp_path / "inventory/hosts.yml").read_text())
-    del hosts["outsider"]
+    del hosts["vantage"]
     (tmp_path / "inventory/hosts.yml").write_text(json.dumps(hosts))
     alone = Checklist(tmp_path / "artifacts", "-i", str(tmp_path / "inventory"), env=lab.environment)
     ids = ("NET-08", "NET-09", "NET-10", "TLS-13")
-    assert alone.outcomes(*ids) == {"NET-08": "pass"} | dict.fromkeys(ids[1:], "not yet")
+    assert alone.outcomes(*ids) == {"NET-08": "pass"} | dict.fromkeys(ids[1:], "not proven")
 
 
 @pytest.mark.long
@@ -162,7 +162,7 @@ def test_a_fleet_is_looked_at_host_by_host(split: Lab, checklist: Checklist) -> 
     seen = {check["id"]: {seen["host"] for seen in check["evidence"]} for check in checklist.checks()}
     assert seen["TLS-12"] == {"app1", "app2"}
     assert seen["NET-08"] == {"db1", "app1", "app2", "backup1"}
-    assert seen["TLS-13"] == {"app1", "app2", "elsewhere"}
+    assert seen["TLS-13"] == {"app1", "app2", "vantage1"}
 
 
 # An application host's app has a way to the pooler's host; that it is the only one is the firewall's doing.

@@ -1,4 +1,4 @@
-"""What an outsider on the same network reaches: nothing that no service asked for."""
+"""What an vantage on the same network reaches: nothing that no service asked for."""
 
 from collections.abc import Iterator
 
@@ -20,15 +20,15 @@ def web(lab: Lab) -> Iterator[str]:
     address = lab.exec("db1", "docker", "inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "web").strip()
     eventually(lambda: lab.exec("db1", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/") == "", within=20)
     # What a neighbour would do: send what is for the container, or for the host's loopback, to the host.
-    lab.exec("outsider", "ip", "route", "add", f"{address}/32", "via", lab.address("db1"))
+    lab.exec("vantage", "ip", "route", "add", f"{address}/32", "via", lab.address("db1"))
     yield address
-    lab.exec("outsider", "ip", "route", "del", f"{address}/32")
+    lab.exec("vantage", "ip", "route", "del", f"{address}/32")
     lab.exec("db1", "docker", "rm", "--force", "web")
     lab.exec("db1", "docker", "network", "rm", "web")
 
 
 def shut(lab: Lab, web: str) -> None:
-    """Neither what is published nor the container itself answers the outsider, and administrators still get in."""
+    """Neither what is published nor the container itself answers the vantage, and administrators still get in."""
     assert scan(lab, web, 8000, 8000) == []
     assert scan(lab, lab.address("db1"), 18000, 18001) == []
     assert scan(lab, lab.address6("db1"), 18000, 18001) == []
@@ -55,7 +55,7 @@ def test_without_the_table_the_same_scan_finds_them(lab: Lab, web: str) -> None:
 
 def test_what_a_service_opens_is_open_for_whom_it_names(lab: Lab, web: str) -> None:
     file = "/etc/nftables.d/flaglearning/web.nft"
-    for source, expected in ((lab.address("outsider"), [18000]), ("192.0.2.1", [])):
+    for source, expected in ((lab.address("vantage"), [18000]), ("192.0.2.1", [])):
         rule = f"ip saddr {source} meta l4proto tcp ct original proto-dst 18000 accept"
         lab.exec("db1", "sh", "-c", f"echo '{rule}' >{file}; systemctl reload flaglearning-firewall")
         try:

@@ -69,7 +69,7 @@ def test_between_hosts_tls_is_verified_and_plaintext_refused(split: Lab) -> None
     )
 
 
-@pytest.mark.parametrize(("host", "reached"), [("app1", [6432]), ("app2", [6432]), ("outsider", [])])
+@pytest.mark.parametrize(("host", "reached"), [("app1", [6432]), ("app2", [6432]), ("vantage", [])])
 def test_only_application_hosts_reach_the_pooler_and_nobody_the_server(
     split: Lab, host: str, reached: list[int]
 ) -> None:

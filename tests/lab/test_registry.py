@@ -28,15 +28,15 @@ TRUST = "install -D -m 0644 /dev/stdin {root}/etc/docker/certs.d/{registry}/ca.c
 
 @pytest.fixture(scope="module")
 def registry(lab: Lab) -> Iterator[str]:
-    """Debian's docker-registry on the outsider, trusted by this machine's engine and by the host's. Its address."""
-    address = lab.address("outsider")
+    """Debian's docker-registry on the vantage, trusted by this machine's engine and by the host's. Its address."""
+    address = lab.address("vantage")
     name = f"{address}:5000"
     install = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install docker-registry openssl"
-    lab.exec("outsider", "sh", "-ec", f"{install} && systemctl disable --quiet --now docker-registry")
-    lab.exec("outsider", "sh", "-ec", MAKE_CERTIFICATE.format(address=address))
-    lab.exec("outsider", "sh", "-ec", "cat >/root/registry.yml", stdin=CONFIG)
+    lab.exec("vantage", "sh", "-ec", f"{install} && systemctl disable --quiet --now docker-registry")
+    lab.exec("vantage", "sh", "-ec", MAKE_CERTIFICATE.format(address=address))
+    lab.exec("vantage", "sh", "-ec", "cat >/root/registry.yml", stdin=CONFIG)
     start(lab)
-    certificate = lab.exec("outsider", "cat", "/root/registry.crt")
+    certificate = lab.exec("vantage", "cat", "/root/registry.crt")
     lab.exec("db1", "sh", "-ec", TRUST.format(root="", registry=name), stdin=certificate)
     here(TRUST.format(root="/here", registry=name), certificate)
     yield name
@@ -54,7 +54,7 @@ def here(script: str, stdin: str = "") -> None:
 
 def start(lab: Lab) -> None:
     lab.exec(
-        "outsider",
+        "vantage",
         "systemd-run",
         "--quiet",
         "--collect",
@@ -66,7 +66,7 @@ def start(lab: Lab) -> None:
 
 
 def stop(lab: Lab) -> None:
-    lab.exec("outsider", "systemctl", "stop", "registry")
+    lab.exec("vantage", "systemctl", "stop", "registry")
 
 
 def names(listing: str, registry: str) -> list[str]:

@@ -137,8 +137,8 @@ def test_a_role_gets_a_new_password(
     assert len(new) >= 32
     assert new != old
     assert new not in done.out + done.err
-    for door in [postgres, bouncer] if role in ("app", "readonly") else [postgres]:
-        assert [door.accepts(role, password) for password in (new, old)] == [True, False]
+    for endpoint in [postgres, bouncer] if role in ("app", "readonly") else [postgres]:
+        assert [endpoint.accepts(role, password) for password in (new, old)] == [True, False]
     eventually(lambda: serves(proxy), within=20)
 
 

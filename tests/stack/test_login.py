@@ -1,5 +1,4 @@
-"""Who gets in where, and who doesn't."""
-# ruff: noqa: S608 - the names pasted into SQL are the tests' own
+"""Which role opens which database, at the server and at the pooler; every other combination is refused."""
 
 import psycopg
 import pytest
@@ -29,13 +28,13 @@ POOLED_DATABASES = ["flaglearning_dev", "postgres", "template1", "pgbouncer"]
 
 @pytest.mark.parametrize("database", DIRECT_DATABASES)
 @pytest.mark.parametrize("role", DIRECT)
-def test_the_server_lets_in(postgres: Postgres, role: str, database: str) -> None:
+def test_logins_at_the_server(postgres: Postgres, role: str, database: str) -> None:
     assert gets_in(postgres, role, database) == (database in DIRECT[role])
 
 
 @pytest.mark.parametrize("database", POOLED_DATABASES)
 @pytest.mark.parametrize("role", POOLED)
-def test_the_pooler_lets_in(bouncer: Bouncer, role: str, database: str) -> None:
+def test_logins_at_the_pooler(bouncer: Bouncer, role: str, database: str) -> None:
     assert gets_in(bouncer, role, database) == (database in POOLED[role])
 
 
@@ -49,39 +48,18 @@ def gets_in(server: Server, role: str, database: str) -> bool:
     return True
 
 
-def test_a_wrong_password_is_refused_and_says_so(server: Server) -> None:
-    with pytest.raises(psycopg.OperationalError, match=r"password authentication failed|SASL authentication failed"):
-        server.connect("app", password="wrong")
-
-
-def test_a_missing_password_is_refused(server: Server) -> None:
-    with pytest.raises(psycopg.OperationalError, match="no password supplied"):
-        server.connect("app", password="")
-
-
 def test_an_unknown_user_is_refused(server: Server) -> None:
     with pytest.raises(psycopg.OperationalError):
-        server.connect("app", user="nobody")
+        server.connect("app", user="no_such_role")
 
 
-def test_nobody_logs_in_as_the_owner(server: Server) -> None:
+def test_the_owner_cannot_log_in(server: Server) -> None:
     with pytest.raises(psycopg.OperationalError):
         server.connect("app", user="flaglearning_owner")
 
 
-@pytest.mark.parametrize("method", ["none", "password", "md5"])
-def test_no_weaker_method_is_ever_asked_for(server: Server, method: str) -> None:
-    with pytest.raises(psycopg.OperationalError, match="authentication method requirement"):
-        server.connect("app", require_auth=method)
-
-
-def test_scram_is_what_is_asked_for(server: Server) -> None:
-    with server.connect("app", require_auth="scram-sha-256") as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
-
-
 def test_a_role_with_an_md5_password_cannot_log_in(postgres: Postgres) -> None:
-    """Whoever sets one by hand locks the role out; it doesn't weaken the door."""
+    """A verifier of that kind, set by hand, locks the role out; it doesn't weaken authentication."""
     postgres.superuser("""CREATE ROLE flaglearning_probe; ALTER ROLE flaglearning_probe RENAME TO flaglearning_prod;
                           ALTER ROLE flaglearning_prod LOGIN PASSWORD 'md5a6343a68d964ca596d9752250d54bb8a';""")
     try:
@@ -89,8 +67,3 @@ def test_a_role_with_an_md5_password_cannot_log_in(postgres: Postgres) -> None:
             postgres.connect("app", user="flaglearning_prod", password="x")
     finally:
         postgres.superuser("DROP ROLE flaglearning_prod")
-
-
-def test_every_stored_password_is_a_scram_verifier(postgres: Postgres) -> None:
-    weak = "rolpassword NOT LIKE 'SCRAM-SHA-256$%' OR rolcanlogin AND rolpassword IS NULL"
-    assert postgres.superuser(f"SELECT rolname FROM pg_authid WHERE {weak}") == ""

@@ -91,7 +91,7 @@ def test_500_clients_on_few_server_connections(bouncer: Bouncer, postgres: Postg
     pool = pooled_databases()[bouncer.stack.database]
     with ThreadPoolExecutor() as thread:
         answers = thread.submit(asyncio.run, many_clients(bouncer))
-        most = busiest(postgres, until=answers.done)
+        most = most_sessions(postgres, until=answers.done)
     assert answers.result() == list(range(CLIENTS))
     assert 1 < most <= int(pool["pool_size"]) + int(pool["reserve_pool_size"])
 
@@ -118,7 +118,7 @@ async def many_clients(bouncer: Bouncer) -> list[int]:
             await client.close()
 
 
-def busiest(postgres: Postgres, until) -> int:  # type: ignore[no-untyped-def]
+def most_sessions(postgres: Postgres, until) -> int:  # type: ignore[no-untyped-def]
     """The most server sessions that the application had at any moment."""
     most = 0
     with postgres.connect("ops") as ops:
@@ -134,4 +134,4 @@ def test_the_console_shows_but_the_app_may_not(bouncer: Bouncer) -> None:
 
 def test_a_name_in_no_configuration_is_refused(bouncer: Bouncer) -> None:
     with pytest.raises(psycopg.OperationalError):
-        bouncer.connect("app", dbname="elsewhere")
+        bouncer.connect("app", dbname="vantage1")

@@ -14,7 +14,7 @@ all:
   vars: { ansible_user: debian, stack_secrets: { app_password: of-no-use } }
 database: { children: { primary: { hosts: { db1: { ansible_host: 192.0.2.11 } } } } }
 application: { hosts: { app1: { ansible_host: "2001:db8::12", ansible_port: 2222 }, db1: {} } }
-outsider: { hosts: { elsewhere: {} } }
+vantage: { hosts: { vantage1: {} } }
 """
 
 
@@ -40,7 +40,7 @@ def ssh(host: fleet.Host) -> str:
 
 def test_groups_are_ansibles_those_within_groups_too(inventory: Path) -> None:
     groups = {name: host.groups for name, host in read(inventory).items()}
-    assert groups == {"db1": ("database", "application"), "app1": ("application",), "elsewhere": ("outsider",)}
+    assert groups == {"db1": ("database", "application"), "app1": ("application",), "vantage1": ("vantage",)}
 
 
 def test_of_the_vault_nothing_is_kept(inventory: Path) -> None:
@@ -52,7 +52,7 @@ def test_ssh_is_used_as_ansible_would(inventory: Path) -> None:
     for option in ("StrictHostKeyChecking=yes", "BatchMode=yes", "User=debian", "Port=2222", "2001:db8::12"):
         assert option in command
     assert "192.0.2.11" in ssh(read(inventory)["db1"])
-    assert "elsewhere" in ssh(read(inventory)["elsewhere"])
+    assert "vantage1" in ssh(read(inventory)["vantage1"])
 
 
 def test_a_name_is_looked_for_where_it_was_typed_then_in_ansible(inventory: Path) -> None:
@@ -122,4 +122,4 @@ def test_a_user_without_sudo_is_told_apart() -> None:
 
     machine = Machine("db1", Shell(), set())
     with pytest.raises(TargetError, match="no way to become root on db1: sudo: a password is required\nHINT:"):
-        fleet.greet(machine)
+        fleet.check_root(machine)

@@ -33,8 +33,8 @@ EVERYTHING: list[tuple[str, Outcome]] = [(f"{prefix}-01", "pass") for prefix in 
     [
         (["pass", "pass"], "production", "pass"),
         (["pass", "fail"], "production", "fail"),
-        (["pass", "not yet"], "production", "fail"),
-        (["pass", "not yet"], "development", "deviation"),
+        (["pass", "not proven"], "production", "fail"),
+        (["pass", "not proven"], "development", "deviation"),
         (["pass", "deviation"], "development", "deviation"),
         (["deviation", "fail"], "development", "fail"),
         ([], "production", "not run"),
@@ -56,14 +56,14 @@ def test_a_deviation_is_for_development_alone() -> None:
 
 
 def test_what_is_not_proven_is_never_a_pass() -> None:
-    assert judge("not yet", "no drill", [*SEEN], "development")[0] == "not yet"
-    assert judge("not yet", "no drill", [*SEEN], "production")[0] == "not yet"
+    assert judge("not proven", "no drill", [*SEEN], "development")[0] == "not proven"
+    assert judge("not proven", "no drill", [*SEEN], "production")[0] == "not proven"
 
 
 def test_production_is_ok_only_when_every_check_passed() -> None:
     assert run(*EVERYTHING).ok
-    assert not run(*EVERYTHING, ("BACK-02", "not yet")).ok
-    assert run(*EVERYTHING, ("BACK-02", "not yet"), deployment="development").ok
+    assert not run(*EVERYTHING, ("BACK-02", "not proven")).ok
+    assert run(*EVERYTHING, ("BACK-02", "not proven"), deployment="development").ok
     assert not run().ok
 
 
@@ -98,11 +98,11 @@ def test_the_page_is_self_contained_and_escapes_what_it_shows() -> None:
 
 
 def test_junit_counts_failures_and_skips() -> None:
-    root = ElementTree.fromstring(report.as_junit(run(*EVERYTHING, ("BACK-02", "not yet"))))  # noqa: S314  (our own)
+    root = ElementTree.fromstring(report.as_junit(run(*EVERYTHING, ("BACK-02", "not proven"))))  # noqa: S314  (our own)
     backups = next(suite for suite in root if suite.get("name") == ITEMS["BACK"])
     assert (backups.get("tests"), backups.get("failures"), backups.get("skipped")) == ("2", "1", "0")
     in_development = ElementTree.fromstring(  # noqa: S314
-        report.as_junit(run(*EVERYTHING, ("BACK-02", "not yet"), deployment="development"))
+        report.as_junit(run(*EVERYTHING, ("BACK-02", "not proven"), deployment="development"))
     )
     assert [suite.get("skipped") for suite in in_development if suite.get("name") == ITEMS["BACK"]] == ["1"]
 
@@ -130,7 +130,7 @@ def test_a_line_of_evidence_is_about_those_who_were_asked_last_unless_it_names_a
     asked.update(("db1", "app1"))
     evidence("both were asked")
     evidence("of the same answers")
-    asked.add("elsewhere")
+    asked.add("vantage1")
     evidence("a scan of it", "db1")
     evidence("nobody was asked since")
     assert [seen.host for seen in evidence.lines] == ["app1, db1", "app1, db1", "db1", "db1"]

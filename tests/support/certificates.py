@@ -31,7 +31,7 @@ class Certificates:
                 " -keyout ca.key -out ca.crt\n"
             )
         script += f"""
-            openssl req -new -key /tls/{service}/tls.key -subj /CN={"elsewhere" if names else service} -out csr
+            openssl req -new -key /tls/{service}/tls.key -subj /CN={"vantage1" if names else service} -out csr
             echo subjectAltName={names or NAMES[service]} >san
             openssl x509 -req -in csr -CA {ca}/ca.crt -CAkey {ca}/ca.key {dates} -extfile san -out crt
             cat crt >/tls/{service}/tls.crt"""

@@ -53,7 +53,7 @@ def bouncer(stack: Stack) -> Bouncer:
 
 @pytest.fixture(scope="session", params=["postgres", "bouncer"])
 def server(request: pytest.FixtureRequest) -> Server:
-    """Each of the two doors in turn."""
+    """Each of the two endpoints in turn."""
     server: Server = request.getfixturevalue(request.param)
     return server
 

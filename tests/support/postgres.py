@@ -22,7 +22,7 @@ class Server:
     def parameters(self, role: str, **changes: Any) -> dict[str, Any]:
         """libpq's parameters for a role (`app`, `migrator`, `readonly`, `ops`, `pgbouncer`, `postgres`)."""
         return {
-            **self.door(),
+            **self.endpoint(),
             "dbname": self.stack.database,
             "user": self.stack.role(role),
             "password": self.stack.secret(f"{role}_password"),
@@ -32,7 +32,7 @@ class Server:
             **changes,
         }
 
-    def door(self) -> dict[str, Any]:
+    def endpoint(self) -> dict[str, Any]:
         """Where this machine reaches it: the published port, or (production) the container's own address."""
         service = self.stack.config["services"][self.service]
         if service.get("ports"):

@@ -10,16 +10,18 @@ from typing import Any, TypeVar
 
 import psycopg
 
+import secret_files
+
 T = TypeVar("T")
 
 
 def known(settings: dict[str, Any]) -> list[str]:
     """Return the lines of the file as it is now; without a file, the password of the settings."""
     try:
-        lines = Path(settings["PASSWORD_FILE"]).read_text(encoding="utf-8").splitlines()
+        found = secret_files.candidates(Path(settings["PASSWORD_FILE"]).read_text(encoding="utf-8"))
     except (KeyError, OSError):
-        lines = []
-    return [line for line in lines if line] or [settings["PASSWORD"]]
+        found = []
+    return found or [settings["PASSWORD"]]
 
 
 def first_accepted(connect: Callable[[str], T], passwords: list[str]) -> T:

@@ -1,15 +1,15 @@
-"""The production checklist as an executable proof: one module for each of the reference's seven items.
+"""The production checklist, executed: one module of tests/checklist for each of the reference's seven items.
 
     ./scripts/checklist                          against the development stack
     ./scripts/checklist --target docker://NAME   against another compose project of this machine
     ./scripts/checklist -i inventories/NAME      against the hosts of an Ansible inventory, over SSH
 
-A check is a test function with an id, a claim and a remedy (`api.check`). While it runs it says what it saw
+A check is a test function with an id, a claim and a remedy (`api.check`). While it runs it records what it observed
 (`evidence`), and it ends in one of four ways:
 
     pass        the claim holds, and the evidence shows it
     deviation   development loosens this on purpose (`deviates`, with the reason); in production the same is a failure
-    not yet     what would prove it doesn't exist here yet (`not_yet`, with what is missing); in production a failure
+    not proven  this deployment lacks what would prove it (`not_proven`, with what is missing); in production a failure
     fail        anything else: an assertion, an error, or a pass without evidence
 
 `results` derives the verdicts, `report` writes them for people and machines, `target` is what the checks look at: the

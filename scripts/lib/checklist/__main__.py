@@ -1,7 +1,7 @@
-"""`./scripts/checklist`: run the checks against a target, print the report, say it all in the exit status.
+"""`./scripts/checklist`: run the checks against a target, print the report; the exit status is the result.
 
 0: every check that can hold for this deployment passed. 1: something failed, and the report says what to do.
-2: the checklist could not run (wrong arguments, no such target, a stack that is down), and one sentence says why.
+2: the checklist could not run (wrong arguments, no such target, a stack that is down), and an error says why.
 """
 
 import argparse
@@ -23,14 +23,14 @@ def main(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     if options.inventory and options.target:
-        parser.error("-i and --target are two things to look at: name one")
+        parser.error("--inventory and --target exclude each other")
     wanted = {"--target": options.target, "--inventory": options.inventory, "--artifacts": options.artifacts}
     passed_on = [f"{name}={value}" for name, value in wanted.items() if value]
     picked = ["-k", options.k] if options.k else []
     # No terminal plugin: the report is the output.
     status = pytest.main(
         ["-o", "addopts=", "-p", "no:terminal", "-p", "no:cacheprovider", *passed_on, *picked, str(CHECKS)],
-        plugins=[Loud()],
+        plugins=[PrintErrors()],
     )
     if status == pytest.ExitCode.NO_TESTS_COLLECTED:
         print(
@@ -40,8 +40,8 @@ def main(arguments: list[str]) -> int:
     return int(status) if status in (0, 1) else 2
 
 
-class Loud:
-    """Without the terminal plugin nobody would print why pytest could not run at all."""
+class PrintErrors:
+    """Prints why pytest could not run at all: the terminal plugin, which would, is off."""
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         print(excinfo.value if isinstance(excinfo.value, pytest.exit.Exception) else "interrupted", file=sys.stderr)

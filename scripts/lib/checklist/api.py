@@ -1,4 +1,4 @@
-"""What a check is written with: `check`, `deviates`, `not_yet` and the `evidence` fixture."""
+"""What a check is written with: `check`, `deviates`, `not_proven` and the `evidence` fixture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -46,21 +46,21 @@ def check(id: str, *, claim: str, remedy: str) -> Callable[[T], T]:
 
 
 class Deviation(Exception):
-    """Development loosens this on purpose."""
+    """Development relaxes this on purpose."""
 
 
-class NotYet(Exception):
-    """What would prove the claim doesn't exist here."""
+class NotProven(Exception):
+    """This deployment lacks what would prove the claim."""
 
 
 def deviates(reason: str) -> NoReturn:
-    """End the check: this is what development loosens on purpose, and why. In production it counts as a failure."""
+    """End the check: development relaxes this on purpose, and why. In production it counts as a failure."""
     raise Deviation(reason)
 
 
-def not_yet(missing: str) -> NoReturn:
-    """End the check: nothing here can prove the claim; say what is missing. In production it counts as a failure."""
-    raise NotYet(missing)
+def not_proven(missing: str) -> NoReturn:
+    """End the check: the claim can't be proven here; name what is missing. In production it counts as a failure."""
+    raise NotProven(missing)
 
 
 class Seen(NamedTuple):
@@ -75,9 +75,9 @@ class Seen(NamedTuple):
 
 @dataclass
 class Evidence:
-    """What a check saw, in its own words: `evidence("sslmode=disable answered: FATAL: SSL required")`.
+    """What a check observed: `evidence("sslmode=disable answered: FATAL: SSL required")`.
 
-    A line is about the machines that were asked since the line before, unless the check names another.
+    A line is about the machines that ran a command since the line before, unless the check names another.
     """
 
     asked: set[str] = field(default_factory=set)

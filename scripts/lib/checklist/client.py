@@ -1,4 +1,4 @@
-"""Logging in as a real client does: psql from a position, at a door, as a role. Passwords stay in files there."""
+"""Logging in as a real client does: psql from a position, at an endpoint, as a role. Passwords stay in files there."""
 
 import csv
 import io
@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from checklist.machines import Container
 from checklist.remote import call, run_psql, write_passfiles
-from checklist.target import Door, Position, Target
+from checklist.target import Endpoint, Position, Target
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: rows as text, or the server's refusal in its own words."""
+    """What came back: rows as text, or the server's error message."""
 
     ok: bool
     text: str
@@ -30,7 +30,7 @@ class Attempt(NamedTuple):
 
 
 class Client:
-    """psql in one position. `login` says what the server answered; it never raises on a refusal."""
+    """psql in one position. `login` returns the server's answer; a refusal is one, too."""
 
     def __init__(
         self,
@@ -39,15 +39,26 @@ class Client:
         public_secrets: dict[str, str] | None = None,
         beside: Container | None = None,
     ) -> None:
-        self.target = target
+        self.target, self.position = target, position
         self.host = target.client(position, beside)
-        call(self.host, write_passfiles, public_secrets or {})
+        for name, count in call(self.host, write_passfiles, public_secrets or {}).items():
+            if count > 1:
+                self._use_accepted(name, count)
 
-    def conninfo(self, door: Door, role: str, password: str, **changes: Any) -> str:
+    def _use_accepted(self, name: str, count: int) -> None:
+        """While a password is being changed its secret holds several: log in with the one that the server accepts."""
+        role, database = self.target.role_of(name)
+        endpoint = self.target.endpoint("pgbouncer" if self.position == "application" else "postgres")
+        candidates = [f"{name}.{number}" for number in range(count)]
+        answers = self.try_all({file: self.attempt(endpoint, role, file, dbname=database) for file in candidates})
+        if accepted := [file for file, answer in answers.items() if answer.ok]:
+            self.host.run("cd /tmp/pass && cp %s %s", accepted[-1], name)
+
+    def conninfo(self, endpoint: Endpoint, role: str, password: str, **changes: Any) -> str:
         """libpq's parameters: verify-full unless changed; `password` names a file of /tmp/pass."""
         parameters = {
-            "host": door.host,
-            "port": door.port,
+            "host": endpoint.host,
+            "port": endpoint.port,
             "user": role,
             "dbname": self.target.database,
             "sslmode": "verify-full",
@@ -60,29 +71,31 @@ class Client:
         return " ".join(f"{name}='{value}'" for name, value in parameters.items())
 
     def attempt(
-        self, door: Door, role: str, password: str, sql: str = "SELECT current_user", **changes: Any
+        self, endpoint: Endpoint, role: str, password: str, sql: str = "SELECT current_user", **changes: Any
     ) -> Attempt:
         """A login and one command, to be tried."""
-        return Attempt(self.conninfo(door, role, password, **changes), sql)
+        return Attempt(self.conninfo(endpoint, role, password, **changes), sql)
 
     def try_all(self, attempts: dict[str, Attempt]) -> dict[str, Answer]:
-        """Try each; what it is called → what was answered."""
+        """Try each: its name → the answer."""
         done = call(self.host, run_psql, list(attempts.values()))
         return {
             name: Answer(status == 0, out.strip() if status == 0 else refusal(error))
             for name, (status, out, error) in zip(attempts, done, strict=True)
         }
 
-    def login(self, door: Door, role: str, password: str, sql: str = "SELECT current_user", **changes: Any) -> Answer:
+    def login(
+        self, endpoint: Endpoint, role: str, password: str, sql: str = "SELECT current_user", **changes: Any
+    ) -> Answer:
         """One attempt."""
-        return self.try_all({"": self.attempt(door, role, password, sql, **changes)})[""]
+        return self.try_all({"": self.attempt(endpoint, role, password, sql, **changes)})[""]
 
     def console(self, show: str) -> list[dict[str, str]]:
         """`SHOW …` of the pooler's admin console, as the ops role."""
-        door = self.target.door("pgbouncer")
+        endpoint = self.target.endpoint("pgbouncer")
         done = self.host.run(
             "psql -X --no-password --csv -d %s -c %s",
-            self.conninfo(door, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
+            self.conninfo(endpoint, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
             f"SHOW {show}",
         )
         assert done.rc == 0, f"the admin console refused the ops role: {refusal(done.stderr)}"
@@ -90,7 +103,7 @@ class Client:
 
 
 class Superuser:
-    """SQL as the superuser, through the server's own socket: to look at what no client may see."""
+    """SQL as the superuser, through the server's own socket: to read what no client may."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -109,14 +122,14 @@ class Superuser:
         return next(iter(self.rows(sql, database)[0].values()))
 
     def settings(self, *names: str) -> dict[str, str]:
-        """What the server runs with, as SHOW prints it; '(not set)' for what it doesn't know."""
+        """The server's settings, as SHOW prints them; '(not set)' for a name that it doesn't know."""
         wanted = ", ".join(f"('{name}')" for name in names)
         sql = f"SELECT n, coalesce(current_setting(n, true), '(not set)') AS s FROM (VALUES {wanted}) AS v(n)"  # noqa: S608
         return {row["n"]: row["s"] for row in self.rows(sql)}
 
 
 def refusal(stderr: str) -> str:
-    """The server's words, or libpq's, without what repeats in every answer."""
+    """The error message of the server, or of libpq, without the parts that repeat."""
     line = next((line for line in stderr.splitlines() if re.search(r"FATAL|ERROR|error", line)), stderr.strip())
-    # The first failed address says it all; psql lists each.
+    # psql lists each address that failed; the first is enough.
     return " ".join(re.sub(r"^psql: error: |connection to server at .*? failed: ", "", line).split())

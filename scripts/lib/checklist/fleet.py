@@ -27,7 +27,7 @@ TOOLS = Path(sys.executable).parent
 PROJECT = "flaglearning"  # COMPOSE_PROJECT_NAME in ansible/roles/stack/templates/env.j2
 # What a host runs follows from its groups; `backup` runs no service that the checks look for.
 SERVICES_OF = {"database": ("postgres", "pgbouncer"), "application": ("app", "proxy"), "backup": ()}
-OUTSIDER = "outsider"
+VANTAGE = "vantage"
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,15 @@ class FleetTarget(Target):
         machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address, h.port) for h in hosts]
         try:
             with ThreadPoolExecutor(len(machines)) as pool:
-                list(pool.map(greet, machines))
-            self.outsider = next((machine for machine in machines if OUTSIDER in machine.groups), None)
-            self.hosts = tuple(machine for machine in machines if machine is not self.outsider)
+                list(pool.map(check_root, machines))
+            self.vantage = next((machine for machine in machines if VANTAGE in machine.groups), None)
+            self.hosts = tuple(machine for machine in machines if machine is not self.vantage)
             super().__init__(inventory, [service for machine in self.hosts for service in running(machine)], asked)
         except BaseException:
-            self._hang_up()
+            self._disconnect()
             raise
 
-    def _hang_up(self) -> None:
+    def _disconnect(self) -> None:
         for socket in self._sockets.iterdir():
             # ssh wants a host's name here too, and makes nothing of it
             subprocess.run(["ssh", "-S", str(socket), "-O", "exit", "any"], capture_output=True, check=False)
@@ -89,16 +89,16 @@ class FleetTarget(Target):
         try:
             super().close()
         finally:
-            self._hang_up()
+            self._disconnect()
 
 
-def greet(machine: Machine) -> None:
-    """Is it there, and may we be root?"""
+def check_root(machine: Machine) -> None:
+    """Raises TargetError unless commands run as root there."""
     done = machine.run("id -u")
     if done.rc or done.stdout.strip() != "0":
         raise TargetError(
-            f"no way to become root on {machine}: {done.stderr.strip() or done.stdout.strip()}",
-            "the user that the inventory names has to have sudo without a password (NOPASSWD)",
+            f"commands do not run as root on {machine}: {done.stderr.strip() or done.stdout.strip()}",
+            "give the user of the inventory sudo without a password (NOPASSWD)",
         )
 
 
@@ -110,11 +110,12 @@ def running(machine: Machine) -> list[Container]:
     there = machine.containers(PROJECT)
     if not there:
         raise TargetError(
-            f"nothing of the stack is on {machine}.", "cd ansible && ansible-playbook -i INVENTORY site.yml brings it"
+            f"no container of the stack is on {machine}",
+            "cd ansible && ansible-playbook -i INVENTORY playbooks/site.yml",
         )
     if down := [service for service in wanted if service not in there or not there[service].running]:
         raise TargetError(
-            f"the stack on {machine} is not running; down: {', '.join(down)}.",
+            f"the stack on {machine} is not running; stopped: {', '.join(down)}",
             f"on {machine}: sudo systemctl restart flaglearning, and docker compose logs in /opt/flaglearning",
         )
     return [there[service] for service in wanted]
@@ -130,26 +131,26 @@ def role_default(role: str, name: str, without: Any = None) -> Any:
 
 
 def find_inventory(named: str, started_in: Path) -> Path:
-    """The path that is meant: as ansible-playbook takes it, or from the folder ansible/."""
+    """The path as ansible-playbook takes it, or relative to the folder ansible/."""
     for folder in (started_in, ANSIBLE):
         if (folder / named).exists():
             return (folder / named).resolve()
     raise TargetError(
-        f"there is no inventory '{named}', neither in {started_in} nor in ansible/.",
-        "./scripts/inventory new NAME makes one, ./scripts/lab up solo one with machines to try",
+        f"there is no inventory '{named}' in {started_in} or in ansible/",
+        "./scripts/inventory new NAME creates one; ./scripts/lab up solo starts test hosts with one",
     )
 
 
 def read_inventory(path: Path, named: str) -> list[Host]:
-    """Its hosts, the outsider too. Ansible reads it; of what the vault holds nothing is kept."""
+    """Its hosts, the vantage host too, as Ansible reads them. Variables of the vault are dropped."""
     listed = ansible_inventory(path, named)
     variables = listed["_meta"]["hostvars"]
-    members = {group: members_of(group, listed) for group in (*SERVICES_OF, OUTSIDER)}
+    members = {group: members_of(group, listed) for group in (*SERVICES_OF, VANTAGE)}
     for group in ("database", "application"):
         if not members[group]:
             raise TargetError(
-                f"the inventory '{named}' has no host in the group `{group}`.",
-                "ansible/inventories/example/hosts.yml shows which groups there are",
+                f"the inventory '{named}' has no host in the group `{group}`",
+                "ansible/inventories/example/hosts.yml lists the groups",
             )
     names = dict.fromkeys(name for group in members.values() for name in group)
     return [
@@ -170,8 +171,8 @@ def members_of(group: str, listed: dict[str, Any]) -> list[str]:
 
 
 def ansible_inventory(path: Path, named: str) -> dict[str, Any]:
-    # ansible.cfg says where the vault's password is. It is named, not stood beside: a relative
-    # ANSIBLE_VAULT_PASSWORD_FILE is meant from where it was typed.
+    # ansible.cfg says where the vault's password is. The working directory stays: a relative
+    # ANSIBLE_VAULT_PASSWORD_FILE is relative to it.
     config = {"ANSIBLE_CONFIG": str(ANSIBLE / "ansible.cfg"), **os.environ}
     done = subprocess.run(
         [TOOLS / "ansible-inventory", "-i", path, "--list"],
@@ -184,9 +185,9 @@ def ansible_inventory(path: Path, named: str) -> dict[str, Any]:
         listed: dict[str, Any] = json.loads(done.stdout)
         return listed
     hint = re.search(r"^HINT: *(.*)", done.stderr, re.MULTILINE)
-    said = re.findall(r"^\[?ERROR\]?: *(.*)", done.stderr, re.MULTILINE) or [done.stderr.strip()[-300:]]
+    messages = re.findall(r"^\[?ERROR\]?: *(.*)", done.stderr, re.MULTILINE) or [done.stderr.strip()[-300:]]
     raise TargetError(
-        f"Ansible can't read the inventory '{named}': {said[0]}",
+        f"Ansible can't read the inventory '{named}': {messages[0]}",
         hint[1]
         if hint
         else "export ANSIBLE_VAULT_PASSWORD_FILE=… if its vault has another password than"
@@ -195,7 +196,7 @@ def ansible_inventory(path: Path, named: str) -> dict[str, Any]:
 
 
 def ssh_options() -> str:
-    """What ansible.cfg gives ssh: host keys are verified, one connection is kept."""
+    """ssh's options in ansible.cfg: host keys are verified, one connection is reused."""
     settings = configparser.ConfigParser()
     settings.read(ANSIBLE / "ansible.cfg")
     return os.environ.get("ANSIBLE_SSH_ARGS", settings["ssh_connection"]["ssh_args"])

@@ -15,7 +15,7 @@ SECRETS = "/run/secrets/"
 
 
 class TargetError(Exception):
-    """The target can't be looked at: what, and the next command."""
+    """The target can't be examined: the reason, and the next command."""
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(f"ERROR: {what}\nHINT:  {hint}")
@@ -38,7 +38,7 @@ class Port(NamedTuple):
 
 
 class Machine:
-    """A machine. `asked` collects the names of those that were asked something, for the evidence."""
+    """A machine. `asked` collects the names of those that ran a command, for the evidence."""
 
     def __init__(
         self, name: str, shell: Any, asked: set[str], groups: Iterable[str] = (), address: str = "", port: int = 22
@@ -53,10 +53,12 @@ class Machine:
         try:
             return self.shell.run(command, *arguments)
         except RuntimeError as error:  # testinfra's, when ssh itself failed
-            said = getattr(error.args[0], "stderr", str(error)).strip().splitlines() or ["ssh ended without a word"]
+            lines = getattr(error.args[0], "stderr", str(error)).strip().splitlines() or [
+                "ssh failed without a message"
+            ]
             raise TargetError(
-                f"{self.name} can't be reached at {self.address}: {said[-1]}",
-                "is it up? Does `ansible all -m ping` with this inventory get there? Its console shows more",
+                f"{self.name} can't be reached at {self.address}: {lines[-1]}",
+                "`ansible all -m ping` with this inventory; the provider's console of the host",
             ) from None
 
     def docker(self, *arguments: str) -> str:
@@ -75,7 +77,7 @@ class Machine:
 
     @functools.cached_property
     def gateway(self) -> str:
-        """The machine's address on Docker's own network, where a neighbour could try."""
+        """The machine's address on Docker's own network, where another container could connect."""
         return str(json.loads(self.docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]["Gateway"])
 
     @functools.cached_property
@@ -116,7 +118,7 @@ class Container:
 
     @property
     def addresses(self) -> list[str]:
-        """The IP addresses that it has of its own."""
+        """Its own IP addresses."""
         networks = self.facts["NetworkSettings"]["Networks"].values()
         return [a for network in networks for a in (network["IPAddress"], network["GlobalIPv6Address"]) if a]
 
@@ -126,7 +128,7 @@ class Container:
 
     @property
     def published(self) -> list[Port]:
-        """What the machine publishes of it."""
+        """The ports that the machine publishes for it."""
         return sorted(
             Port(self.service, binding["HostIp"], int(binding["HostPort"]), int(inside.partition("/")[0]))
             for inside, bindings in self.facts["NetworkSettings"]["Ports"].items()
@@ -135,7 +137,7 @@ class Container:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Its environment as its operator set it."""
+        """Its environment as compose set it."""
         return dict(entry.split("=", 1) for entry in self.facts["Config"]["Env"])
 
     @property
@@ -152,7 +154,7 @@ class Container:
         return [*labels["com.docker.compose.project.config_files"].split(","), str(folder / ".env")]
 
     def health(self) -> str:
-        """What its own health check says."""
+        """Its state, and that of its health check."""
         format = "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}"
         return self.machine.docker("inspect", "--format", format, self.facts["Id"]).strip()
 

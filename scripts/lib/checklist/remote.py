@@ -1,20 +1,24 @@
-"""Functions that run inside a container (or later a host) with its own Python: `call(host, function, *arguments)`.
+"""Functions that run inside a container, or on a host, with its own Python: `call(host, function, *arguments)`.
 
 Each imports what it needs itself and returns something that JSON can carry: only its source text travels. None
-returns a secret: what it learns of one is its length, not its letters.
+returns a secret.
 """
 
 import inspect
 import json
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
+
+import secret_files
 
 
 def call(host: Any, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Run the function where the host is; return what it returned."""
+    """Run the function where the host is; return what it returned. It can import secret_files."""
     # The annotations stay text: what they name need not exist there.
     program = (
-        f"from __future__ import annotations\nimport json, sys\n{inspect.getsource(function)}\n"
+        f"from __future__ import annotations\nimport json, sys\n{importable(secret_files)}\n"
+        f"{inspect.getsource(function)}\n"
         f"print(json.dumps({function.__name__}(*json.loads(sys.argv[1]))))"
     )
     done = host.run("python3 -c %s %s", program, json.dumps(arguments))
@@ -22,22 +26,40 @@ def call(host: Any, function: Callable[..., Any], *arguments: Any) -> Any:
     return json.loads(done.stdout)
 
 
-def write_passfiles(public: dict[str, str]) -> list[str]:
-    """For libpq: /tmp/pass/NAME from each secret, /tmp/pass/public_NAME from each of development's public passwords."""
+def importable(module: ModuleType) -> str:
+    """Program text that makes a module of this project importable under its name."""
+    source, name = inspect.getsource(module), module.__name__
+    return (
+        f"import types\nsys.modules[{name!r}] = types.ModuleType({name!r})\n"
+        f"exec({source!r}, sys.modules[{name!r}].__dict__)"
+    )
+
+
+def write_passfiles(public: dict[str, str]) -> dict[str, int]:
+    """For libpq: /tmp/pass/NAME from each secret, /tmp/pass/public_NAME from each of development's public passwords.
+
+    While a password is being changed its secret holds more than one: NAME.0, NAME.1 … are these, NAME the newest.
+    Returns how many each secret holds."""
     import os
     from pathlib import Path
+
+    import secret_files
 
     os.umask(0o077)
     folder = Path("/tmp/pass")  # noqa: S108  (the container's own)
     folder.mkdir(exist_ok=True)
     passwords = {f"public_{name}": password for name, password in public.items()}
+    found = {}
     for secret in Path("/run/secrets").glob("*_password"):
-        passwords[secret.name] = secret.read_text().rstrip("\r\n")
+        candidates = secret_files.candidates(secret.read_text()) or [""]
+        passwords |= {f"{secret.name}.{number}": password for number, password in enumerate(candidates)}
+        passwords[secret.name] = candidates[-1]
+        found[secret.name] = len(candidates)
     for name, password in passwords.items():
         escaped = password.replace("\\", "\\\\").replace(":", "\\:")
         (folder / name).write_text(f"*:*:*:*:{escaped}\n")
     (folder / "none").write_text("")
-    return sorted(passwords)
+    return found
 
 
 def run_psql(attempts: list[list[str]]) -> list[list[Any]]:
@@ -69,24 +91,31 @@ def run_psql(attempts: list[list[str]]) -> list[list[Any]]:
 
 
 def measure_secrets(public_digests: list[str]) -> dict[str, dict[str, Any]]:
-    """Of each secret: its length, how many different characters, its Shannon entropy in bits, whether it is one of
-    development's public ones, and which other secret has the same value."""
+    """Of each secret: its length, how many different characters, why production would refuse it ('' if it wouldn't),
+    and which other secret has the same value."""
     import hashlib
-    import math
-    from collections import Counter
     from pathlib import Path
 
-    values = {file.name: file.read_text().rstrip("\r\n") for file in sorted(Path("/run/secrets").iterdir())}
-    measured = {}
-    for name, value in values.items():
-        counts = Counter(value).values()
-        bits = -sum(count * math.log2(count / len(value)) for count in counts)
+    import secret_files
+
+    texts = {file.name: file.read_text() for file in sorted(Path("/run/secrets").iterdir())}
+    values = {name: secret_files.value(name, text) for name, text in texts.items() if name in secret_files.SECRETS}
+    measured: dict[str, dict[str, Any]] = {}
+    for name in texts:
+        value = values.get(name, secret_files.candidates(texts[name])[-1])
+        public = hashlib.sha256(value.encode()).hexdigest() in public_digests
+        if name not in values:
+            reason = "is not declared in secret_files.py"
+        else:
+            reason = "is a public development secret" if public else secret_files.weakness(name, texts[name]) or ""
+        originals = {other: theirs for other, theirs in values.items() if not secret_files.SECRETS[other].copy_of}
         measured[name] = {
             "length": len(value),
             "distinct": len(set(value)),
-            "bits": int(bits),
-            "public": hashlib.sha256(value.encode()).hexdigest() in public_digests,
-            "same_as": [other for other, theirs in values.items() if other != name and theirs == value],
+            "reason": reason,
+            "same_as": [
+                other for other, theirs in originals.items() if name in originals and other != name and theirs == value
+            ],
         }
     return measured
 
@@ -96,17 +125,23 @@ def look_for_secrets(files: list[str], secrets: list[str]) -> dict[str, Any]:
     import os
     from pathlib import Path
 
-    # A secret may be a setting of a program's own format: name=value.
-    values: dict[str, str] = {}
-    for secret in (Path(secret) for secret in secrets if os.access(secret, os.R_OK)):
-        lines = secret.read_text().split("\n")
-        values |= {line.rpartition("=")[2].strip(): secret.name for line in lines if len(line) >= 12}
+    import secret_files
+
+    def held(name: str, text: str) -> list[str]:
+        """More than one while a password is being changed."""
+        if name in secret_files.SECRETS and secret_files.SECRETS[name].kind == "cipher":
+            return [secret_files.value(name, text)]
+        return secret_files.candidates(text)
+
+    readable = [Path(secret) for secret in secrets if os.access(secret, os.R_OK)]
+    found = [(value, secret.name) for secret in readable for value in held(secret.name, secret.read_text())]
+    values = {value: name for value, name in found if len(value) >= 12}  # what is shorter may be there by chance
     texts = {file: Path(file).read_text() for file in files if Path(file).is_file()}
-    told = [f"{name} in {file}" for value, name in values.items() for file, text in texts.items() if value in text]
-    return {"read": list(texts), "secrets": len(values), "told": told}
+    found_in = [f"{name} in {file}" for value, name in values.items() for file, text in texts.items() if value in text]
+    return {"read": list(texts), "secrets": len(values), "found_in": found_in}
 
 
-def knock(addresses: list[list[Any]], timeout: float) -> dict[str, str]:
+def probe(addresses: list[list[Any]], timeout: float) -> dict[str, str]:
     """Try to open a TCP connection to each (host, port), all at once: 'open', or why not."""
     import socket
     from concurrent.futures import ThreadPoolExecutor
@@ -174,13 +209,22 @@ def crowd(app: str, ops_server: str, ops_console: str, clients: int) -> dict[str
 
 def connect_as_the_application() -> dict[str, Any]:
     """In the app's container, with its own settings and its own driver: what the connection is, seen from both ends."""
+    import contextlib
     import os
     from pathlib import Path
 
     import psycopg
 
-    password = Path(os.environ["DATABASE_PASSWORD_FILE"]).read_text().rstrip("\r\n")
-    with psycopg.connect(os.environ["DATABASE_URL"], password=password, connect_timeout=5) as connection:
+    import secret_files
+
+    def connect() -> Any:
+        *older, newest = secret_files.candidates(Path(os.environ["DATABASE_PASSWORD_FILE"]).read_text())
+        for password in older:
+            with contextlib.suppress(psycopg.OperationalError):
+                return psycopg.connect(os.environ["DATABASE_URL"], password=password, connect_timeout=5)
+        return psycopg.connect(os.environ["DATABASE_URL"], password=newest, connect_timeout=5)
+
+    with connect() as connection:
         user, server_sees = next(connection.execute("SELECT current_user, host(inet_client_addr())"))
         return {
             "user": user,
@@ -225,21 +269,21 @@ def scan(address: str, first: int, last: int, timeout: float) -> list[int]:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     found = []
     for start in range(first, last + 1, at_once):
-        knocking = {}
+        pending = {}
         poll = select.epoll()
         for port in range(start, min(start + at_once, last + 1)):
-            knocker = socket.socket(family, socket.SOCK_STREAM)
-            knocker.setblocking(False)
-            knocker.connect_ex((address, port))
-            knocking[knocker.fileno()] = (knocker, port)
-            poll.register(knocker, select.EPOLLOUT | select.EPOLLONESHOT)
+            pending_socket = socket.socket(family, socket.SOCK_STREAM)
+            pending_socket.setblocking(False)
+            pending_socket.connect_ex((address, port))
+            pending[pending_socket.fileno()] = (pending_socket, port)
+            poll.register(pending_socket, select.EPOLLOUT | select.EPOLLONESHOT)
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
             for number, _ in poll.poll(left):
-                knocker, port = knocking[number]
-                if knocker.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+                pending_socket, port = pending[number]
+                if pending_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
                     found.append(port)
         poll.close()
-        for knocker, _ in knocking.values():
-            knocker.close()
+        for pending_socket, _ in pending.values():
+            pending_socket.close()
     return sorted(found)

@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 
 from checklist.results import Result, Run
 
-WORDS = {"pass": "pass", "deviation": "deviates", "not yet": "not yet", "fail": "FAIL", "not run": "not run"}
-COLOURS = {"pass": 32, "deviation": 33, "not yet": 33, "fail": 31, "not run": 2}
+WORDS = {"pass": "pass", "deviation": "deviates", "not proven": "not proven", "fail": "FAIL", "not run": "not run"}
+COLOURS = {"pass": 32, "deviation": 33, "not proven": 33, "fail": 31, "not run": 2}
 
 
 def write(run: Run, folder: Path) -> None:
@@ -34,8 +34,8 @@ def show(run: Run, folder: Path) -> None:
 
 
 def remedies(run: Run) -> list[Result]:
-    """The checks that somebody has to do something about."""
-    worth = ("fail", "not yet") if run.deployment == "production" else ("fail",)
+    """The checks with a remedy to apply."""
+    worth = ("fail", "not proven") if run.deployment == "production" else ("fail",)
     return [result for item in run.items for result in item.results if result.outcome in worth]
 
 
@@ -52,11 +52,11 @@ def conclusion(run: Run) -> str:
     failed = [item for item in run.items if item.verdict == "fail"]
     if failed:
         return f"{len(failed)} of {len(run.items)} items fail: {'; '.join(item.title for item in failed)}."
-    if unlooked := [item for item in run.items if item.verdict == "not run"]:
-        return f"Nothing that was checked fails; {len(unlooked)} of {len(run.items)} items were not looked at."
+    if unchecked := [item for item in run.items if item.verdict == "not run"]:
+        return f"No check that ran failed; {len(unchecked)} of {len(run.items)} items were not checked."
     if run.deployment == "development":
         return (
-            "Everything that can hold in development holds. What deviates is loosened on purpose, and is not fit for"
+            "Every check that applies to development passed. Deviations are relaxed on purpose and not fit for"
             " production."
         )
     return "Every check passed."
@@ -80,7 +80,7 @@ def as_text(run: Run, width: int = 100, colour: bool = False) -> str:
         "",
     ]
     lines += [
-        f"  {paint(f'{WORDS[item.verdict]:9}', item.verdict)} {item.number}  {item.title:44} {item.counts}"
+        f"  {paint(f'{WORDS[item.verdict]:11}', item.verdict)} {item.number}  {item.title:44} {item.counts}"
         for item in run.items
     ]
     for item in run.items:
@@ -88,13 +88,13 @@ def as_text(run: Run, width: int = 100, colour: bool = False) -> str:
             lines += ["", f"{item.number}  {item.title}"]
         for result in item.results:
             # The colour's invisible characters must not count when the line is wrapped.
-            head = wrapped(result.check.claim, 21, f"  {WORDS[result.outcome]:9}{result.check.id:9} ")
+            head = wrapped(result.check.claim, 23, f"  {WORDS[result.outcome]:11}{result.check.id:9} ")
             head[0] = head[0].replace(WORDS[result.outcome], paint(WORDS[result.outcome], result.outcome), 1)
             lines += head
             if result.reason:
-                lines += [paint(line, result.outcome) for line in wrapped(result.reason, 21)]
+                lines += [paint(line, result.outcome) for line in wrapped(result.reason, 23)]
             for seen in result.evidence:
-                lines += wrapped(str(seen), 25, " " * 23 + "· ")
+                lines += wrapped(str(seen), 27, " " * 25 + "· ")
     if todo := to_do(run):
         lines += ["", "What to do"]
         for remedy, ids in todo.items():
@@ -182,10 +182,10 @@ def as_html(run: Run) -> str:
     ok = "pass" if run.ok else "fail"
     headline = {
         ("pass", "production"): "Ready for production",
-        ("pass", "development"): "Sound for development",
+        ("pass", "development"): "Ready for development",
     }.get(
         (ok, run.deployment),
-        f"Not ready for {run.deployment}" if run.deployment == "production" else "Something is broken",
+        f"Not ready for {run.deployment}" if run.deployment == "production" else "Checks failed",
     )
     rows = "".join(
         f'<li><a href="#item-{item.number}"><span class="mark {css(item.verdict)}">{WORDS[item.verdict]}</span>'

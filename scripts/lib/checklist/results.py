@@ -7,14 +7,14 @@ from typing import Literal
 
 from checklist.api import ITEMS, Check, Seen
 
-Outcome = Literal["pass", "deviation", "not yet", "fail"]
+Outcome = Literal["pass", "deviation", "not proven", "fail"]
 Verdict = Literal["pass", "deviation", "fail", "not run"]
 Deployment = Literal["development", "production"]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One check: how it ended, why (unless it passed), and what it saw."""
+    """One check: its outcome, the reason unless it passed, and the evidence."""
 
     check: Check
     outcome: Outcome
@@ -36,7 +36,12 @@ class Item:
     def counts(self) -> str:
         """'1 deviating, 5 pass'."""
         found = Counter(result.outcome for result in self.results)
-        words: dict[Outcome, str] = {"fail": "fail", "not yet": "not yet", "deviation": "deviating", "pass": "pass"}
+        words: dict[Outcome, str] = {
+            "fail": "fail",
+            "not proven": "not proven",
+            "deviation": "deviating",
+            "pass": "pass",
+        }
         return ", ".join(f"{found[outcome]} {word}" for outcome, word in words.items() if found[outcome]) or "not run"
 
 
@@ -63,31 +68,31 @@ class Run:
 
     @property
     def ok(self) -> bool:
-        """Nothing failed that can hold for this deployment, and something was checked."""
+        """Every check that applies to this deployment passed, and at least one ran."""
         return bool(self.results) and all(item.verdict != "fail" for item in self.items)
 
 
 def judge(raised: str, reason: str, evidence: list[Seen], deployment: Deployment) -> tuple[Outcome, str]:
-    """A check's outcome and its reason, from what its function raised: 'nothing', 'deviation', 'not yet' or 'error'."""
+    """A check's outcome and reason, from what it raised: 'nothing', 'deviation', 'not proven' or 'error'."""
     match raised:
         case "nothing" if evidence:
             return "pass", ""
         case "nothing":
-            return "fail", "the check passed without showing any evidence, which proves nothing"
+            return "fail", "the check recorded no evidence"
         case "deviation" if deployment == "production":
             return "fail", f"this is only for development: {reason}"
         case "deviation":
             return "deviation", reason
-        case "not yet":
-            return "not yet", reason
+        case "not proven":
+            return "not proven", reason
         case _:
             return "fail", reason
 
 
 def verdict(outcomes: list[Outcome], deployment: Deployment) -> Verdict:
-    """An item is as good as its worst check. What is not proven yet fails in production and deviates in development."""
+    """An item is as good as its worst check. What is not proven fails in production and deviates in development."""
     if not outcomes:
         return "not run"
-    if "fail" in outcomes or ("not yet" in outcomes and deployment == "production"):
+    if "fail" in outcomes or ("not proven" in outcomes and deployment == "production"):
         return "fail"
-    return "deviation" if {"deviation", "not yet"} & set(outcomes) else "pass"
+    return "deviation" if {"deviation", "not proven"} & set(outcomes) else "pass"

@@ -16,12 +16,12 @@ from checklist.machines import SERVICES, Container, Machine, Port, TargetError
 from checklist.results import Deployment
 
 # Where a client stands: beside the server and the pooler; where the application is; where the proxy is; on a network of
-# the machine that has nothing to do with the stack.
-Position = Literal["database", "application", "edge", "neighbour"]
+# the machine that no service of the stack is on.
+Position = Literal["database", "application", "edge", "other-container"]
 BESIDE: dict[Position, str] = {"database": "postgres", "application": "app", "edge": "proxy"}
-NO_OUTSIDER = "there is no machine to look from: name one in the inventory's group `outsider`"
+NO_VANTAGE = "there is no external vantage host: name one in the inventory's group `vantage`"
 LABEL = "org.flaglearning.checklist"
-# Passwords that belong to a position: a neighbour knows none.
+# Passwords that a client in this position gets; another container gets none.
 PASSWORDS: dict[Position, tuple[str, ...]] = {
     "database": ("app_password", "migrator_password", "readonly_password", "ops_password", "pgbouncer_password"),
     "application": ("app_password",),
@@ -32,8 +32,8 @@ FOLDERS = ("/tmp", "/tls")  # noqa: S108  (the client's own)
 
 
 @dataclass(frozen=True)
-class Door:
-    """Where clients log in: the server itself, or the pooler."""
+class Endpoint:
+    """Where clients log in: the server, or the pooler."""
 
     service: str
     host: str
@@ -47,9 +47,9 @@ class Target:
     """A deployed stack: machines, and the containers of its services on them."""
 
     hosts: tuple[Machine, ...] = ()
-    """Its machines, where they are hosts of its own, that can be looked at as root."""
-    outsider: Machine | None = None
-    """A machine elsewhere that has nothing to do with it."""
+    """Its hosts, examined as root; none where the target is a compose project of this machine."""
+    vantage: Machine | None = None
+    """An external vantage host: a machine outside the deployment, to connect from."""
 
     def __init__(self, name: str, services: list[Container], asked: set[str]) -> None:
         self.name = name  # as it was asked for
@@ -63,7 +63,7 @@ class Target:
         self.database, self.app_role = url.path.lstrip("/"), url.username or ""
 
     def _tell_apart(self) -> None:
-        """Where several machines run a service, its name says which."""
+        """Where several machines run a service, its label names the machine."""
         for service in self.services:
             if len(self.each(service.service)) > 1:
                 service.label = f"{service.service} on {service.machine}"
@@ -91,9 +91,16 @@ class Target:
         """What the machine runs."""
         return [service for service in self.services if service.machine is machine]
 
-    def door(self, service: str) -> Door:
+    def endpoint(self, service: str) -> Endpoint:
         """How a client of the stack's networks reaches `postgres` or `pgbouncer`."""
-        return Door(service, service, {"postgres": 5432, "pgbouncer": 6432}[service])
+        return Endpoint(service, service, {"postgres": 5432, "pgbouncer": 6432}[service])
+
+    def role_of(self, password: str) -> tuple[str, str]:
+        """The role that logs in with a secret, and a database that it may open."""
+        key = password.removesuffix("_password")
+        if key == "pgbouncer":
+            return "pgbouncer", "postgres"
+        return self.app_role if key == "app" else f"flaglearning_{key}", self.database
 
     def published(self, machine: Machine | None = None) -> list[Port]:
         """What its machines, or one of them, publish for it."""
@@ -128,12 +135,12 @@ class Target:
         id = machine.docker(
             *("run", "--detach", "--rm", "--label", f"{LABEL}={self.name}"),
             *("--name", f"checklist-{position}-{uuid.uuid4().hex[:6]}"),
-            *("--network", "bridge" if position == "neighbour" else near.network),
+            *("--network", "bridge" if position == "other-container" else near.network),
             *(word for name in near.facts["HostConfig"]["ExtraHosts"] or () for word in ("--add-host", name)),
             *("--user", f"{user}:{user}", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
             *(word for folder in FOLDERS for word in ("--tmpfs", f"{folder}:uid={user},gid={user},mode=0700")),
             *(word for mount in self._mounts(position, machine) for word in ("--mount", mount)),
-            # it leaves by itself, should this process be killed
+            # it ends by itself, should this process be killed
             *("--entrypoint", "sleep", image.facts["Image"], "900"),
         ).strip()
         client = Container(machine, {"Id": id, "Config": {"Labels": {}}}, f"a client beside {near}")
@@ -166,37 +173,37 @@ class DockerTarget(Target):
             raise self._missing(machine)
         if down := [name for name in SERVICES if name not in containers or not containers[name].running]:
             raise TargetError(
-                f"the project '{project}' is not running; down: {', '.join(down)}.",
+                f"the project '{project}' is not running; stopped: {', '.join(down)}",
                 f"docker compose --project-name {project} up --wait",
             )
         super().__init__(f"docker://{project}", [containers[name] for name in SERVICES], asked)
 
     def _missing(self, machine: Machine) -> TargetError:
         others = machine.docker("ps", "--all", "--format", '{{.Label "com.docker.compose.project"}}').split()
-        known = f"there are {', '.join(sorted(set(others)))}" if others else "there is none"
+        known = f"running: {', '.join(sorted(set(others)))}" if others else "none is running"
         return TargetError(
-            f"no compose project '{self.project}' on this machine ({known}).",
+            f"no compose project '{self.project}' on this machine ({known})",
             f"start it: docker compose --project-name {self.project} up --wait; name another: --target docker://PROJECT;"
             " hosts: -i INVENTORY",
         )
 
 
-def deployment_of(said: str) -> Deployment:
-    if said == "development":
+def deployment_of(value: str) -> Deployment:
+    if value == "development":
         return "development"
-    if said == "production":
+    if value == "production":
         return "production"
     raise TargetError(
-        f"the app says DEPLOYMENT={said}.", "set it to development or production, and start the stack again"
+        f"the app's DEPLOYMENT is '{value}'", "set DEPLOYMENT to development or production, and start the stack again"
     )
 
 
 def open_target(url: str) -> Target:
-    """The target that a URL names. Raises TargetError with a sentence and the next command."""
+    """The target that a URL names. Raises TargetError."""
     scheme, _, name = url.partition("://")
     if scheme != "docker" or not name or "/" in name:
         raise TargetError(
-            f"the target '{url}' is not one that the checklist knows.",
+            f"the target '{url}' is not a target",
             "--target docker://COMPOSE_PROJECT, or -i INVENTORY for hosts",
         )
     return DockerTarget(name)

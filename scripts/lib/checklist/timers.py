@@ -1,4 +1,4 @@
-"""systemd's timers on a host: armed, or not."""
+"""systemd's timers on a host: which are active, which are not."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from checklist.remote import call
 
 
 def look_at_timers(pattern: str) -> dict[str, dict[str, str]]:
-    """Timer → what systemd says of it. Runs on the host."""
+    """Timer → its properties in systemd. Runs on the host."""
     import subprocess
 
     def systemctl(*arguments: str) -> str:
@@ -31,7 +31,7 @@ def unarmed(host: Machine, names: list[str], evidence: Evidence) -> list[str]:
     for name in sorted({*names, *found}):
         timer = found.get(name)
         if timer is None:
-            evidence(f"{name}: is not there", host)
+            evidence(f"{name}: not installed", host)
             loose.append(f"{name} of {host}")
             continue
         monotonic = timer["NextElapseUSecMonotonic"]

@@ -19,14 +19,14 @@ from typing import Any
 from testing.shell import ROOT, Failed, run
 from testing.stack import ARTIFACTS
 
-# Topology → group → hosts. The outsider has access to nothing. Each grows from the one before: the
+# Topology → group → hosts. The vantage has access to nothing. Each grows from the one before: the
 # machines that are there stay, with what is on them.
 TOPOLOGIES: dict[str, dict[str, list[str]]] = {
     "solo": {"database": ["db1"], "application": ["db1"], "backup": []},
     "growing": {"database": ["db1"], "application": ["db1", "app1", "app2"], "backup": []},
     "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"]},
 }
-HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "outsider": 99}
+HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "vantage": 99}
 USER = "debian"
 COMPOSE_FILE = "docker/lab-host/docker-compose.yml"
 
@@ -49,7 +49,7 @@ class Lab:
 
     def up(self, topology: str) -> None:
         """Start the topology's machines and describe them; what is there already is kept."""
-        self.compose("build", "outsider", timeout=1200)
+        self.compose("build", "vantage", timeout=1200)
         self.compose("--profile", topology, "up", "--detach", "--wait", "--wait-timeout", "120", timeout=180)
         self._make_keys()
         for host in self.running():
@@ -209,7 +209,7 @@ class Lab:
             for group, hosts in TOPOLOGIES[topology].items()
         }
         # From there the checklist scans. (A host may not be called as its group is.)
-        groups["outsider"] = {"hosts": {"elsewhere": {"ansible_host": self.address("outsider")}}}
+        groups["vantage"] = {"hosts": {"vantage1": {"ansible_host": self.address("vantage")}}}
         settings = {
             "ansible_user": USER,
             "ansible_ssh_common_args": f"-F {self.ssh_config}",

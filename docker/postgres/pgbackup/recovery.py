@@ -1,5 +1,5 @@
-"""A data directory from the repository, recovered to its target, by a server of its own that nobody else can reach;
-and the new one in the place of the old in one step. Until then the old one is as it was, whatever ends this program.
+"""A data directory from the repository, recovered to its target by a server that no client can reach; then the
+new one takes the place of the old in one step. Until then the old one is as it was, whatever ends this program.
 """
 
 import ctypes
@@ -15,9 +15,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from physical import pgbackrest, server
-from physical.errors import Refused, note
-from physical.target import Plan
+from pgbackup import pgbackrest, server
+from pgbackup.notes import note
+from pgbackup.target import Plan
+from user_errors import Failure, OperationError, UserError
 
 DATA = Path(os.environ["PGDATA"])
 NEW = DATA.with_name(f"{DATA.name}.restoring")
@@ -38,10 +39,10 @@ def into_the_stack(plan: Plan) -> dict[str, Any]:
     """Restore beside the old data directory, prove it, exchange the two. What was there stays, under another name."""
     began = time.monotonic()
     if server.is_there():
-        raise Refused("the server is running: its data directory is not touched.", "docker compose stop postgres")
+        raise OperationError("PostgreSQL is running: its data directory is not changed", "docker compose stop postgres")
     remove(NEW)
     try:
-        # Nobody is served meanwhile.
+        # No client is served meanwhile.
         fetch(plan, NEW, f"--process-max={len(os.sched_getaffinity(0))}")
         child = start(NEW, "-c", "listen_addresses=", "-c", f"unix_socket_directories={PRIVATE}")
         try:
@@ -52,16 +53,21 @@ def into_the_stack(plan: Plan) -> dict[str, Any]:
     except BaseException:
         remove(NEW)
         raise
-    kept = exchange()
-    adopt()
-    return {"kept": kept, "seconds": round(time.monotonic() - began, 1), "target": plan.says, "backup": plan.label}
+    retained = exchange()
+    upgrade_stanza()
+    return {
+        "retained": retained,
+        "seconds": round(time.monotonic() - began, 1),
+        "target": plan.says,
+        "backup": plan.label,
+    }
 
 
-def scratch(plan: Plan) -> None:
+def sandbox(plan: Plan) -> None:
     """Restore into this container's own volume, and be a server there until the container ends. It archives nothing."""
     began = time.monotonic()
     if (DATA / "PG_VERSION").exists():
-        raise Refused("there is a scratch instance already.", "./scripts/ops scratch drop")
+        raise OperationError("a sandbox instance exists already", "./scripts/ops sandbox drop")
     fetch(plan, DATA)
     restored = time.monotonic()
     child = start(DATA, "-c", "archive_mode=off")
@@ -70,19 +76,19 @@ def scratch(plan: Plan) -> None:
     wait_until_promoted(child, plan, server.SOCKET, DATA)
     seconds = {"restore": round(restored - began, 1), "first_query": round(time.monotonic() - began, 1)}
     # today's passwords and privileges, not that day's
-    if subprocess.run(["apply-roles"], check=False, stdout=sys.stderr).returncode:
+    if subprocess.run(["pgadmin", "apply"], check=False, stdout=sys.stderr).returncode:
         note("the roles of that time stay as they were")
     READY.write_text(json.dumps({"seconds": seconds, "target": plan.says, "backup": plan.label}))
-    note(f"the scratch instance is ready after {seconds['first_query']} s")
+    note(f"the sandbox instance is ready after {seconds['first_query']} s")
     child.wait()
 
 
-def wait_for_scratch(within: float = 24 * 3600) -> dict[str, Any]:
-    """What it took, once the scratch instance is ready. (Its end ends this program too: they share a container.)"""
+def wait_for_sandbox(within: float = 24 * 3600) -> dict[str, Any]:
+    """What it took, once the sandbox instance is ready. (Its end ends this program too: they share a container.)"""
     deadline = time.monotonic() + within
     while not READY.exists():
         if time.monotonic() > deadline:
-            raise Refused("the scratch instance isn't ready.", "docker logs of it")
+            raise OperationError("the sandbox instance is not ready", "docker logs of its container")
         time.sleep(0.2)
     found: dict[str, Any] = json.loads(READY.read_text())
     return found
@@ -96,7 +102,7 @@ def fetch(plan: Plan, directory: Path, *options: str) -> None:
 
 
 def start(directory: Path, *settings: str) -> "subprocess.Popen[bytes]":
-    """The server, as the entrypoint starts it, on that directory. It lets nobody in until it is recovered."""
+    """The server, as the entrypoint starts it, on that directory. It admits no client until it is recovered."""
     PRIVATE.mkdir(mode=0o700, exist_ok=True)
     # pgBackRest compares: the WAL that it archives has to come from the directory that it knows
     environment = {**os.environ, "PGDATA": str(directory), "PGBACKREST_PG1_PATH": str(directory)}
@@ -106,7 +112,7 @@ def start(directory: Path, *settings: str) -> "subprocess.Popen[bytes]":
 
 
 def wait_until_promoted(child: "subprocess.Popen[bytes]", plan: Plan, socket: str, directory: Path) -> None:
-    """Until it takes writes. Raises Refused with what its log says, if it ends instead."""
+    """Until it takes writes. Raises OperationError with what its log says, if it ends instead."""
     note("recovering")
     while child.poll() is None:
         if server.is_there(socket):
@@ -115,7 +121,7 @@ def wait_until_promoted(child: "subprocess.Popen[bytes]", plan: Plan, socket: st
                     for setting in RECOVERY_SETTINGS:
                         session.rows(f"ALTER SYSTEM RESET {setting}")
                 break
-            except Refused:
+            except Failure:
                 pass  # it starts, or recovers
         time.sleep(0.2)
     else:
@@ -133,27 +139,27 @@ def check_no_gap(plan: Plan, directory: Path) -> None:
     ended = pgbackrest.lsn(re.findall(r"^\d+\s+([0-9A-F]+/[0-9A-F]+)", newest, re.MULTILINE)[-1]) // SEGMENT_BYTES
     last = int(archive["max"][8:16], 16) * (1 << 32) // SEGMENT_BYTES + int(archive["max"][16:24], 16)
     if ended < last:
-        raise Refused(
-            f"the archive has a hole: {last - ended} segments before its end a piece is missing.",
+        raise OperationError(
+            f"the archive has a WAL gap: a segment is missing, {last - ended} segments before its end",
             "./scripts/ops backup verify names it; --to a time before it works",
             f"recovery ended in {ended * SEGMENT_BYTES >> 32:X}/{ended * SEGMENT_BYTES & 0xFFFFFFFF:08X}",
         )
 
 
-def why_it_ended(log: str, plan: Plan) -> Refused:
+def why_it_ended(log: str, plan: Plan) -> OperationError:
     """A recovery that failed, in words."""
     times = re.findall(r"last completed transaction was at log time (\S+ \S+)", log)
     since = plan.backup_stop[:19].replace("T", " ")
     if ENDED_EARLY in log:
         last = times[-1][:19] if times else since
-        return Refused(
-            f"the write-ahead log in the repository ends before {plan.says}: its last commit is of {last} UTC.",
-            f"the range is {since} to {last} UTC (--to); ./scripts/ops backup verify says whether a piece is missing",
+        return OperationError(
+            f"the WAL in the repository ends before {plan.says}: its last commit is of {last} UTC",
+            f"the recovery window is {since} to {last} UTC (--to); ./scripts/ops backup verify finds a WAL gap",
         )
     if "No space left on device" in log:
-        return Refused("the disk is full.", "./scripts/ops space; df -h", tail(log))
-    return Refused(
-        "recovery failed.", "./scripts/ops backup verify; an older backup: ./scripts/ops backup list", tail(log)
+        return OperationError("the disk is full", "./scripts/ops space; df -h", tail(log))
+    return OperationError(
+        "recovery failed", "./scripts/ops backup verify; an older backup: ./scripts/ops backup list", tail(log)
     )
 
 
@@ -164,13 +170,13 @@ def tail(log: str) -> str:
 
 
 def look_at(socket: str) -> None:
-    """Is it what this stack runs? Raises Refused."""
+    """Is it what this stack runs? Raises OperationError."""
     database = os.environ.get("APP_DATABASE", "")
     with server.connect(host=socket) as session:
         if not session.rows("SELECT 1 FROM pg_catalog.pg_database WHERE datname = %s", database):
-            raise Refused(
-                f"what was restored has no database {database}.",
-                "look at it first: ./scripts/ops restore physical --scratch …",
+            raise OperationError(
+                f"the restored server has no database {database}",
+                "look at it first: ./scripts/ops restore backup --sandbox …",
             )
     with server.connect(database, host=socket) as session:
         session.rows("SELECT count(*) FROM pg_catalog.pg_class")
@@ -189,24 +195,24 @@ def stop(child: "subprocess.Popen[bytes]") -> None:
 
 def exchange() -> str:
     """The new directory and the old one swap names in one system call: there is never none. The old one's new name."""
-    kept = DATA.with_name(f"{BEFORE}{datetime.now(UTC):%Y%m%dt%H%M%S}")
+    retained = DATA.with_name(f"{BEFORE}{datetime.now(UTC):%Y%m%dt%H%M%S}")
     if not DATA.exists():
         NEW.rename(DATA)
         return ""
     at_working_directory, exchange_flag = -100, 2  # AT_FDCWD, RENAME_EXCHANGE: renameat2(2)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.renameat2(at_working_directory, bytes(NEW), at_working_directory, bytes(DATA), exchange_flag):
-        raise Refused(
-            "the directories could not be exchanged.", "./scripts/ops doctor", os.strerror(ctypes.get_errno())
+        raise OperationError(
+            "the data directories could not be exchanged", "./scripts/ops doctor", os.strerror(ctypes.get_errno())
         )
-    NEW.rename(kept)
+    NEW.rename(retained)
     folder = os.open(DATA.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
-    return kept.name
+    return retained.name
 
 
-def adopt() -> None:
+def upgrade_stanza() -> None:
     """A new host's own repository is of the empty database that was made there: from now on it is of this one."""
     ours = server.control(DATA)["Database system identifier"]
     systems = pgbackrest.info("1")["systems"]
@@ -219,7 +225,7 @@ def adopt() -> None:
 # ------------------------------------------------------------ what was there before
 
 
-def kept() -> list[dict[str, Any]]:
+def retained() -> list[dict[str, Any]]:
     """The data directories that a restore replaced."""
     return [
         {"name": path.name, "size_bytes": sum(f.lstat().st_size for f in path.rglob("*") if f.is_file())}
@@ -229,13 +235,13 @@ def kept() -> list[dict[str, Any]]:
 
 def drop(name: str) -> None:
     """Remove one of them, for good."""
-    if name not in {one["name"] for one in kept()}:
-        raise Refused(f"there is no replaced data directory '{name}'.", "./scripts/ops restore directories")
+    if name not in {one["name"] for one in retained()}:
+        raise UserError(f"there is no retained data directory '{name}'", "./scripts/ops retained list")
     remove(DATA.with_name(name))
 
 
 def remove(directory: Path) -> None:
-    """First out of sight: half a directory never has a name that somebody would start."""
+    """First out of sight: half a directory never has a name that a server would start on."""
     if directory.exists():
         hidden = directory.with_name(f".{directory.name}.removing")
         shutil.rmtree(hidden, ignore_errors=True)

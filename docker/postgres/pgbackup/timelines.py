@@ -1,4 +1,4 @@
-"""A restore to a moment begins a new timeline, and what was written after that moment belongs to an abandoned one.
+"""A restore to a point in time begins a new timeline; later writes belong to an abandoned one.
 Which backups belong to the history of the database that there is now?
 
 Without this, the newest backup by the clock may be one of the abandoned future, and recovery from it fails at the end
@@ -8,8 +8,8 @@ Without this, the newest backup by the clock may be one of the abandoned future,
 import re
 from pathlib import Path
 
-from physical import pgbackrest, server
-from physical.pgbackrest import Backup
+from pgbackup import pgbackrest, server
+from pgbackup.pgbackrest import Backup
 
 HISTORY = re.compile(r"^\s*(\d+)\s+([0-9A-F]+/[0-9A-F]+)", re.MULTILINE)
 

@@ -1,7 +1,8 @@
-"""The service `backup`: a canary every few seconds, and a backup when one is due. By the age of what the repository
-holds, not by a clock that has to be running at the right minute: a machine that was off catches up.
+"""When a backup is due, by the age of what the repository holds: a machine that was off catches up. And the service
+`backup` of a machine without systemd: heartbeats every few seconds, and a backup when one is due.
 """
 
+import json
 import os
 import re
 import signal
@@ -11,11 +12,12 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import psycopg2
+import psycopg
 
-from physical import moments, pgbackrest, server
-from physical.errors import Refused, note
-from physical.pgbackrest import Backup
+from pgbackup import pgbackrest, restore_points, server
+from pgbackup.notes import note
+from pgbackup.pgbackrest import Backup
+from user_errors import Failure, UserError
 
 BEAT = 20  # seconds
 LOOK = 60  # seconds between two looks at the repository
@@ -23,12 +25,12 @@ ALIVE = Path("/tmp/alive")  # noqa: S108 - this container's own tmpfs; the healt
 
 
 def serve() -> None:
-    """Until SIGTERM. Raises Refused at the start if the server doesn't archive."""
+    """Until SIGTERM. Raises OperationError at the start if the server doesn't archive."""
     at, full_days = settings()
     server.require_archiving()
     pgbackrest.ensure_stanza()
     note(
-        f"backup: a canary every {BEAT} s; "
+        f"backup: a heartbeat every {BEAT} s; "
         + (f"a backup a day at {at} UTC, a full one every {full_days} days" if at else "no schedule (BACKUP_AT=off)")
     )
     end_on_sigterm()
@@ -37,18 +39,18 @@ def serve() -> None:
     known: datetime | None = None
     while True:
         try:
-            moments.beat()
-            known = moments.keep_to_archive_timeout(known)
+            restore_points.beat()
+            known = restore_points.keep_to_archive_timeout(known)
             ALIVE.touch()
             if at and (running is None or running.poll() is not None) and time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
                 if kind := due(pgbackrest.info()["backups"], datetime.now(UTC), at, full_days):
                     note(f"backup: a {kind} one is due")
-                    running = subprocess.Popen(["physical", "backup", "--type", kind])
-                    moments.prune()
-        except Refused as refused:  # the server restarts, the repository is away: it is tried again
-            refused.show()
-        except psycopg2.Error as error:  # it went away in the middle, or is one that was just made
+                    running = subprocess.Popen(["pgbackup", "create", json.dumps({"type": kind})])
+                    restore_points.prune()
+        except Failure as failure:  # the server restarts, the repository is away: it is tried again
+            failure.show()
+        except psycopg.Error as error:  # it went away in the middle, or is one that was just made
             note(f"backup: {' '.join(str(error).split())}")
         time.sleep(BEAT)
 
@@ -59,14 +61,14 @@ def end_on_sigterm() -> None:
 
 
 def settings() -> tuple[str, int]:
-    """BACKUP_AT and BACKUP_FULL_DAYS. Raises Refused."""
+    """BACKUP_AT and BACKUP_FULL_DAYS. Raises OperationError."""
     at, days = os.environ.get("BACKUP_AT", "02:15"), os.environ.get("BACKUP_FULL_DAYS", "7")
     if at == "off":
         at = ""
     elif not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", at):
-        raise Refused(f"BACKUP_AT is '{at}'.", "write it like 02:15 (UTC), or off")
+        raise UserError(f"BACKUP_AT is '{at}'", "write it like 02:15 (UTC), or off")
     if not days.isdigit() or not int(days):
-        raise Refused(f"BACKUP_FULL_DAYS is '{days}'.", "write a number of days, like 7")
+        raise UserError(f"BACKUP_FULL_DAYS is '{days}'", "write a number of days, like 7")
     return at, int(days)
 
 

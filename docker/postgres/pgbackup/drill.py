@@ -1,5 +1,5 @@
-"""Is what was restored what was there? The live server chooses the moment and says what belongs to it; the scratch
-instance answers. ./scripts/ops backup drill brings the two together.
+"""Whether the restored rows are those that were there: the live server chooses a restore point and says what belongs to
+it, the sandbox instance answers. The flow is scripts/lib/ops/flows/drill.py.
 """
 
 import json
@@ -11,64 +11,65 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from physical import moments, pgbackrest, server, target, timelines
-from physical.errors import Refused
+from pgadmin.session import OPTIONS
+from pgbackup import pgbackrest, restore_points, server, target, timelines
+from user_errors import OperationError
 
 DATA = Path(os.environ["PGDATA"])
 
 
 def choose() -> dict[str, Any]:
-    """A random moment of the range that the repository holds, and everything that is known about it."""
+    """A random restore point of the window that the repository holds, and everything that is known about it."""
     server.require_archiving()
     while not (found := pgbackrest.info())["backups"] and found["busy"]:
         time.sleep(2)  # a new server's first one is being made
     usable = timelines.usable(found["backups"], timelines.current(DATA, found["systems"]) or 1)
     good = [one for one in usable if not one.error]
     if not good:
-        raise Refused("there is no good physical backup to restore.", "./scripts/ops backup physical")
+        raise OperationError("there is no backup without damaged pages to restore", "./scripts/ops backup create")
     # after the last migration: what today's code runs on, without a downgrade
-    since = max(good[0].stop, moments.last_migration() or good[0].stop)
-    names = [name for name in moments.archived(since) if moments.lsn_of(name) >= good[0].stop_lsn]
+    since = max(good[0].stop, restore_points.last_migration() or good[0].stop)
+    names = [name for name in restore_points.archived(since) if restore_points.lsn_of(name) >= good[0].stop_lsn]
     if not names:
-        names = [moments.mark()]
-    name = random.choice(names)  # noqa: S311 - nobody has to be kept from guessing it
-    moments.wait_until_archived(name)
-    moment = moments.find(name)
+        names = [restore_points.record()]
+    name = random.choice(names)  # noqa: S311 - not a secret
+    restore_points.wait_until_archived(name)
+    point = restore_points.find(name)
     with server.connect() as session:
-        since = session.row("SELECT min(id) AS id FROM operations.canary")["id"]
-        canaries = moments.canaries(session, since, moment["canary"])
+        since = session.row("SELECT min(id) AS id FROM operations.heartbeat")["id"]
+        heartbeats = restore_points.heartbeats(session, since, point["heartbeat"])
         exposed = session.row(
-            """SELECT extract(epoch FROM max(exposed))::float AS worst, count(*) AS measured FROM operations.canary
+            """SELECT extract(epoch FROM max(exposed))::float AS worst, count(*) AS measured FROM operations.heartbeat
                WHERE at > pg_catalog.now() - interval '7 days' AND exposed IS NOT NULL"""
         )
     return {
-        "plan": asdict(target.plan(DATA, moment=name)),
-        "moment": {**moment, "at": moment["at"].isoformat()},
-        "canaries": {**canaries, "since": since},
+        "plan": asdict(target.plan(DATA, point=name)),
+        "restore_point": {**point, "at": point["at"].isoformat()},
+        "heartbeats": {**heartbeats, "since": since},
         "rpo": exposed,
         "newest_backup": good[-1].label,
         "repository": int(pgbackrest.REPOSITORY),
-        "moments": len(names),
+        "restore_points": len(names),
     }
 
 
 def prove(chosen: dict[str, Any]) -> list[dict[str, Any]]:
-    """On the scratch instance: what was compared, and what was seen."""
-    moment, canaries = chosen["moment"], chosen["canaries"]
+    """On the sandbox instance: what was compared, and what was seen."""
+    point, heartbeats = chosen["restore_point"], chosen["heartbeats"]
     with server.connect() as session:
-        there = moments.canaries(session, canaries["since"], moment["canary"])
+        there = restore_points.heartbeats(session, heartbeats["since"], point["heartbeat"])
     return [
         result(
-            "canaries from before the moment are there",
-            (there["before"], there["hash"]) == (canaries["before"], canaries["hash"]) and there["before"] > 0,
-            f"{there['before']} of {canaries['before']}",
+            "heartbeats from before the restore point are there",
+            (there["before"], there["hash"]) == (heartbeats["before"], heartbeats["hash"]) and there["before"] > 0,
+            f"{there['before']} of {heartbeats['before']}",
         ),
         result(
-            "canaries from after it are not",
-            there["after"] == 0 and canaries["after"] > 0,
-            f"{there['after']} of {canaries['after']} on the live server",
+            "heartbeats from after it are not",
+            there["after"] == 0 and heartbeats["after"] > 0,
+            f"{there['after']} of {heartbeats['after']} on the live server",
         ),
-        *tables(moment["manifest"]),
+        *tables(point["manifest"]),
         amcheck(),
     ]
 
@@ -76,9 +77,9 @@ def prove(chosen: dict[str, Any]) -> list[dict[str, Any]]:
 def tables(expected: dict[str, Any]) -> list[dict[str, Any]]:
     """Every table's rows, by number and content, as the manifest has them; none missing, none added."""
     seen: dict[str, Any] = {}
-    for database in moments.databases():
-        with server.connect(database) as session:
-            seen |= {f"{database}.{key}": value for key, value in moments.contents(session).items()}
+    for database in restore_points.databases():
+        with restore_points.verifier(database) as reader:
+            seen |= {f"{database}.{key}": value for key, value in restore_points.contents(reader).items()}
     missing, added = sorted(expected.keys() - seen.keys()), sorted(seen.keys() - expected.keys())
     differ = sorted(key for key in expected.keys() & seen.keys() if expected[key] != seen[key])
     rows = sum(table["rows"] for table in seen.values())
@@ -103,12 +104,14 @@ def listed(what: str, names: list[str]) -> str:
 def amcheck() -> dict[str, Any]:
     """Every table and index is whole; reading them also compares every page's checksum."""
     login = ["--host", server.SOCKET, "--username=postgres", "--no-password"]
+    which = [f"--database={name}" for name in restore_points.databases()]
+    # amcheck evaluates an index's expressions as the table's owner, in a security-restricted operation.
     done = subprocess.run(
-        ["pg_amcheck", *login, "--all", "--install-missing", "--heapallindexed"],
+        ["pg_amcheck", *login, *which, "--install-missing", "--heapallindexed"],
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PGOPTIONS": "-c pgaudit.log=none"},
+        env={**os.environ, "PGOPTIONS": OPTIONS},
     )
     said = " ".join((done.stdout + done.stderr).split())
     return result("pg_amcheck finds every table and index whole", done.returncode == 0, said[-500:] or "nothing found")

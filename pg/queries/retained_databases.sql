@@ -1,4 +1,4 @@
--- What a restore put aside when it took the place of the application's database: `before`. Variable: database.
+-- Databases that restores have retained: the application's before each. Variable: database.
 SELECT d.datname::text AS name,
        pg_catalog.to_timestamp(pg_catalog.right(d.datname, 15), 'YYYYMMDD"t"HH24MISS') AS replaced,
        pg_catalog.pg_database_size(d.oid) AS size_bytes

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from physical import server
-from physical.errors import Refused, note
+from pgbackup import server
+from pgbackup.notes import note
+from user_errors import OperationError
 
 STANZA = "flaglearning"
 DATA = Path(os.environ["PGDATA"])
@@ -17,42 +18,42 @@ DATA = Path(os.environ["PGDATA"])
 REPOSITORY = os.environ.get("REPOSITORY") or "1"
 OF_ALL = {"stanza-create", "stanza-upgrade"}  # commands that concern every repository
 
-# What it says → what happened, and what to type next. The first that fits.
+# Its message → what failed, and the next command. The first that fits.
 MEANINGS = {
     "CryptoError": (
-        "the repository can't be decrypted: the passphrase is not the one that it was made with.",
+        "the repository can't be decrypted: its passphrase is another one",
         "put the right one into the secret backup_cipher (SECRETS_DIR), and try again",
     ),
     "FormatError": (
-        "the repository can't be read: the passphrase is not the one that it was made with, or its files are damaged.",
+        "the repository can't be read: its passphrase is another one, or its files are damaged",
         "put the right one into the secret backup_cipher (SECRETS_DIR), and try again",
     ),
-    "No space left on device": ("the disk is full.", "./scripts/ops space; docker system df; df -h"),
+    "No space left on device": ("the disk is full", "./scripts/ops space; docker system df; df -h"),
     # a write that got only half of it in: pgBackRest gives no reason then
-    "[064]": ("the disk is full, or fails.", "./scripts/ops space; docker system df; df -h"),
+    "[064]": ("the disk is full, or fails", "./scripts/ops space; docker system df; df -h"),
     "HostConnectError": (
-        "the other host doesn't answer, or not to us.",
+        "the other host does not answer, or refuses this host",
         "on the backup host: docker compose ps; its certificate and firewall: docs/production.md",
     ),
-    "backup set": ("there is no such backup.", "./scripts/ops backup list"),
-    "unable to acquire lock": ("another backup or restore is under way.", "wait for it: ./scripts/ops backup info"),
-    "invalid checksum": ("the backup is damaged: a file in it has another checksum than when it was made.",
+    "backup set": ("there is no such backup", "./scripts/ops backup list"),
+    "unable to acquire lock": ("another backup or restore is under way", "wait for it: ./scripts/ops backup info"),
+    "invalid checksum": ("the backup is damaged: a file in it has another checksum than at its creation",
                          "./scripts/ops backup verify; an older one: ./scripts/ops backup list"),
-    "archive-get": ("the repository lacks a piece of the write-ahead log.", "./scripts/ops backup verify"),
-    "unable to find WAL": ("the write-ahead log doesn't arrive in the repository.", "./scripts/ops doctor"),
-    "FileMissingError": ("the repository lacks a file.", "./scripts/ops backup verify"),
-    "Permission denied": ("the repository can't be written or read.", "give BACKUP_REPOSITORY_DIR to uid 5432"),
+    "archive-get": ("the repository has a WAL gap", "./scripts/ops backup verify"),
+    "unable to find WAL": ("the WAL does not arrive in the repository", "./scripts/ops doctor"),
+    "FileMissingError": ("the repository lacks a file", "./scripts/ops backup verify"),
+    "Permission denied": ("the repository can't be written or read", "give BACKUP_REPOSITORY_DIR to uid 5432"),
 }  # fmt: skip
 
 
-class NoRepository(Refused):
+class NoRepository(OperationError):
     """There is none of that number."""
 
 
 def run(
     *arguments: str, repository: str = REPOSITORY, check: bool = True, quiet: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """Run it for our stanza. Raises Refused with what it said, in words."""
+    """Run it for our stanza. Raises OperationError with what it said, in words."""
     which = [] if OF_ALL & set(arguments) else [f"--repo={repository}"]
     command = ["pgbackrest", f"--stanza={STANZA}", *which, *arguments]
     done = subprocess.run(command, text=True, errors="replace", capture_output=True, check=False, env=environment())
@@ -68,14 +69,14 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if value or not name.startswith("PGBACKREST_")}
 
 
-def failed(command: str, said: str) -> Refused:
+def failed(command: str, said: str) -> OperationError:
     """What went wrong, for a person."""
     why = complaints(said) or said.strip()[-600:]
     if "is not valid for 'repo' option" in said:
-        return NoRepository("there is no repository of that number.", "docs/production.md", why)
-    unknown = (f"pgbackrest {command} failed.", "./scripts/ops backup info; docker compose logs --tail 20 postgres")
+        return NoRepository("there is no repository of that number", "docs/production.md", why)
+    unknown = (f"pgbackrest {command} failed", "./scripts/ops backup info; docker compose logs --tail 20 postgres")
     what, hint = next((meaning for words, meaning in MEANINGS.items() if words in said), unknown)
-    return Refused(what, hint, " ".join(why.split())[:900])
+    return OperationError(what, hint, " ".join(why.split())[:900])
 
 
 def complaints(said: str) -> str:
@@ -164,7 +165,7 @@ def missing_wal() -> list[str]:
     for timeline, log, segment in SEGMENT.findall(run("repo-ls", "--recurse", f"archive/{STANZA}", quiet=True).stdout):
         numbers.setdefault(timeline, set()).add(int(log, 16) * SEGMENTS_PER_LOG + int(segment, 16))
     return [
-        f"the write-ahead log {timeline}{number // SEGMENTS_PER_LOG:08X}{number % SEGMENTS_PER_LOG:08X} is missing"
+        f"the WAL {timeline}{number // SEGMENTS_PER_LOG:08X}{number % SEGMENTS_PER_LOG:08X} is missing"
         for timeline, there in sorted(numbers.items())
         for number in range(min(there), max(there))
         if number not in there

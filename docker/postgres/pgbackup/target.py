@@ -1,5 +1,5 @@
-"""Where a restore goes to: `--to TIME`, `--latest`, `--backup LABEL`, or a moment of ours; from which backup, along
-which timeline. A target that doesn't exist is refused here, before anything is touched, with the range that there is.
+"""Where a restore goes: `--to TIME`, `--latest`, `--backup LABEL`, or a recorded restore point; from which backup, on
+which timeline. A target outside the recovery window is refused here, before anything is changed.
 """
 
 import dataclasses
@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from physical import copies, moments, pgbackrest, server, timelines
-from physical.errors import Refused
-from physical.pgbackrest import Backup
+from pgbackup import pgbackrest, repository2, restore_points, server, target_time, timelines
+from pgbackup.pgbackrest import Backup
+from user_errors import OperationError, UserError
 
 LIST = "./scripts/ops backup list"
 
@@ -38,14 +38,14 @@ class Plan:
         return given
 
 
-def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timeline: int | None = None) -> Plan:
-    """Raises Refused unless there is something to restore from."""
+def plan(pgdata: Path, to: str = "", backup: str = "", point: str = "", timeline: int | None = None) -> Plan:
+    """Raises OperationError unless there is something to restore from."""
     found = pgbackrest.info()
     backups: list[Backup] = found["backups"]
     if not backups:
-        raise Refused(
-            f"there is no physical backup yet in repository {pgbackrest.REPOSITORY}.",
-            f"./scripts/ops backup physical{'' if pgbackrest.REPOSITORY != '1' else elsewhere()}",
+        raise OperationError(
+            f"no backup exists in repository {pgbackrest.REPOSITORY}",
+            f"./scripts/ops backup create{'' if pgbackrest.REPOSITORY != '1' else elsewhere()}",
             found["state"],
         )
     ours = timelines.current(pgdata, found["systems"])
@@ -57,50 +57,50 @@ def plan(pgdata: Path, to: str = "", backup: str = "", moment: str = "", timelin
     if backup:
         return at_backup(backups, backup)
     if not usable:
-        raise Refused(
-            f"no backup belongs to timeline {timeline}, the one that the database is on.",
-            "./scripts/ops backup physical",
+        raise OperationError(
+            f"no backup belongs to timeline {timeline}, which the database is on",
+            "./scripts/ops backup create",
         )
-    if moment:
-        chosen = newest(
-            [one for one in usable if one.stop_lsn <= moments.lsn_of(moment)], usable, moments.find(moment)["at"]
-        )
-        return Plan(chosen.label, text(chosen.stop), "name", moment, timeline, f"the moment {moment}")
+    if point:
+        before = [one for one in usable if one.stop_lsn <= restore_points.lsn_of(point)]
+        chosen = newest(before, usable, restore_points.find(point)["at"])
+        return Plan(chosen.label, text(chosen.stop), "name", point, timeline, f"restore point {point}")
     if to:
-        at = moment_of(to)
+        wanted = target_time.parse(to)
+        at = wanted.at
         if running:
-            moments.flush(at)
-        check_range(usable, at, moments.archived_until() if running else None)
+            restore_points.flush(at)
+        check_range(usable, at, restore_points.archived_until() if running else None)
         chosen = newest_before(usable, at)
         return Plan(
             chosen.label,
             text(chosen.stop),
             "time",
-            f"{at:%Y-%m-%d %H:%M:%S.%f+00}",
+            wanted.pgbackrest,
             timeline,
-            f"{at:%Y-%m-%d %H:%M:%S} UTC",
+            wanted.says,
         )
     now = datetime.now(UTC)
     if running:
-        moments.flush(now)
+        restore_points.flush(now)
     chosen = newest_before(usable, now)
-    return Plan(chosen.label, text(chosen.stop), "default", "", timeline, "the newest that the archive has")
+    return Plan(chosen.label, text(chosen.stop), "default", "", timeline, "the end of the archive")
 
 
 def elsewhere() -> str:
     """The backup host, if there is one that has a backup."""
-    there = copies.facts()
-    return "; the backup host has some: REPOSITORY=2 before the same command" if there and there["backups"] else ""
+    there = repository2.facts()
+    return "; repository 2 has backups: put REPOSITORY=2 before the same command" if there and there["backups"] else ""
 
 
 def at_backup(backups: list[Backup], label: str) -> Plan:
     """The state at the end of one backup."""
     chosen = next((one for one in backups if one.label == label), None)
     if chosen is None:
-        raise Refused(f"there is no backup '{label}'.", LIST)
+        raise UserError(f"there is no backup '{label}'", LIST)
     if chosen.error:
         raise damaged(chosen)
-    return Plan(chosen.label, text(chosen.stop), "immediate", "", chosen.timeline, f"the end of the backup {label}")
+    return Plan(chosen.label, text(chosen.stop), "immediate", "", chosen.timeline, f"the end of backup {label}")
 
 
 def newest_before(backups: list[Backup], at: datetime) -> Backup:
@@ -117,36 +117,26 @@ def newest(candidates: list[Backup], backups: list[Backup], at: datetime) -> Bac
     return good[-1]
 
 
-def moment_of(typed: str) -> datetime:
-    """What a person typed, as a time. Without a zone it is UTC, as everywhere here."""
-    try:
-        at = datetime.fromisoformat(typed.strip())
-    except ValueError:
-        raise Refused(
-            f"'{typed}' is no time.", "write it like 2026-11-23 14:05:30, or with a zone: 2026-11-23T15:05:30+01:00"
-        ) from None
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
 def check_range(backups: list[Backup], at: datetime, until: datetime | None) -> None:
-    """Raises Refused for a time before the oldest backup, or later than what was archived (None: not known)."""
+    """Raises OperationError for a time before the oldest backup, or later than what was archived (None: not known)."""
     if at < backups[0].stop + timedelta(seconds=1) or at > (until or datetime.now(UTC)):
         raise out_of_range(backups, at, until)
 
 
-def out_of_range(backups: list[Backup], at: datetime, until: datetime | None = None) -> Refused:
-    """With the range that there is."""
+def out_of_range(backups: list[Backup], at: datetime, until: datetime | None = None) -> UserError:
+    """With the recovery window."""
     end = f"to {until:%Y-%m-%d %H:%M:%S} UTC" if until else "to the end of the archive (--latest)"
-    return Refused(
-        f"there is no way to {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC: it is outside of what the repository holds.",
-        f"the range is {backups[0].stop:%Y-%m-%d %H:%M:%S} {end}; {LIST}",
+    return UserError(
+        f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC is outside the recovery window "
+        f"({backups[0].stop.astimezone(UTC):%Y-%m-%d %H:%M:%S} {end})",
+        f"choose a time inside it; {LIST}",
     )
 
 
-def damaged(one: Backup) -> Refused:
+def damaged(one: Backup) -> OperationError:
     """It was made from pages with a wrong checksum."""
-    return Refused(
-        f"the backup {one.label} has pages whose checksum is wrong, and there is no older one for that time.",
+    return OperationError(
+        f"backup {one.label} has pages with a wrong checksum, and no older backup reaches that time",
         f"an older time (--to), or another backup (--backup): {LIST}",
         ", ".join(pgbackrest.bad_files(one.label))[:500],
     )

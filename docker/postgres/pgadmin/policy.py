@@ -1,17 +1,12 @@
-#!/usr/bin/env python3
-"""Apply pg/sql/apply.sql: roles, database, pooler lookup, monitoring. The `roles` one-shot of the stack.
-
-It connects to the server's socket as `postgres` (peer authentication). It reads
+"""Apply pg/sql/apply.sql: roles, database, pooler lookup, monitoring, as the superuser through the socket.
 
     DEPLOYMENT    development | production
     APP_DATABASE  the application's database
     APP_ROLE      the role that the application logs in as
     /run/secrets/*_password (secret_files.PASSWORDS)
 
-and computes the SCRAM verifiers here (RFC 5802, RFC 7677), so that no plaintext password reaches the server. A password
+The SCRAM verifiers are computed here (RFC 5802, RFC 7677), so that no plaintext password reaches the server. A password
 that the server already has keeps its verifier: PgBouncer logs in with keys that it learnt under that verifier's salt.
-
-Exit status: 0 applied; 1 refused or failed, and standard error says why and what to do.
 """
 
 import base64
@@ -21,21 +16,16 @@ import os
 import re
 import secrets
 import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import secret_files
+from pgadmin.session import OPTIONS, SOCKET
+from user_errors import OperationError, UserError
 
 APPLY_SQL = "/etc/postgresql/sql/apply.sql"
 SECRETS = Path(os.environ.get("SECRETS", "/run/secrets"))
 ITERATIONS = 4096  # PostgreSQL's default scram_iterations
-
-
-class Refused(Exception):
-    """Something that a person has to correct: what and why, and the next step."""
-
-    def __init__(self, what: str, hint: str) -> None:
-        super().__init__(f"ERROR: {what}\nHINT:  {hint}")
 
 
 def read_passwords(deployment: str) -> dict[str, str]:
@@ -45,14 +35,14 @@ def read_passwords(deployment: str) -> dict[str, str]:
         try:
             texts[name] = (SECRETS / name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise Refused(f"the secret {name} can't be read: {error}", secret_files.NEW_FOLDER) from None
+            raise UserError(f"the secret {name} can't be read", secret_files.NEW_FOLDER, str(error)) from None
     passwords = {name: secret_files.value(name, text) for name, text in texts.items()}
     if deployment == "production":
         found = secret_files.problems(texts)
     else:
         found = [f"the secret {name} {why}" for name in passwords if (why := secret_files.unusable(passwords[name]))]
     if found:
-        raise Refused(f"apply-roles changed no role: {'; '.join(found)}", secret_files.NEW_FOLDER)
+        raise UserError("no role was changed", secret_files.NEW_FOLDER, "; ".join(found))
     return {name.removesuffix("_password"): password for name, password in passwords.items()}
 
 
@@ -61,8 +51,8 @@ def scram_verifier(password: str, salt: bytes, iterations: int = ITERATIONS) -> 
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, iterations)
     stored_key = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server_key = hmac.digest(salted, b"Server Key", "sha256")
-    encode = lambda data: base64.b64encode(data).decode()  # noqa: E731
-    return f"SCRAM-SHA-256${iterations}:{encode(salt)}${encode(stored_key)}:{encode(server_key)}"
+    parts = (base64.b64encode(part).decode() for part in (salt, stored_key, server_key))
+    return "SCRAM-SHA-256${}:{}${}:{}".format(iterations, *parts)
 
 
 def keep_or_make(password: str, current: str | None) -> str:
@@ -74,67 +64,60 @@ def keep_or_make(password: str, current: str | None) -> str:
     return scram_verifier(password, secrets.token_bytes(16))
 
 
-def psql(*arguments: str, stdin: str) -> str:
-    """Run psql as the superuser through the socket; return its output."""
+def psql(script: str, *arguments: str) -> str:
+    """Run psql as the superuser through the socket; what it printed. Raises OperationError."""
     environment = {
         **os.environ,
-        "PGHOST": "/run/postgresql",
+        "PGHOST": SOCKET,
         "PGUSER": "postgres",
         "PGDATABASE": "postgres",
-        # what is applied at every start would drown the audit log
-        "PGOPTIONS": "-c pgaudit.log=none",
-        "PGAPPNAME": "apply-roles",
+        "PGOPTIONS": OPTIONS,
+        "PGAPPNAME": "pgadmin",
     }
-    done = subprocess.run(
-        ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *arguments],
-        input=stdin,
-        env=environment,
-        text=True,
-        capture_output=True,
-    )
+    command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", *arguments]
+    done = subprocess.run(command, input=script, env=environment, text=True, capture_output=True, check=False)
     if done.returncode:
-        raise Refused(
-            f"applying the roles failed: {done.stderr.strip()}",
-            "if the server isn't running: docker compose up -d postgres. Otherwise correct what psql names above "
-            "in pg/sql/, and run: docker compose up --build roles",
+        raise OperationError(
+            "applying pg/sql failed",
+            "docker compose up --wait postgres when it is not running; else correct what psql names in pg/sql/, and "
+            "run: docker compose up --build roles",
+            done.stderr.strip(),
         )
     return done.stdout
 
 
+VERIFIERS = "SELECT rolname, rolpassword FROM pg_catalog.pg_authid WHERE rolpassword IS NOT NULL;"
+
+
 def current_verifiers() -> dict[str, str]:
-    rows = psql(
-        "--no-align", "--tuples-only", stdin="SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL;"
-    )
+    """Role → the verifier that the server has."""
+    rows = psql(VERIFIERS, "--no-align", "--tuples-only")
     return dict(row.split("|", 1) for row in rows.splitlines())
 
 
-def main() -> None:
-    deployment = os.environ.get("DEPLOYMENT", "production")
+def apply() -> dict[str, Any]:
+    """Apply pg/sql/apply.sql to the application's database: {"database", "deployment", "app_role"}."""
+    return apply_to(os.environ.get("APP_DATABASE", ""))
+
+
+def apply_to(database: str) -> dict[str, Any]:
+    """The same to another database, which is created if it does not exist. Raises UserError, OperationError."""
+    deployment, app_role = os.environ.get("DEPLOYMENT", "production"), os.environ.get("APP_ROLE", "")
     if deployment not in ("development", "production"):
-        raise Refused(f"DEPLOYMENT is '{deployment}'.", "set it to development or production.")
-    for name in ("APP_DATABASE", "APP_ROLE"):
-        if not re.fullmatch(r"flaglearning_[a-z0-9_]+", value := os.environ.get(name, "")):
-            raise Refused(
-                f"{name} is '{value}'; pg_hba.conf lets in names like flaglearning_dev only.",
-                f"correct or unset {name}.",
+        raise UserError(f"DEPLOYMENT is '{deployment}'", "set it to development or production")
+    for name, value in (("APP_DATABASE", database), ("APP_ROLE", app_role)):
+        if not re.fullmatch(r"flaglearning_[a-z0-9_]+", value):
+            raise UserError(
+                f"{name} is '{value}': pg_hba.conf admits names like flaglearning_dev only", f"correct or unset {name}"
             )
-    variables = {"deployment": deployment, "database": os.environ["APP_DATABASE"], "app_role": os.environ["APP_ROLE"]}
+    variables = {"deployment": deployment, "database": database, "app_role": app_role}
     passwords = read_passwords(deployment)
     current = current_verifiers()
-    role_of = {"app": variables["app_role"], "pgbouncer": "pgbouncer"}
+    role_of = {"app": app_role, "pgbouncer": "pgbouncer"}
     for name, password in passwords.items():
         role = role_of.get(name, f"flaglearning_{name}")
         variables[f"{name}_verifier"] = keep_or_make(password, current.get(role))
     # Through standard input, not the command line, which every process on the host can read.
     settings = "".join(f"\\set {name} '{value}'\n" for name, value in variables.items())
-    psql(stdin=f"{settings}\\i {APPLY_SQL}\n")
-    print(
-        f"roles: applied to {variables['database']} ({deployment}); the application logs in as {variables['app_role']}"
-    )
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except Refused as refusal:
-        sys.exit(str(refusal))
+    psql(f"{settings}\\i {APPLY_SQL}\n")
+    return {"database": database, "deployment": deployment, "app_role": app_role}

@@ -5,8 +5,8 @@ A check that can't fail proves nothing. So each test breaks one thing, runs the 
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,80 +15,37 @@ from checklist.target import DockerTarget
 from support.checklist import Checklist
 from support.postgres import Postgres
 from testing.shell import ROOT, eventually, run
-from testing.stack import PRODUCTION, PROJECT, SLOT, TAG, Stack
+from testing.stack import PRODUCTION, SLOT, Stack
 
-PORT = 21050
-PUBLIC = PORT + 200 * int(SLOT or 0)  # as Stack counts them, so that checkouts can test side by side
+FREE_PORT = 21050 + 200 * int(SLOT or 0)
 # What a production that was just started can't prove: a drill, a night's dumps, a second repository.
 # And what containers can't: timers, clock, firewall, ssh and updates of a host, and what a machine elsewhere reaches.
-NOT_YET = {"BACK-03", "BACK-04", "BACK-05"}
-NOT_YET |= {"BACK-08", "TLS-14", "NET-08", "NET-09", "NET-10", "NET-11", "NET-12"}
+NOT_PROVEN = {"BACK-03", "BACK-04", "BACK-05"}
+NOT_PROVEN |= {"BACK-08", "TLS-14", "NET-08", "NET-09", "NET-10", "NET-11", "NET-12"}
 
 
 @pytest.fixture(scope="module")
-def secrets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as ./scripts/secrets makes it."""
-    folder = tmp_path_factory.mktemp("secrets")
-    run(
-        "docker",
-        "run",
-        "--rm",
-        "--user",
-        "root",
-        "--network",
-        "none",
-        "--volume",
-        f"{folder}:/secrets",
-        "--entrypoint",
-        "make-secrets",
-        f"flaglearning/postgres:{TAG}",
-        "/secrets",
-    )
-    return folder
-
-
-@pytest.fixture(scope="module")
-def production(secrets: Path) -> Iterator[Stack]:
-    """A production stack of this module's own."""
-    stack = Stack(
-        f"{PROJECT}-checklist",
-        PRODUCTION,
-        port=PORT,
-        SECRETS_DIR=str(secrets),
-        ALLOWED_HOSTS="play.example.org",
-        PUBLIC_HTTP_PORT=str(PUBLIC),
-        PUBLIC_HTTPS_PORT=str(PUBLIC + 1),
-    )
-    stack.down()
-    try:
-        stack.up()
-        yield stack
-    finally:
-        stack.down()
-
-
-@pytest.fixture(scope="module")
-def checklist(production: Stack, tmp_path_factory: pytest.TempPathFactory) -> Checklist:
-    return Checklist(tmp_path_factory.mktemp("artifacts"), "--target", f"docker://{production.project}")
+def checklist(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Checklist:
+    return Checklist(tmp_path_factory.mktemp("artifacts"), "--target", f"docker://{stack.project}")
 
 
 def test_production_passes_but_for_what_does_not_exist_yet(
-    checklist: Checklist, production: Stack, secrets: Path
+    checklist: Checklist, stack: Stack, secrets_folder: Path
 ) -> None:
     # the first one is made by itself
     info = ("pgbackrest", "--output=json", "info")
-    eventually(lambda: '"type":"full"' in production.exec("postgres", *info), within=60)
+    eventually(lambda: '"type":"full"' in stack.exec("postgres", *info), within=60)
     done = checklist.run()
     found = checklist.report()
     outcomes = {check["id"]: check["outcome"] for check in checklist.checks()}
-    assert {id for id, outcome in outcomes.items() if outcome != "pass"} == NOT_YET, done.stdout
-    assert {outcomes[id] for id in NOT_YET} == {"not yet"}
+    assert {id for id, outcome in outcomes.items() if outcome != "pass"} == NOT_PROVEN, done.stdout
+    assert {outcomes[id] for id in NOT_PROVEN} == {"not proven"}
     assert found["deployment"] == "production"
     assert done.returncode == 1, "what is not proven must not look like a pass"
     assert found["seconds"] < 120, "aim: 60 s on a quiet machine"
     # No secret anywhere: neither the values nor what the server stores of them.
     texts = [done.stdout, done.stderr, *(file.read_text() for file in checklist.artifacts.iterdir())]
-    for file in (file for file in secrets.iterdir() if file.is_file()):
+    for file in (file for file in secrets_folder.iterdir() if file.is_file()):
         assert not any(file.read_text().strip() in text for text in texts), f"the report contains {file.name}"
     assert not any("SCRAM-SHA-256$" in text for text in texts), "the report contains a verifier"
     assert sorted(file.suffix for file in checklist.artifacts.iterdir()) == [".html", ".json", ".xml"]
@@ -139,18 +96,18 @@ IN_DATABASE_POSTGRES = {"public lookup"}
 
 
 @pytest.mark.parametrize("name", BY_SQL)
-def test_broken_by_sql(checklist: Checklist, production: Stack, name: str) -> None:
+def test_broken_by_sql(checklist: Checklist, stack: Stack, name: str) -> None:
     sql, mend, ids = BY_SQL[name]
-    database = "postgres" if name in IN_DATABASE_POSTGRES else production.database
-    postgres = Postgres(production)
+    database = "postgres" if name in IN_DATABASE_POSTGRES else stack.database
+    postgres = Postgres(stack)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(postgres.superuser, f"{mend}; SELECT pg_reload_conf()", database)
         postgres.superuser(f"{sql}; SELECT pg_reload_conf()", database)
         assert checklist.outcomes(*ids) == dict.fromkeys(ids, "fail")
 
 
-def test_a_public_password_is_found(checklist: Checklist, production: Stack) -> None:
-    postgres = Postgres(production)
+def test_a_public_password_is_found(checklist: Checklist, stack: Stack) -> None:
+    postgres = Postgres(stack)
     verifier = postgres.superuser("SELECT rolpassword FROM pg_authid WHERE rolname = 'flaglearning_prod'")
     try:
         postgres.superuser("ALTER ROLE flaglearning_prod PASSWORD 'dev_password_2024'")
@@ -160,9 +117,9 @@ def test_a_public_password_is_found(checklist: Checklist, production: Stack) -> 
         postgres.superuser(f"ALTER ROLE flaglearning_prod PASSWORD '{verifier}'")
 
 
-def test_a_readable_folder_of_secrets_is_found(checklist: Checklist, secrets: Path) -> None:
+def test_a_readable_folder_of_secrets_is_found(checklist: Checklist, secrets_folder: Path) -> None:
     # pytest's own temporary folders are closed, too
-    closed = [folder for folder in (secrets, *secrets.parents) if folder.stat().st_mode & 0o077 == 0]
+    closed = [folder for folder in (secrets_folder, *secrets_folder.parents) if folder.stat().st_mode & 0o077 == 0]
     with contextlib.ExitStack() as cleanup:
         for folder in closed:
             cleanup.callback(folder.chmod, 0o700)
@@ -170,12 +127,12 @@ def test_a_readable_folder_of_secrets_is_found(checklist: Checklist, secrets: Pa
         assert checklist.outcomes("PASS-07") == {"PASS-07": "fail"}
 
 
-def test_a_pool_that_does_not_fit_is_found(checklist: Checklist, production: Stack) -> None:
-    target = DockerTarget(production.project)
-    ops, door = Client(target, "database"), target.door("pgbouncer")
+def test_a_pool_that_does_not_fit_is_found(checklist: Checklist, stack: Stack) -> None:
+    target = DockerTarget(stack.project)
+    ops, endpoint = Client(target, "database"), target.endpoint("pgbouncer")
 
     def console(command: str) -> None:
-        answer = ops.login(door, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
+        answer = ops.login(endpoint, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
         assert answer.ok, f"{command}: {answer}"
 
     try:
@@ -186,20 +143,20 @@ def test_a_pool_that_does_not_fit_is_found(checklist: Checklist, production: Sta
         target.close()
 
 
-def test_a_way_round_the_pooler_and_a_way_out_are_found(checklist: Checklist, production: Stack) -> None:
+def test_a_way_round_the_pooler_and_a_way_out_are_found(checklist: Checklist, stack: Stack) -> None:
     joins = [("application", "postgres"), ("edge", "app")]
     with contextlib.ExitStack() as cleanup:
         for network, service in joins:
-            both = (f"{production.project}_{network}", production.container(service))
+            both = (f"{stack.project}_{network}", stack.container(service))
             cleanup.callback(run, "docker", "network", "disconnect", *both)
             run("docker", "network", "connect", *both)
         assert checklist.outcomes("POOL-02", "NET-05") == {"POOL-02": "fail", "NET-05": "fail"}
 
 
-def test_an_intruder_is_found(checklist: Checklist, production: Stack) -> None:
+def test_an_intruder_is_found(checklist: Checklist, stack: Stack) -> None:
     """A process of root's that listens, in the app's container; it ends when its standard input does."""
     program = "import socket, sys; s = socket.create_server(('', 9999)); print('up', flush=True); sys.stdin.read()"
-    command = ["docker", "exec", "-i", "-u", "root", production.container("app"), "python", "-c", program]
+    command = ["docker", "exec", "-i", "-u", "root", stack.container("app"), "python", "-c", program]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as intruder:
         assert intruder.stdout is not None
         assert intruder.stdin is not None
@@ -211,7 +168,7 @@ def test_an_intruder_is_found(checklist: Checklist, production: Stack) -> None:
 
 
 def test_a_loosened_configuration_is_found(
-    checklist: Checklist, production: Stack, secrets: Path, tmp_path: Path
+    checklist: Checklist, stack: Stack, secrets_folder: Path, tmp_path: Path
 ) -> None:
     """What somebody may add to a host in good faith: a wide pg_hba line, settings in local.d, a port, a variable."""
     (tmp_path / "loose.hba").write_text("host all flaglearning_prod,flaglearning_ops all md5\n")
@@ -227,7 +184,7 @@ def test_a_loosened_configuration_is_found(
         f"""
         services:
           postgres:
-            ports: ["127.0.0.1:{PUBLIC + 2}:5432"]
+            ports: ["127.0.0.1:{FREE_PORT}:5432"]
             volumes:
               - {tmp_path}/loose.hba:/etc/postgresql/hba.d/loose.conf:ro
               - {tmp_path}/loose.conf:/etc/postgresql/local.d/loose.conf:ro
@@ -237,16 +194,17 @@ def test_a_loosened_configuration_is_found(
               - {tmp_path}/loose.pooler_hba:/etc/pgbouncer/pgbouncer_hba.conf:ro
           app:
             environment:
-              REMEMBERED: {(secrets / "app_password").read_text()}
+              REMEMBERED: {(secrets_folder / "app_password").read_text()}
         """
     )
-    loosened = Stack(production.project, (*PRODUCTION, str(overlay)), port=PORT, **production.variables)
+    variables: dict[str, Any] = {**stack.variables}
+    loosened = Stack(stack.project, (*PRODUCTION, str(overlay)), **variables)
     ids = {"PASS-05", "PASS-06", "TLS-03", "TLS-04", "TLS-09", "NET-02", "NET-04", "MON-01", "MON-02", "MON-06"}
     try:
         loosened.up()
         assert checklist.outcomes(*ids) == dict.fromkeys(ids, "fail")
     finally:
-        production.up()
+        stack.up()
 
 
 @pytest.mark.parametrize(
@@ -267,12 +225,12 @@ def test_what_cannot_run_says_so_and_exits_with_2(arguments: list[str], sentence
     assert not list(tmp_path.iterdir()), "there is nothing to report"
 
 
-def test_a_stack_that_is_down_says_so(checklist: Checklist, production: Stack) -> None:
-    production.stop("app")
+def test_a_stack_that_is_down_says_so(checklist: Checklist, stack: Stack) -> None:
+    stack.stop("app")
     try:
         done = checklist.run()
     finally:
-        production.start("app")
+        stack.start("app")
     assert done.returncode == 2
     assert "down: app" in done.stderr
     assert "HINT:" in done.stderr
