@@ -125,7 +125,7 @@ def test_a_made_up_session_is_a_guests(client: Client, db: None, session: str) -
     assert response.json()["user"] is None
 
 
-# --- What can't be understood ---------------------------------------------------------------------------------------
+# --- Malformed requests ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
