@@ -1,4 +1,4 @@
-"""Parts stop and come back; what is running finishes, what has to wait says so, and nobody has to help."""
+"""Services stop and return: requests under way finish, others get 503, and the stack recovers by itself."""
 
 import time
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.last
 
 
 @pytest.fixture(autouse=True)
-def everything_is_back(stack: Stack, proxy: Proxy) -> Iterator[None]:
-    """Whatever the test did, the next one meets a healthy stack."""
+def healthy_again(stack: Stack, proxy: Proxy) -> Iterator[None]:
+    """Wait until the stack is healthy again, whatever the test stopped."""
     yield
     stack.compose("unpause", check=False)
     for service in ("postgres", "pgbouncer", "app", "proxy"):
@@ -26,7 +26,7 @@ def everything_is_back(stack: Stack, proxy: Proxy) -> Iterator[None]:
 
 
 class Prober:
-    """Asks /readyz and remembers how long the slowest answer took: a load balancer waits two seconds, not more."""
+    """Requests /readyz and keeps the longest response time: a load balancer waits two seconds, not more."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
