@@ -98,7 +98,7 @@ def measure_secrets(public_digests: list[str]) -> dict[str, dict[str, Any]]:
 
     import secret_files
 
-    texts = {file.name: file.read_text() for file in sorted(Path("/run/secrets").iterdir())}
+    texts = {file.name: file.read_text() for file in sorted(Path("/run/secrets").glob("*"))}
     values = {name: secret_files.value(name, text) for name, text in texts.items() if name in secret_files.SECRETS}
     measured: dict[str, dict[str, Any]] = {}
     for name in texts:
