@@ -1,6 +1,6 @@
 """gunicorn's configuration: `gunicorn config.wsgi --config config/gunicorn.py`.
 
-nginx buffers slow visitors, so a worker only ever waits for the database: few sync workers with kept connections are
+nginx buffers slow clients, so a worker waits for the database only: a few sync workers with persistent connections are
 enough, and measured faster than threads.
 """
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config import serving
-from config.env import Environment
-from config.logs import logging_config
+from core import serving
+from core.env import Environment
+from core.logs import logging_config
 
-# A socket of this container's own; the proxy's name for it is a link (config/serving.py).
+# This container's own socket; the proxy connects to a link (core/serving.py).
 bind = os.environ.get("GUNICORN_BIND") or f"unix:{serving.OWN}"
-# The proxy's group must be able to write to the socket, nobody else.
+# Only the owner and the proxy's group may write to the socket.
 umask = 0o007
-# Who may say "this came over https": a Unix socket's peers always (only nginx can open it); over TCP (GUNICORN_BIND)
-# this machine alone.
+# Peers whose X-Forwarded-Proto is believed: on the Unix socket all (only nginx can open it), over TCP (GUNICORN_BIND)
+# this machine.
 forwarded_allow_ips = "127.0.0.1,::1"
 
 try:
@@ -26,27 +26,27 @@ try:
 except ImproperlyConfigured as error:
     raise SystemExit(str(error)) from None
 worker_class = "sync"
-# A new worker now and then gives back what a library may have leaked; the jitter keeps them from leaving together.
+# Restarting workers bounds memory leaks of libraries; the jitter keeps workers from restarting at the same time.
 max_requests = 20_000
 max_requests_jitter = 2_000
-# Above the database's own statement timeout (15 s), so that the database answers first.
+# Longer than the database's statement timeout (15 s), so that the statement is cancelled before the worker is killed.
 timeout = 30
-# A worker that is told to leave finishes its request; compose waits longer than this before it kills.
+# A stopping worker finishes its request; stop_grace_period in docker-compose.yml is longer.
 graceful_timeout = 30
 
-# While developing, workers restart when a file changes; otherwise they share one copy of the code in memory.
+# In development, workers restart when a file changes; otherwise they share one copy of the code in memory.
 reload = os.environ.get("DJANGO_DEBUG", "").lower() in ("true", "1")
 preload_app = not reload
 
-# The root file system is read-only: the heartbeat goes to memory, and the control socket (in $HOME) is off.
+# The root file system is read-only: the worker heartbeat file is in memory, the control socket (in $HOME) is off.
 worker_tmp_dir = "/dev/shm"  # noqa: S108
 control_socket_disable = True
 
 logconfig_dict = logging_config()
-accesslog = None  # config.middleware.RequestLogMiddleware writes it, with the request's id
+accesslog = None  # core.middleware.RequestLogMiddleware writes the access log, with the request id
 
 
 def when_ready(_server: Any) -> None:
-    """gunicorn's hook: the socket listens."""
+    """Run by gunicorn when the socket listens."""
     if "GUNICORN_BIND" not in os.environ:
-        serving.take_if_nobody_serves()
+        serving.switch_if_none_serves()

@@ -1,25 +1,25 @@
-"""Settings. What differs by deployment comes from the environment, and env.py refuses what can't work."""
+"""Settings. Those that differ by deployment come from the environment; core.env rejects invalid ones."""
 
 import os
 from pathlib import Path
 
 from csp.constants import NONE, SELF
 
-from config.env import Environment
-from config.logs import logging_config
+from core.env import Environment
+from core.logs import logging_config
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = Environment(os.environ)
 
-# --- Who we are -----------------------------------------------------------------------------------------------------
+# --- Identity -------------------------------------------------------------------------------------------------------
 
 DEBUG = env.debug()
 SECRET_KEY = env.secret_key()
 ALLOWED_HOSTS = env.allowed_hosts()
 CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 
-# gunicorn's (config/gunicorn.py). Read here too: the migrations, which come first, refuse what it could not start with.
+# gunicorn's (config/gunicorn.py). Read here too, so that `migrate`, which runs first, fails on an invalid value.
 WEB_CONCURRENCY = env.workers()
 
 INSTALLED_APPS = [
@@ -37,11 +37,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "config.middleware.RequestLogMiddleware",
-    # Before everything that looks at the host, the scheme or the database.
-    "config.health.HealthMiddleware",
-    "config.middleware.ApiErrorMiddleware",
-    "config.middleware.DatabaseAwayMiddleware",
+    "core.middleware.RequestLogMiddleware",
+    # Before the middlewares that read the host, the scheme or the database.
+    "core.health.HealthMiddleware",
+    "core.middleware.ApiErrorMiddleware",
+    "core.middleware.DatabaseUnavailableMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -75,28 +75,27 @@ TEMPLATES = [
 
 DATABASES = {
     "default": {
-        "ENGINE": "config.postgresql",
+        "ENGINE": "core.postgresql",
         **env.database(),
-        # Finite, so that a pooler or server that wants to shut down sees its clients leave.
+        # Finite, so that a pooler or server that shuts down sees its clients disconnect.
         "CONN_MAX_AGE": 120,
-        # A connection that died while idle (a pooler's restart) is replaced, not handed to a visitor as an error;
-        # config.postgresql notices it without a round trip.
+        # Replaces a connection that was closed while idle (PgBouncer restarted) instead of failing the request;
+        # core.postgresql detects it without a round trip.
         "CONN_HEALTH_CHECKS": True,
-        # PgBouncer's transaction pooling gives every transaction another server session, where a cursor isn't.
+        # With transaction pooling, the next transaction may get another server session, which lacks the cursor.
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
-# Statements that come again and again are parsed once a connection; PgBouncer carries them (max_prepared_statements).
-# Measured on /api/challenge/today: 0.46 instead of 0.75 ms of the database's CPU for a request.
+# Repeated statements are prepared once per connection; PgBouncer tracks them (max_prepared_statements).
+# Measured on /api/challenge/today: 0.46 instead of 0.75 ms of PostgreSQL CPU per request.
 DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 5}
-# A database that doesn't answer gives up the worker after seconds, not after libpq's two minutes.
+# An unreachable database blocks a worker for seconds, not for libpq's two minutes.
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", "3")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# In each worker's own memory: it holds request counters and one aggregate, and a write to a shared cache (a table, a
-# file) on every request would cost more than the request. So a limit counts per worker, and with three workers up to
-# three times as many pass; the exact limits are nginx's, which sees every request. These are the second fence, per
-# account.
+# In each worker's own memory: it holds the API's throttle counters and one aggregate. A write to a shared cache (a
+# table, a file) on every request would cost more than the request. A throttle therefore counts per worker: three of
+# them let up to three times its rate through. The exact limits, per address, are docker/proxy/nginx.conf's.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
@@ -104,7 +103,7 @@ CACHES = {
     }
 }
 
-# --- People ---------------------------------------------------------------------------------------------------------
+# --- Accounts -------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "users.User"
 SESSION_ENGINE = "users.sessions"
@@ -123,7 +122,7 @@ LOGOUT_REDIRECT_URL = "home"
 
 # --- Time and language ----------------------------------------------------------------------------------------------
 
-# A day of the game is a UTC day, for everybody.
+# A day of the game is a UTC day for all players.
 TIME_ZONE = "UTC"
 USE_TZ = True
 LANGUAGE_CODE = "en-gb"
@@ -137,7 +136,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
-        # Hashed names can be cached for ever; while developing, files are read where they lie.
+        # Names with a hash can be cached for ever; in development, files are read from their source folder.
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
@@ -146,14 +145,14 @@ STORAGES = {
 
 # --- Security -------------------------------------------------------------------------------------------------------
 
-# nginx is the only way in (a Unix socket) and sets this header itself, replacing a visitor's own.
+# Only nginx connects (a Unix socket), and it replaces the client's header by its own.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-# In development plain http on localhost must be able to log in.
+# In development, logging in works over plain HTTP on localhost.
 SECURE_SSL_REDIRECT = env.production
 SESSION_COOKIE_SECURE = env.production
 CSRF_COOKIE_SECURE = env.production
 SESSION_COOKIE_HTTPONLY = True
-CSRF_COOKIE_HTTPONLY = True  # pages carry the token in their markup, API clients get it from /api/csrf
+CSRF_COOKIE_HTTPONLY = True  # pages contain the token, API clients get it from /api/csrf
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if env.production else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = env.production
 SECURE_HSTS_PRELOAD = env.production
@@ -175,14 +174,14 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# The API's bodies are some dozen bytes; the longest form is the admin's.
+# The API's bodies are some dozen bytes; the admin's forms are the largest.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
 # --- API (django-ninja) ---------------------------------------------------------------------------------------------
 
-NINJA_NUM_PROXIES = 1  # nginx: it replaces X-Forwarded-For by the visitor's address
+NINJA_NUM_PROXIES = 1  # nginx: it replaces X-Forwarded-For by the client's address
 
 # --- Logs -----------------------------------------------------------------------------------------------------------
 
-LOGGING_CONFIG = "config.logs.configure"
+LOGGING_CONFIG = "core.logs.configure"
 LOGGING = logging_config()

@@ -1,9 +1,14 @@
-"""The contents page: pages, API, admin. /healthz and /readyz are answered before any of them (config.health)."""
+"""Routes: pages, API, admin. core.health handles /healthz and /readyz before them."""
 
 from django.contrib import admin
 from django.urls import include, path
 
-from config.api import api_urls
+from core.api import api, api_urls
+from flags.api import router as game
+from users.api import router as session
+
+api.add_router("", game)
+api.add_router("", session)
 
 urlpatterns = [
     path("", include("flags.urls")),

@@ -1,4 +1,4 @@
-"""What gunicorn serves."""
+"""The WSGI application."""
 
 import os
 import sys
@@ -7,16 +7,16 @@ from importlib import import_module
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
-# gunicorn's own code for a worker that can't start: it stops instead of trying again and again.
+# gunicorn's exit status for a worker that can't start: gunicorn stops instead of restarting it.
 WORKER_BOOT_ERROR = 3
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 try:
     application = get_wsgi_application()
-    # Django would read them on the first request, once for every worker; here it is once, and the memory is shared.
+    # Loaded here once, before the workers fork; Django would load the routes in each worker's first request.
     import_module("config.urls")
 except ImproperlyConfigured as error:
-    # The sentence says what to set; forty lines of traceback would hide it.
+    # The message says what to set; a traceback would hide it.
     print(error, file=sys.stderr)
     sys.exit(WORKER_BOOT_ERROR)

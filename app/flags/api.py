@@ -8,10 +8,11 @@ from django.utils import timezone
 from ninja import Field, Query, Router, Schema
 from ninja.responses import Status
 from ninja.security import SessionAuth
+from ninja.throttling import UserRateThrottle
 
-from config.errors import error_response
-from config.schemas import DatabaseId, errors
-from config.throttles import PerVisitorThrottle
+from core.api import api
+from core.errors import error_response
+from core.schemas import DatabaseId, errors
 from flags import services
 from flags.flag_images import flag_url
 from flags.models import Country, Question, UserAnswer
@@ -26,11 +27,11 @@ class PlayersRequest(HttpRequest):
     user: User
 
 
-# CSRF is checked by Django's middleware for every operation (config.api).
+# CSRF is checked by Django's middleware for every operation (core.api).
 logged_in = SessionAuth(csrf=False)
 
-# A quick player needs two or three seconds a question.
-playing = PerVisitorThrottle("playing", "60/m")
+# By account, for questions and answers together: a quick player needs two or three seconds a question.
+playing = UserRateThrottle("60/m")
 
 # Whoever stands in front (nginx) may hand such an answer to everybody for a second: a crowd is served from memory, and
 # nobody sees anything older. Never on what depends on who asks.
@@ -42,6 +43,18 @@ ANSWER_ERRORS: dict[type[services.AnswerError], tuple[int, str]] = {
     services.NotAnOption: (409, "not_an_option"),
     services.ChallengeClosed: (409, "challenge_closed"),
 }
+
+
+@api.exception_handler(services.AnswerError)
+def _answer_error(request: HttpRequest, error: services.AnswerError) -> HttpResponse:
+    status, code = ANSWER_ERRORS[type(error)]
+    return error_response(status, code, str(error))
+
+
+@api.exception_handler(services.NoCountries)
+def _no_countries(request: HttpRequest, error: services.NoCountries) -> HttpResponse:
+    return error_response(503, "no_countries", str(error))
+
 
 Limit = Annotated[int, Query(ge=1, le=100, description="How many rows at most.")]
 

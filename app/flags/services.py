@@ -15,8 +15,9 @@ from django.utils import timezone
 
 from flags import guesses, selection
 from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
+from flags.totals import recount
 from users.models import User, UserStats
-from users.services import lock_stats, recount
+from users.services import lock_stats
 
 # As many practice questions back, nobody is asked the same country again.
 PRACTICE_MEMORY = 20

@@ -7,16 +7,17 @@ from django.http import HttpRequest
 from django.middleware.csrf import get_token
 from ninja import Field, Router, Schema
 from ninja.responses import Status
+from ninja.throttling import AnonRateThrottle
 
-from config.errors import error_response
-from config.schemas import errors
-from config.throttles import PerAddressThrottle
+from core.errors import error_response
+from core.schemas import errors
 from users.models import User
 
 router = Router(tags=["session"])
 
-# Guessing a password over the API; nginx has a limit of its own, for the login page as well.
-logging_in = PerAddressThrottle("login", "10/m")
+# By address, also for clients that are logged in: the operation has no authentication. Per worker (settings.CACHES);
+# nginx limits the address exactly, on the login page as well.
+logging_in = AnonRateThrottle("10/m")
 
 
 class CsrfOut(Schema):

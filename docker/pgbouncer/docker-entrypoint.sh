@@ -1,21 +1,47 @@
 #!/usr/bin/env bash
-# Write the lookup role's password where PgBouncer reads it (it needs the plaintext to log in with SCRAM), then start.
+# Write the lookup role's password where PgBouncer reads it (SCRAM logins need the plaintext), then start PgBouncer.
+#
+#   docker-entrypoint.sh COMMAND…    start
+#   docker-entrypoint.sh reload      in the running container: read the changed secret; no client is disconnected
 set -Eeuo pipefail
 
 readonly SECRET=/run/secrets/pgbouncer_password USERLIST=/run/pgbouncer/userlist.txt
 
 fail() { printf 'ERROR: %s\nHINT:  %s\n' "$1" "$2" >&2; exit 1; }
 
-[ -r "$SECRET" ] || fail "the secret $SECRET is missing or can't be read." "put pgbouncer_password into the folder that SECRETS_DIR names"
-for file in /tls/ca.crt /tls/tls.crt /tls/tls.key; do
-	[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by uid $(id -u)." \
-		"docker compose up certificates makes development's; in production see ./scripts/secrets"
-done
+check_files() {
+	local file
+	[ -r "$SECRET" ] || fail "the secret $SECRET is missing or can't be read by uid $(id -u)" \
+		"put pgbouncer_password into the folder that SECRETS_DIR names (./scripts/secrets new)"
+	for file in /tls/ca.crt /tls/tls.crt /tls/tls.key; do
+		[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by uid $(id -u)" \
+			"development: docker compose up certificates; production: ./scripts/secrets new"
+	done
+}
 
-umask 077
-# While it is being changed the file has two lines: the last is the one that the server is given.
-password=$(tail -n 1 "$SECRET")
-# In this file a quotation mark is written twice (pgbouncer(5), "Authentication file format").
-printf '"pgbouncer" "%s"\n' "${password//\"/\"\"}" >"$USERLIST"
+write_userlist() {
+	local password
+	umask 077
+	# While the password is being changed the file has two lines; the last is the one that PostgreSQL is given.
+	password=$(tail -n 1 "$SECRET")
+	# A quotation mark is doubled in this file (pgbouncer(5), "Authentication file format").
+	printf '"pgbouncer" "%s"\n' "${password//\"/\"\"}" >"$USERLIST.new"
+	mv "$USERLIST.new" "$USERLIST"
+}
 
-exec "$@"
+# usage: pid_of NAME
+pid_of() {
+	local process
+	for process in /proc/[0-9]*; do
+		if [ "$(<"$process/comm")" = "$1" ]; then echo "${process#/proc/}"; return; fi
+	done 2>/dev/null
+	return 1
+}
+
+check_files
+write_userlist
+if [ "$*" = reload ]; then
+	kill -HUP "$(pid_of pgbouncer)"
+else
+	exec "$@"
+fi

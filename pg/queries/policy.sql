@@ -23,7 +23,7 @@ SELECT '' AS place, 'role ' || rolname AS object,
            CASE WHEN NOT rolinherit THEN 'no inherit' END, 'connection limit ' || rolconnlimit,
            'valid until ' || COALESCE(rolvaliduntil::text, 'infinity'),
            CASE WHEN rolpassword LIKE 'SCRAM-SHA-256$%' THEN 'SCRAM password' WHEN rolpassword IS NULL THEN 'no password' ELSE 'weak password' END) AS fact
--- the superuser's password opens nothing (pg_hba.conf), and the scratch server has none
+-- the superuser's password opens nothing (pg_hba.conf), and the throw-away server has none
 FROM pg_catalog.pg_authid WHERE rolname !~ '^pg_' AND rolname <> 'postgres'
 UNION ALL
 SELECT '', 'role ' || member::pg_catalog.regrole,
@@ -31,10 +31,17 @@ SELECT '', 'role ' || member::pg_catalog.regrole,
            || CASE WHEN inherit_option THEN '' ELSE ', no inherit' END || CASE WHEN set_option THEN '' ELSE ', no set' END
 FROM pg_catalog.pg_auth_members WHERE member::pg_catalog.regrole::text !~ '^pg_'
 UNION ALL
-SELECT '', 'role ' || s.setrole::pg_catalog.regrole || COALESCE(' in database ' || d.datname, ''), 'setting ' || setting
+SELECT '', CASE s.setrole WHEN 0 THEN 'database ' || d.datname
+                ELSE 'role ' || s.setrole::pg_catalog.regrole || COALESCE(' in database ' || d.datname, '') END,
+       'setting ' || setting
 FROM pg_catalog.pg_db_role_setting AS s
 LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
 CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS setting
+WHERE s.setdatabase = 0::oid OR d.datname IN (:'database', 'postgres', 'template1')
+UNION ALL
+SELECT '', 'database ' || datname, pg_catalog.concat_ws(', ', 'connection limit ' || datconnlimit,
+           CASE WHEN datallowconn THEN 'allows connections' ELSE 'allows no connections' END, CASE WHEN datistemplate THEN 'template' END)
+FROM pg_catalog.pg_database WHERE datname IN (:'database', 'postgres', 'template1')
 UNION ALL
 SELECT place, object, 'owner ' || pg_catalog.pg_get_userbyid(owner) FROM owned
 UNION ALL

@@ -5,7 +5,7 @@ SELECT :'deployment' = 'development' AS is_development \gset
 
 SELECT pg_catalog.format('CREATE ROLE %I', role)
 FROM pg_catalog.unnest(ARRAY[:'app_role', 'flaglearning_owner', 'flaglearning_migrator', 'flaglearning_readonly',
-                             'flaglearning_ops', 'pgbouncer']) AS role
+                             'flaglearning_ops', 'flaglearning_verifier', 'pgbouncer']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role)
 \gexec
 
@@ -17,7 +17,10 @@ ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOR
 ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 60 PASSWORD :'app_verifier';
 ALTER ROLE flaglearning_migrator LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'migrator_verifier';
 ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'readonly_verifier';
-ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
+-- It reads every row, to dump it; BYPASSRLS, so that no policy's functions run with its rights.
+ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
+-- It hashes rows for restore points and drills, in the superuser's stead. Through the socket only (pg_ident.conf): no password.
+ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 4  PASSWORD NULL;
 ALTER ROLE pgbouncer             LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'pgbouncer_verifier';
 -- The superuser logs in through the socket (peer authentication) only.
 ALTER ROLE postgres PASSWORD NULL;
@@ -33,6 +36,7 @@ INSERT INTO wanted_membership VALUES
     ('pg_monitor',                  'flaglearning_ops'),   -- read every statistic
     ('pg_maintain',                 'flaglearning_ops'),   -- VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, LOCK
     ('pg_read_all_data',            'flaglearning_ops'),   -- dump
+    ('pg_read_all_data',            'flaglearning_verifier'),
     ('pg_signal_backend',           'flaglearning_ops'),   -- cancel and terminate
     ('pg_use_reserved_connections', 'flaglearning_ops');   -- get in when the server is full
 
@@ -71,6 +75,8 @@ ALTER ROLE flaglearning_readonly SET statement_timeout = '60s';
 ALTER ROLE flaglearning_readonly SET lock_timeout = '5s';
 ALTER ROLE flaglearning_readonly SET idle_in_transaction_session_timeout = '60s';
 ALTER ROLE flaglearning_readonly SET default_transaction_read_only = on;
+
+ALTER ROLE flaglearning_verifier SET default_transaction_read_only = on;
 
 ALTER ROLE flaglearning_ops SET lock_timeout = '10s';
 ALTER ROLE flaglearning_ops SET idle_in_transaction_session_timeout = '5min';

@@ -4,8 +4,8 @@
 \connect :"database"
 SET client_min_messages = warning;
 
--- One transaction: everything is taken away and exactly this is given back, so that a drifted privilege goes, and nobody
--- meets the moment between.
+-- One transaction: everything is taken away and exactly this is given back, so that a drifted privilege goes, and no
+-- session meets the moment between.
 BEGIN;
 REVOKE ALL ON SCHEMA public FROM PUBLIC, :"app_role", flaglearning_migrator, flaglearning_readonly, flaglearning_ops, pgbouncer;
 REVOKE ALL ON ALL TABLES IN SCHEMA public

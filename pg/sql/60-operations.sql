@@ -1,4 +1,4 @@
--- What the backups' proofs are made of (docker/postgres/physical): in the database `postgres`, so that it survives a reset or a
+-- What proves the backups (docker/postgres/pgbackup): in the database `postgres`, so that it survives a reset or a
 -- restore of the application's. The superuser writes, through the socket; ops reads.
 
 \connect postgres
@@ -7,21 +7,21 @@ SET client_min_messages = warning;
 CREATE SCHEMA IF NOT EXISTS operations;
 REVOKE ALL ON SCHEMA operations FROM PUBLIC;
 
--- A row every few seconds. A restore to a moment has those from before it and none from after it; and since there is always
+-- A row every few seconds. A restore to a point in time has those from before it and none from after it; and since there is always
 -- something to archive, an archive that stands still is one that is broken, on an idle server too.
-CREATE TABLE IF NOT EXISTS operations.canary (
+CREATE TABLE IF NOT EXISTS operations.heartbeat (
     id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at      timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     lsn     pg_lsn NOT NULL DEFAULT pg_catalog.pg_current_wal_insert_lsn(),
-    exposed interval                    -- how old the oldest canary was that was not yet archived: the RPO, measured
+    exposed interval                    -- how old the oldest heartbeat was that was not yet archived: the RPO, measured
 );
 
--- Moments that a drill can restore to: a named restore point, and what was in every table exactly then.
-CREATE TABLE IF NOT EXISTS operations.moment (
+-- Restore points that a drill can restore to (pg_create_restore_point), with what was in every table exactly then.
+CREATE TABLE IF NOT EXISTS operations.restore_point (
     name     text PRIMARY KEY,
     at       timestamptz NOT NULL,
     lsn      pg_lsn NOT NULL,
-    canary   bigint NOT NULL,           -- the newest one that belongs to it
+    heartbeat bigint NOT NULL,          -- the newest one that belongs to it
     manifest jsonb NOT NULL             -- database.schema.table → rows, hash
 );
 
@@ -29,12 +29,6 @@ CREATE TABLE IF NOT EXISTS operations.drill (
     at     timestamptz PRIMARY KEY,
     passed boolean NOT NULL,
     report jsonb NOT NULL
-);
-
--- Nights whose dumps were made, read back and pruned (./scripts/ops backup nightly).
-CREATE TABLE IF NOT EXISTS operations.night (
-    at    timestamptz PRIMARY KEY,
-    dumps text[] NOT NULL
 );
 
 REVOKE ALL ON ALL TABLES IN SCHEMA operations FROM PUBLIC;

@@ -1,7 +1,7 @@
 -- Roles, databases and privileges: applied at every start of the stack, by the superuser, through the local socket.
 -- Running it again changes nothing; running it on a server that drifted brings it back.
 --
--- psql variables (docker/postgres/apply-roles sets them):
+-- psql variables (docker/postgres/pgadmin/policy.py sets them):
 --   deployment          development | production
 --   database            flaglearning_dev | flaglearning_prod
 --   app_role            flaglearning_user | flaglearning_prod

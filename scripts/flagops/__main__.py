@@ -10,7 +10,6 @@ from flagops import (  # noqa: F401 - importing registers the commands
     maintenance,
     migrations,
     monitoring,
-    passwords,
     physical,
     reset,
     restore,

@@ -53,7 +53,7 @@ def role_name(short: Short) -> str:
 
 def passwords(short: Short) -> list[str]:
     """The role's password, from its secret: never from the environment or the command line. The old one and
-    the new one while it is being changed (scripts/change-secret).
+    the new one while it is being changed (scripts/lib/secret_files.py).
     """
     path = SECRETS / f"{short}_password"
     try:

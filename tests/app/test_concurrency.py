@@ -14,8 +14,9 @@ from conftest import right, wrong
 from flags import services
 from flags.countries import load_countries
 from flags.models import Country, DailyChallenge, Question, UserAnswer
+from flags.totals import differences
 from users.models import User, UserStats
-from users.services import differences, expire_streaks
+from users.services import expire_streaks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from django.db import DEFAULT_DB_ALIAS, OperationalError, ProgrammingError, connection, connections
 
-from config.postgresql import passwords
-from config.postgresql.base import DatabaseWrapper
+from core.postgresql import passwords
+from core.postgresql.base import DatabaseWrapper
 from users.models import User
 
 pytestmark = pytest.mark.django_db

@@ -14,8 +14,8 @@ from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 from django.db.migrations.state import ProjectState
 
-from config.migrations import AddIndexOnline
 from conftest import right
+from core.migrations import AddIndexOnline
 from flags import guesses, services
 from flags.models import Country, DailyChallenge, GuessCount, GuessCounting, Question, UserAnswer
 from users.models import User

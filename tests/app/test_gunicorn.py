@@ -1,4 +1,4 @@
-"""The server as it runs in the container: socket, health check, logs, stop."""
+"""gunicorn as it runs in the container: socket, health check, logs, stop."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import config
-from config import healthcheck
+from core import healthcheck
 
 APP = Path(config.__file__).parent.parent
 
@@ -50,11 +50,11 @@ def test_the_health_check_passes_and_a_stop_is_clean(server: subprocess.Popen[st
     assert not list(tmp_path.rglob("*.ctl"))
 
 
-def test_the_socket_is_for_the_group_and_nobody_else(server: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_only_owner_and_group_may_use_the_socket(server: subprocess.Popen[str], tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "gunicorn.sock").stat().st_mode) == 0o770
 
 
-def test_a_bad_setting_stops_the_server_with_one_sentence(bind: str) -> None:
+def test_a_bad_setting_stops_the_server_with_one_message(bind: str) -> None:
     environment = os.environ | {"DJANGO_SECRET_KEY": "", "DJANGO_SECRET_KEY_FILE": ""}
     stopped = subprocess.run(COMMAND, cwd=APP, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert stopped.returncode == 3
@@ -62,7 +62,7 @@ def test_a_bad_setting_stops_the_server_with_one_sentence(bind: str) -> None:
     assert "Traceback" not in stopped.stdout + stopped.stderr
 
 
-def test_without_a_worker_it_does_not_start(bind: str) -> None:
+def test_zero_workers_do_not_start(bind: str) -> None:
     environment = os.environ | {"WEB_CONCURRENCY": "0"}
     stopped = subprocess.run(COMMAND, cwd=APP, env=environment, capture_output=True, text=True, timeout=30, check=False)
     assert stopped.returncode == 1
@@ -72,9 +72,9 @@ def test_without_a_worker_it_does_not_start(bind: str) -> None:
 
 def test_the_health_check_fails_without_a_server(bind: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert healthcheck.main() == 1
-    assert "doesn't answer" in capsys.readouterr().out
+    assert "no response from unix:" in capsys.readouterr().out
 
 
-def test_the_health_check_speaks_tcp_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_health_check_fails_without_a_server_on_tcp(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUNICORN_BIND", "127.0.0.1:1")
     assert healthcheck.main() == 1

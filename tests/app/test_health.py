@@ -13,8 +13,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from config import health
-from config.health import DatabaseProbe
+from core import health
+from core.health import DatabaseProbe
 
 
 def test_healthz_needs_no_database(client: Client) -> None:

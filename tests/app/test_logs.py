@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.test import Client
 
-from config.logs import JsonFormatter, request_id
 from conftest import PASSWORD
+from core.logs import JsonFormatter, request_id
 from users.models import User
 
 Lines = Callable[[], list[dict[str, object]]]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from conftest import right, wrong
 from flags import services
 from flags.models import Country, Question, UserAnswer
+from flags.totals import differences, repair
 from users.models import User, UserStats
-from users.services import differences, repair
 
 FIRST = datetime.date(2026, 1, 1)
 DAY = datetime.timedelta(days=1)

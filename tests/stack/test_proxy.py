@@ -1,7 +1,9 @@
-"""What nginx answers by itself: when the application is away, and when somebody tries too many passwords."""
+"""nginx: its own error responses, the one-second cache, the rate limits."""
 
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -15,7 +17,7 @@ pytestmark = pytest.mark.last
 
 
 @pytest.fixture(scope="class")
-def away(stack: Stack, proxy: Proxy) -> Iterator[Proxy]:
+def without_app(stack: Stack, proxy: Proxy) -> Iterator[Proxy]:
     """The proxy, with the application stopped."""
     stack.stop("app")
     yield proxy
@@ -25,18 +27,18 @@ def away(stack: Stack, proxy: Proxy) -> Iterator[Proxy]:
 
 class TestWithoutTheApplication:
     @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/api/challenge/today"])
-    def test_nothing_says_that_all_is_well(self, away: Proxy, path: str) -> None:
-        assert away.get(path).status_code == 503
+    def test_every_path_returns_503(self, without_app: Proxy, path: str) -> None:
+        assert without_app.get(path).status_code == 503
 
-    def test_a_person_gets_a_page_with_its_style(self, away: Proxy) -> None:
-        page = away.get("/")
+    def test_a_browser_gets_a_page_with_its_style_sheet(self, without_app: Proxy) -> None:
+        page = without_app.get("/")
         assert "back in a moment" in page.text
         assert page.headers["retry-after"] == "5"
         assert "style-src 'self'" in page.headers["content-security-policy"]
-        assert away.get("/error-pages/site.css").headers["content-type"] == "text/css"
+        assert without_app.get("/error-pages/site.css").headers["content-type"] == "text/css"
 
-    def test_a_program_gets_json_in_the_apis_shape(self, away: Proxy) -> None:
-        answer = away.get("/api/challenge/today")
+    def test_an_api_client_gets_the_apis_error(self, without_app: Proxy) -> None:
+        answer = without_app.get("/api/challenge/today")
         assert answer.headers["content-type"] == "application/json"
         assert set(answer.json()["error"]) == {"code", "message", "request_id"}
         assert answer.json()["error"]["code"] == "unavailable"
@@ -53,79 +55,186 @@ def player(proxy: Proxy, player: Player) -> httpx.Client:
     )
 
 
-class TestWhatIsKeptForASecond:
-    """Answers that say that they are the same for everybody; ids tell apart which request the application saw."""
+class TestOneSecondCache:
+    """Responses with Cache-Control: public. Request ids in the app's log show which requests reached the application."""
 
-    PATH = "/api/leaderboard?limit=97"  # nobody else asks for it
+    PATH = "/api/leaderboard?limit=97"  # no other test requests it
 
-    def asked(self, stack: Stack, answers: list[httpx.Response]) -> int:
+    def reached_app(self, stack: Stack, answers: list[httpx.Response]) -> int:
         """How many of these requests reached the application."""
         log = stack.logs("app", since="1m")
         return sum(answer.headers["x-request-id"] in log for answer in answers)
 
-    def test_a_crowd_is_one_request(self, stack: Stack, proxy: Proxy) -> None:
+    def test_many_requests_in_a_second_reach_the_application_once(self, stack: Stack, proxy: Proxy) -> None:
         with proxy.client() as client:
             answers = [client.get(self.PATH) for _ in range(20)]
         assert {answer.status_code for answer in answers} == {200}
         assert len({answer.headers["x-request-id"] for answer in answers}) == 20
-        assert 1 <= self.asked(stack, answers) < 10
+        assert 1 <= self.reached_app(stack, answers) < 10
 
-    def test_it_is_made_again_after_a_second(self, stack: Stack, proxy: Proxy) -> None:
+    def test_it_expires_after_a_second(self, stack: Stack, proxy: Proxy) -> None:
         first = proxy.get(self.PATH)
         time.sleep(2.1)  # nginx counts whole seconds
-        assert self.asked(stack, [first, proxy.get(self.PATH)]) >= 1
-        assert self.asked(stack, [proxy.get(self.PATH)]) == 0
+        assert self.reached_app(stack, [first, proxy.get(self.PATH)]) >= 1
+        assert self.reached_app(stack, [proxy.get(self.PATH)]) == 0
 
-    def test_a_players_challenge_is_their_own(self, stack: Stack, proxy: Proxy) -> None:
-        """However guests and players take turns, within the second too."""
+    def test_a_players_challenge_is_not_cached_for_others(self, stack: Stack, proxy: Proxy) -> None:
+        """Guests and players alternate within the second."""
         one, other = make_players(lambda *words: stack.exec("app", "python", "manage.py", *words), count=2)
         with proxy.client() as guest, player(proxy, one) as first, player(proxy, other) as second:
             question = guest.get(CHALLENGE).json()["question"]
             answer = {"question_id": question["id"], "country_code": question["options"][0]["code"]}
-            assert first.post("/api/answers", json=answer).status_code in (201, 409)  # 409: a kept stack's, from before
+            assert first.post("/api/answers", json=answer).status_code in (
+                201,
+                409,
+            )  # 409: answered in an earlier run (KEEP_STACK)
             seen = [client.get(CHALLENGE).json()["answer"] for client in (guest, first, second, guest, first)]
         assert [answer is not None for answer in seen] == [False, True, False, False, True]
 
-    def test_another_host_gets_nothing_of_it(self, proxy: Proxy) -> None:
+    def test_another_host_name_gets_no_cached_response(self, proxy: Proxy) -> None:
         assert proxy.get(self.PATH).status_code == 200
         assert proxy.get(self.PATH, headers={"Host": "evil.example"}).status_code == 400
 
-    def test_a_method_that_the_api_does_not_have_is_refused_as_ever(self, proxy: Proxy) -> None:
+    def test_a_cached_path_still_rejects_other_methods(self, proxy: Proxy) -> None:
         with proxy.client() as client:
             assert client.get(self.PATH).status_code == 200
             assert client.head(self.PATH).status_code == 405
 
 
-BURST = 20  # docker/proxy/nginx.conf
+# --- Rate limits: docker/proxy/nginx.conf -----------------------------------------------------------------------------
+
+REQUESTS_BURST, ANSWERS_BURST, LOGINS_BURST = 200, 60, 20
+
+
+def until_refused(proxy: Proxy, method: str, path: str, most: int) -> list[httpx.Response]:
+    """The responses to requests on one connection, as fast as they go, up to the first 429."""
+    responses: list[httpx.Response] = []
+    with proxy.client() as client:
+        while len(responses) < most and not (responses and responses[-1].status_code == 429):
+            responses.append(client.request(method, path))
+    return responses
+
+
+def play(proxy: Proxy, one: Player) -> list[int]:
+    """A page, a question and its answer: the statuses."""
+    with player(proxy, one) as client:
+        page, question = client.get("/"), client.post("/api/practice")
+        answer = {"question_id": question.json()["id"], "country_code": question.json()["options"][0]["code"]}
+        return [page.status_code, question.status_code, client.post("/api/answers", json=answer).status_code]
+
+
+def test_a_class_of_thirty_plays_behind_one_address(stack: Stack, proxy: Proxy) -> None:
+    players = make_players(lambda *words: stack.exec("app", "python", "manage.py", *words), count=30)
+    with ThreadPoolExecutor(len(players)) as pool:
+        assert list(pool.map(functools.partial(play, proxy), players)) == [[200, 200, 201]] * len(players)
+
+
+def test_cached_files_have_no_limit(proxy: Proxy) -> None:
+    with proxy.client() as client:
+        assert {client.get("/static/site.css").status_code for _ in range(3 * REQUESTS_BURST)} == {200}
+
+
+class TestPagesAndApi:
+    def test_a_flood_of_api_requests_gets_the_apis_error(self, proxy: Proxy) -> None:
+        *accepted, refused = until_refused(proxy, "GET", "/api/leaderboard", most=20 * REQUESTS_BURST)
+        assert len(accepted) >= REQUESTS_BURST
+        assert refused.status_code == 429
+        assert refused.json()["error"]["code"] == "too_many_requests"
+        assert refused.headers["retry-after"] == "60"
+
+    def test_pages_count_with_it_and_get_a_page(self, proxy: Proxy) -> None:
+        until_refused(proxy, "GET", "/api/leaderboard", most=20 * REQUESTS_BURST)
+        with proxy.client() as client:
+            refused = next(page for _ in range(20) if (page := client.get("/nothing")).status_code == 429)
+        assert refused.headers["content-type"] == "text/html"
+        assert "That was very fast!" in refused.text
+
+    def test_after_a_flood_requests_are_served_again(self, proxy: Proxy) -> None:
+        eventually(lambda: proxy.get("/api/leaderboard").status_code == 200, within=5)
+
+
+@pytest.mark.parametrize("path", ["/questions/1/", "/api/answers", "/api/practice"])
+def test_a_flood_of_answers_is_refused(proxy: Proxy, path: str) -> None:
+    time.sleep(ANSWERS_BURST / 30)  # the burst of the test before is used up
+    *accepted, refused = until_refused(proxy, "POST", path, most=20 * ANSWERS_BURST)
+    assert len(accepted) >= ANSWERS_BURST
+    assert refused.status_code == 429
+    assert proxy.get("/").status_code == 200  # reading goes on
 
 
 @pytest.fixture(scope="module")
-def statuses(proxy: Proxy) -> list[int]:
-    """What somebody gets who tries passwords as fast as they can, until they are refused."""
-    tried: list[int] = []
+def logins(proxy: Proxy) -> list[httpx.Response]:
+    """The responses to login attempts, as fast as they go, up to the first 429."""
+    return until_refused(proxy, "POST", "/accounts/login/", most=5 * LOGINS_BURST)
+
+
+def test_a_burst_of_logins_reaches_the_application_and_no_more(logins: list[httpx.Response]) -> None:
+    assert logins[-1].status_code == 429
+    assert len(logins) > LOGINS_BURST
+
+
+def test_a_refused_login_page_says_when_to_try_again(logins: list[httpx.Response]) -> None:
+    assert "try again in a minute" in logins[-1].text
+    assert logins[-1].headers["retry-after"] == "60"
+
+
+@pytest.mark.parametrize("path", ["/accounts/signup/", "/admin/login/", "/accounts//login/", "/accounts/%6cogin/"])
+def test_every_way_to_log_in_counts(proxy: Proxy, logins: list[httpx.Response], path: str) -> None:
     with proxy.client() as client:
-        while 429 not in tried and len(tried) < 5 * BURST:
-            tried.append(client.post("/accounts/login/").status_code)
-    return tried
+        assert 429 in [client.post(path).status_code for _ in range(3)]
 
 
-def test_a_burst_of_logins_reaches_the_application_and_no_more(statuses: list[int]) -> None:
-    assert statuses.index(429) >= BURST
-
-
-def test_a_person_is_told_when_to_come_back(proxy: Proxy, statuses: list[int]) -> None:
-    with proxy.client() as client:
-        refused = next(answer for _ in range(3) if (answer := client.post("/accounts/login/")).status_code == 429)
-    assert "try again in a minute" in refused.text
-    assert refused.headers["retry-after"] == "60"
-
-
-def test_the_api_refuses_in_its_own_shape(proxy: Proxy, statuses: list[int]) -> None:
+def test_a_refused_api_login_gets_the_apis_error(proxy: Proxy, logins: list[httpx.Response]) -> None:
     with proxy.client() as client:
         answers = [client.post("/api/session", json={}) for _ in range(3)]
     refused = next(answer for answer in answers if answer.status_code == 429)
     assert refused.json()["error"]["code"] == "too_many_requests"
 
 
-def test_reading_is_not_limited(proxy: Proxy, statuses: list[int]) -> None:
+def test_reading_the_login_page_is_not_limited_by_login_attempts(proxy: Proxy, logins: list[httpx.Response]) -> None:
     assert proxy.get("/accounts/login/").status_code == 200
+
+
+START_SECOND = r"""
+set -eu
+mkdir -p /run/nginx/second && cd /run/nginx/second && cp /etc/nginx/*.conf .
+sed -i 's#/run/nginx/#/run/nginx/second/#; s/8000/18000/; s/8443/18443/
+    s/^http {/&\nset_real_ip_from 127.0.0.1;\nreal_ip_header X-Client;/' nginx.conf
+echo '192.0.2.0/24 1;' > limits_exempt.conf
+nginx -e stderr -c /run/nginx/second/nginx.conf
+"""
+POST_LOGINS = r"""
+for address; do
+    exec 3<>/dev/tcp/127.0.0.1/18000
+    printf 'POST /accounts/login/ HTTP/1.0\r\nHost: localhost\r\nX-Client: %s\r\n\r\n' "$address" >&3
+    read -r _ status _ <&3
+    echo "$status"
+done
+"""
+
+
+@pytest.fixture(scope="class")
+def second_nginx(stack: Stack) -> Iterator[None]:
+    """Another nginx in the proxy's container with the same configuration; X-Client tells it the client's address."""
+    stack.exec("proxy", "bash", "-c", START_SECOND)
+    yield
+    stack.exec("proxy", "bash", "-c", 'kill "$(cat /run/nginx/second/nginx.pid)"')
+
+
+@pytest.mark.usefixtures("second_nginx")
+class TestClientAddress:
+    def logins(self, stack: Stack, addresses: Iterable[str]) -> list[str]:
+        return stack.exec("proxy", "bash", "-c", POST_LOGINS, "-", *addresses).split()
+
+    def test_an_ipv6_network_is_one_client(self, stack: Stack) -> None:
+        statuses = self.logins(stack, [f"2001:db8:0:1::{host:x}" for host in range(1, 25)])
+        assert statuses[:LOGINS_BURST] == ["403"] * LOGINS_BURST
+        assert statuses[-1] == "429"
+        assert self.logins(stack, ["2001:db8:0:1:a:b:c:d", "2001:db8:0:2::1"]) == ["429", "403"]
+
+    def test_ipv4_neighbours_are_clients_of_their_own(self, stack: Stack) -> None:
+        assert self.logins(stack, ["198.51.100.1"] * 24)[-1] == "429"
+        assert self.logins(stack, ["198.51.100.2"]) == ["403"]
+
+    def test_an_exempt_network_has_no_limit(self, stack: Stack) -> None:
+        assert self.logins(stack, ["192.0.2.7"] * 40) == ["403"] * 40

@@ -1,4 +1,4 @@
-"""./scripts/rollout: a new version of the app takes over without a failed request; one that isn't fit never serves."""
+"""./scripts/ops rollout: a new version of the app takes over without a failed request; an unfit one never serves."""
 
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
@@ -32,7 +32,7 @@ def rollout(stack: Stack) -> Iterator[Rollout]:
     def rollout(tag: str, *arguments: str) -> CompletedProcess[str]:
         rolling.variables = {**stack.variables, "TAG": tag}
         rolling.__dict__.pop("environment", None)
-        done: CompletedProcess[str] = rolling.command("./scripts/rollout", *arguments, check=False)
+        done: CompletedProcess[str] = rolling.command("./scripts/ops", "rollout", *arguments, check=False)
         return done
 
     first = rollout(TAG, "--app-only")
@@ -73,7 +73,7 @@ def test_four_in_a_row_lose_no_request_and_no_answer(
 def test_twice_is_the_same_as_once(stack: Stack, rollout: Rollout) -> None:
     before = stack.containers()
     done = rollout(TAG, "--app-only")
-    assert (done.returncode, "serves already" in done.stderr) == (0, True)
+    assert (done.returncode, "is serving already" in done.stderr) == (0, True)
     assert stack.containers() == before
 
 
@@ -81,9 +81,9 @@ UNFIT = {
     "it ends": ('CMD ["sh", "-c", "echo I am broken; exit 3"]', "I am broken"),
     "it can't reach its database": (
         """RUN echo 'DATABASES["default"]["HOST"] = "127.0.0.1"' >>/code/config/settings.py""",
-        "/readyz answers 503",
+        "/readyz returned 503",
     ),
-    "it makes no page": ("RUN rm /code/templates/users/login.html", "/accounts/login/ answers 500"),
+    "it makes no page": ("RUN rm /code/templates/users/login.html", "/accounts/login/ returned 500"),
 }
 
 
@@ -93,7 +93,7 @@ def test_an_unfit_version_never_serves(stack: Stack, rollout: Rollout, proxy: Pr
     done = rollout(image(stack, "unfit", "USER root", line, "USER app"), "--app-only")
     assert done.returncode == 1
     assert why in done.stderr
-    assert "the version before goes on" in done.stderr
+    assert "the previous version is serving" in done.stderr
     assert serving(stack) == before
     assert len(stack.compose("ps", "--all", "--quiet", "app").split()) == 1
     assert proxy.get("/readyz").status_code == 200
@@ -105,7 +105,7 @@ def test_an_image_that_is_not_here(stack: Stack, rollout: Rollout) -> None:
     assert (done.returncode, "there is no image" in done.stderr, serving(stack)) == (1, True, before)
 
 
-def test_what_a_killed_rollout_left_goes(stack: Stack, rollout: Rollout) -> None:
+def test_a_rollout_removes_what_a_killed_one_left(stack: Stack, rollout: Rollout) -> None:
     """It was killed when the new container had just been started."""
     before = serving(stack)
     stack.compose("create", "--no-build", "--no-recreate", "--scale", "app=2", "app")

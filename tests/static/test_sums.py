@@ -191,6 +191,6 @@ def test_the_server_ends_an_idle_transaction_before_the_pooler() -> None:
 
 
 def test_the_health_checks_deadline_is_below_the_probers() -> None:
-    found = re.search(r"^DEADLINE_SECONDS = ([\d.]+)", (ROOT / "app/config/health.py").read_text(), re.MULTILINE)
+    found = re.search(r"^DEADLINE_SECONDS = ([\d.]+)", (ROOT / "app/core/health.py").read_text(), re.MULTILINE)
     assert found
     assert float(found[1]) < 2

@@ -2,7 +2,7 @@
 
 from django.db import migrations, models
 
-from config.migrations import AddIndexOnline
+from core.migrations import AddIndexOnline
 
 
 class Migration(migrations.Migration):

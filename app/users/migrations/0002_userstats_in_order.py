@@ -7,7 +7,7 @@ from django.contrib.postgres.operations import RemoveIndexConcurrently
 from django.db import migrations, models
 from django.db.models.functions import Round
 
-from config.migrations import AddIndexOnline
+from core.migrations import AddIndexOnline
 
 
 class Migration(migrations.Migration):

@@ -5,10 +5,12 @@ import pkgutil
 import sys
 
 import pgclient
-from pgclient.verbs import main
+import verbs
+from pgclient.verbs import VERBS
 
 for module in pkgutil.iter_modules(pgclient.__path__):
     if module.name != "__main__":
         importlib.import_module(f"pgclient.{module.name}")  # declares its verbs
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(verbs.main("pgclient", VERBS, sys.argv[1:]))

@@ -32,7 +32,8 @@ def bring_back(table: str) -> dict[str, Any]:
         found = source.execute(TABLE, [schema, name]).fetchone()
         if found is None:
             raise UserError(
-                f"the restored backup has no table {schema}.{name}", "./scripts/ops restore backup --to an earlier time",
+                f"the restored backup has no table {schema}.{name}",
+                "./scripts/ops restore backup --to an earlier time",
                 status=Status.NOT_FOUND,
             )  # fmt: skip
         keys = [row["statement"] for row in source.execute(KEYS_TO, [found["oid"]]).fetchall()]

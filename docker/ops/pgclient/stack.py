@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, get_args
 
 import psycopg
 
+import secret_files
 from user_errors import OperationError, Status
 
 RoleKey = Literal["ops", "readonly", "migrator", "app"]
@@ -52,12 +53,10 @@ def role_name(role: RoleKey) -> str:
 
 
 def passwords(role: RoleKey) -> list[str]:
-    """The role's password, from its secret: never from the environment or the command line. The old one and
-    the new one while it is being changed (scripts/change-secret).
-    """
+    """The role's passwords, from its secret file: two while the password is being changed, and a login tries both."""
     path = SECRETS / f"{role}_password"
     try:
-        return [line for line in path.read_text().splitlines() if line] or [""]
+        return secret_files.candidates(path.read_text()) or [""]
     except OSError as error:
         raise OperationError(
             f"the secret {path.name} can't be read",

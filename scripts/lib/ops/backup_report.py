@@ -127,7 +127,7 @@ def figures(report: dict[str, Any]) -> dict[str, str]:
     return {
         "RPO": f"{in_words(rpo)} at worst, of {report['rpo_measured']:,} measurements in seven days",
         "RTO": f"{in_words(rto)} to the first query; {in_words(files)} of them for the files",
-        "Restore point": f"{report['moment']}, one of {report['of_moments']}",
+        "Restore point": f"{report['restore_point']}, one of {report['of_restore_points']}",
         "Newest backup": report["newest_backup"],
         "Database": f"{report['database']} ({report['deployment']})",
         "Drill": f"{time_of(report['at']):%Y-%m-%d %H:%M} UTC",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import os
 import pkgutil
 import sys
@@ -98,7 +99,7 @@ def command(name: str, section: str, help: str, *options: Option) -> Callable[[F
 
     def declare(function: Function) -> Function:
         assert name not in REGISTRY, f"{name} is declared twice"
-        REGISTRY[name] = Command(name, section, help, options, function, function.__doc__ or "")
+        REGISTRY[name] = Command(name, section, help, options, function, inspect.cleandoc(function.__doc__ or ""))
         return function
 
     return declare

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -119,7 +120,7 @@ def not_running(service: str) -> OperationError:
 
 def client(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
-    return answer(docker.run_in("ops", *docker.verb(verb, parameters)), stdin)
+    return answer(docker.run_in("ops", "-m", "pgclient", *docker.verb(verb, parameters), entrypoint="python"), stdin)
 
 
 def pgadmin(verb: str, **parameters: Any) -> Any:
@@ -157,9 +158,10 @@ def answer(argv: list[str], stdin: str | None = None) -> Any:
 
 
 @contextlib.contextmanager
-def held(argv: list[str]) -> Iterator[str]:
+def held(argv: list[str], limit: float | None = None) -> Iterator[str]:
     """Keep a program running while the block lasts: its first line of output is the value, the end of its standard
-    input is its end. A killed orchestrator ends it too. Raises Failed when it ends before it has printed a line."""
+    input is its end. A killed orchestrator ends it too. The value is "" when no line comes within `limit` seconds.
+    Raises Failed when it ends before it has printed a line."""
     process = subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
         start_new_session=True,
@@ -167,8 +169,9 @@ def held(argv: list[str]) -> Iterator[str]:
     assert process.stdin
     assert process.stdout
     try:
-        first = process.stdout.readline()
-        if not first:
+        in_time = select.select([process.stdout], [], [], limit)[0]
+        first = process.stdout.readline() if in_time else ""
+        if in_time and not first:
             raise Failed(" ".join(argv[:6]), process.wait())
         yield first.strip()
     finally:

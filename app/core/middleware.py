@@ -1,0 +1,104 @@
+"""Middleware: request ids and the request log; errors in the format that the client expects."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.cache import patch_vary_headers
+
+from core import health
+from core.errors import error_response, is_api
+from core.logs import request_id
+
+logger = logging.getLogger("request")
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+
+# What nginx's $request_id and other proxies send. Other values could inject text into the logs.
+VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+
+
+class RequestLogMiddleware:
+    """Gives each request an id (X-Request-ID, from the client or new) and logs one line.
+
+    The line has the path but no query string, header or body: those may hold secrets.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        token = request_id.set(given if VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        started = time.perf_counter()
+        try:
+            response = self.get_response(request)
+            response["X-Request-ID"] = request_id.get()
+            self._log(request, response, time.perf_counter() - started)
+        finally:
+            request_id.reset(token)
+        return response
+
+    def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
+        if request.path in health.PATHS and response.status_code == 200:
+            return  # the probes that succeed would be most of the log
+        fields = {
+            "method": request.method,
+            "path": request.path,
+            "status": response.status_code,
+            "duration_ms": round(seconds * 1000, 1),
+            "user_id": self._user_id(request),
+        }
+        logger.info("%s %s %s", request.method, request.path, response.status_code, extra={"fields": fields})
+
+    def _user_id(self, request: HttpRequest) -> int | None:
+        # Only if the user is loaded already: the log makes no query.
+        user = getattr(request, "_cached_user", None)
+        return user.pk if user else None
+
+
+class DatabaseUnavailableMiddleware:
+    """Returns 503 with Retry-After, not 500, while the database is unavailable."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        """Handle the errors of a lost, refused or timed out database connection."""
+        if not isinstance(error, (OperationalError, InterfaceError)):
+            return None
+        logger.error("the database is unavailable", exc_info=error)
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
+
+
+class ApiErrorMiddleware:
+    """Gives every error under /api/ the API's format, also those that Django makes outside django-ninja:
+
+    unknown paths, methods that are not allowed, CSRF failures, unknown hosts, oversized bodies, exceptions.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if response.status_code < 400 or not is_api(request) or response["Content-Type"].startswith("application/json"):
+            return response
+        shaped = error_response(response.status_code)
+        for header in ("Allow", "Retry-After"):
+            if header in response:
+                shaped[header] = response[header]
+        shaped.cookies = response.cookies
+        # Django has logged the response that this one replaces.
+        shaped._has_been_logged = True  # type: ignore[attr-defined]
+        if "Vary" in response:
+            patch_vary_headers(shaped, response["Vary"].split(", "))
+        return shaped

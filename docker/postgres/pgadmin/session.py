@@ -1,0 +1,97 @@
+"""The superuser's session: through the socket, as the server's own user (peer). From nowhere else.
+
+A name in a statement means PostgreSQL's own object, whatever another role has created: search_path is pg_catalog,
+pg_temp (PostgreSQL 17 docs, 5.10.6), set at connection start, above any setting of a database or a role. Row security
+is off: a policy that would be evaluated is an error instead.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from user_errors import OperationError, Status
+
+SOCKET = "/run/postgresql"
+SAFE_PATH = "search_path=pg_catalog,pg_temp"
+# pgaudit: what is done every few seconds, or at every start, would drown the audit log. A database's own settings
+# (ALTER DATABASE … SET) are overridden by these.
+SETTINGS = (
+    SAFE_PATH,
+    "row_security=off",
+    "role=none",
+    "timezone=UTC",
+    "statement_timeout=0",
+    "lock_timeout=0",
+    "transaction_timeout=0",
+    "idle_in_transaction_session_timeout=0",
+    "default_transaction_read_only=off",
+    "default_transaction_isolation=read\\ committed",
+    "event_triggers=off",
+    "pgaudit.log=none",
+    "DateStyle=ISO",
+    "IntervalStyle=postgres",
+    "extra_float_digits=1",
+    "bytea_output=hex",
+)
+OPTIONS = " ".join(f"-c {setting}" for setting in SETTINGS)
+# event_triggers may be set by a superuser only.
+OPTIONS_OF_OTHERS = " ".join(f"-c {setting}" for setting in SETTINGS if not setting.startswith(("event_", "pgaudit")))
+
+Row = dict[str, Any]
+
+
+@contextlib.contextmanager
+def connect(
+    database: str = "postgres", host: str = SOCKET, user: str = "postgres", name: str = "pgadmin"
+) -> Iterator["Session"]:
+    """A session in autocommit mode, with rows as dictionaries. Raises OperationError when it can't connect."""
+    options = OPTIONS if user == "postgres" else OPTIONS_OF_OTHERS
+    try:
+        connection = psycopg.connect(
+            host=host, user=user, dbname=database, application_name=name, options=options, connect_timeout=5,
+            autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor,
+        )  # fmt: skip
+    except psycopg.OperationalError as error:
+        raise OperationError(
+            "PostgreSQL can't be reached", "docker compose up --wait postgres", " ".join(str(error).split()),
+            Status.CANNOT_CONNECT,
+        ) from None  # fmt: skip
+    try:
+        yield Session(connection)
+    finally:
+        connection.close()
+
+
+class Session:
+    """`session.rows("SELECT %s AS x", 1)` → [{"x": 1}]"""
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self.connection = connection
+
+    def rows(self, query: LiteralString | sql.Composed, *values: Any) -> list[Row]:
+        """What a query with %s for values finds."""
+        cursor = self.connection.execute(query, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def row(self, query: LiteralString | sql.Composed, *values: Any) -> Row:
+        """The one row that it finds."""
+        [found] = self.rows(query, *values)
+        return found
+
+    def run(self, statement: LiteralString, *names: str, **literals: str) -> None:
+        """A statement with {} for names and {x} for literals."""
+        quoted = {key: sql.Literal(value) for key, value in literals.items()}
+        self.connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names), **quoted))
+
+
+def is_there(host: str = SOCKET) -> bool:
+    """Whether a server answers, even if it admits no session yet."""
+    try:
+        psycopg.connect(host=host, user="postgres", dbname="postgres", connect_timeout=5, options=OPTIONS).close()
+    except psycopg.OperationalError as error:
+        return "No such file" not in str(error) and "Connection refused" not in str(error)
+    return True

@@ -1,0 +1,33 @@
+"""The server as pgbackup sees it: through the socket, and its data directory."""
+
+import subprocess
+from pathlib import Path
+
+from pgadmin.session import SOCKET, Session, connect, is_there
+from user_errors import OperationError
+
+__all__ = ["SOCKET", "Session", "connect", "control", "is_there", "require_archiving"]
+
+
+def control(pgdata: Path) -> dict[str, str]:
+    """What a data directory says of itself (pg_controldata), running or not; nothing if it is none."""
+    said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
+
+
+def require_archiving() -> None:
+    """Raises OperationError unless the server takes writes and archives them: without its WAL a backup is useless."""
+    with connect(name="pgbackup") as session:
+        found = session.row(
+            "SELECT current_setting('archive_mode') <> 'off' AS archives, pg_catalog.pg_is_in_recovery() AS replica"
+        )
+    if found["replica"]:
+        raise OperationError(
+            "this server is a standby: backups are made on the primary", "run it on the primary's host"
+        )
+    if not found["archives"]:
+        raise OperationError(
+            "a backup could not be restored, because the server does not archive its WAL",
+            "docker compose --profile backup up --wait; docker compose restart postgres",
+            "archive_mode is off: the server was started before the repository existed, or with ARCHIVING=off",
+        )

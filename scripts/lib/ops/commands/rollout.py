@@ -1,0 +1,18 @@
+"""Deploy a version of the app."""
+
+from __future__ import annotations
+
+import argparse
+
+from ops.cli import DEPLOY, command, flag
+from ops.flows import rollout as flow
+
+
+@command(
+    "rollout", DEPLOY, "Roll out the app's image that TAG names, without a failed request",
+    flag("--app-only", help="skip the migrations: another host has applied them"),
+)  # fmt: skip
+def rollout(asked: argparse.Namespace) -> None:
+    """A version that does not become healthy, or can't reach its database or render a page, never serves. Killed in the
+    middle, the same command completes it."""
+    flow.rollout(asked.app_only)

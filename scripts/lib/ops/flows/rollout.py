@@ -1,0 +1,200 @@
+"""A new version of the app without a failed request.
+
+Migrate → start a second container beside the one that is serving → wait until it is healthy → switch: it proves that it
+reaches the database and renders a page, and takes over the proxy's socket → drain and stop the previous container.
+
+A version that is not fit is removed, and the previous one keeps serving. Run twice it changes nothing the second time;
+killed at any point, it is run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ops import containers, docker
+from ops.output import note
+from user_errors import OperationError
+
+HEALTHY_WITHIN = 90.0  # seconds until a new container has to be healthy
+POLL = 0.2
+LOG_LINES = "15"
+# The proxy connects to this link; it names the socket of the container that is serving (app/core/serving.py).
+LINK = "/run/app/gunicorn.sock"
+SWITCH = ("python", "-m", "core.serving", "switch")
+CONFIG_HASH = "com.docker.compose.config-hash"
+
+
+def rollout(app_only: bool) -> None:
+    """The whole flow, on the deployment that `docker compose` means here; the version is the image that TAG names."""
+    with lock():
+        image = app_image()
+        previous = serving()
+        if previous:
+            remove([left for left in app_containers() if left != previous])  # of a rollout that was killed
+            if is_current(inspect(previous), image):
+                note(f"{image} is serving already")
+                return
+        if not app_only:
+            migrate()
+        if not previous:
+            start_alone(image)
+            return
+        new = start_beside(previous, image)
+        wait_until_healthy(new, image)
+        switch(new, image)
+        remove([previous])
+        note(f"{image} is serving")
+
+
+# ------------------------------------------------------------ which container, which image
+
+
+def app_image() -> str:
+    """The wanted image, which has to be on this host."""
+    image = str(containers.config()["services"]["app"]["image"])
+    if containers.completed(["docker", "image", "inspect", image], quiet=True).returncode:
+        containers.require_engine()
+        raise OperationError(
+            f"there is no image {image} on this host",
+            f"build it: TAG={image.rpartition(':')[2]} docker compose build app; "
+            f"or send it: docker save {image} | ssh HOST docker load",
+        )
+    return image
+
+
+def app_containers(*options: str) -> list[str]:
+    """The ids of the app's containers."""
+    words = ("ps", "--no-trunc", "--quiet", *(options or ("--all",)), "app")
+    return containers.run(docker.compose(*words)).split()
+
+
+def serving() -> str:
+    """The id of the container that the link leads to; "" when no container is serving."""
+    running = app_containers("--status", "running")
+    for container in running:
+        done = containers.completed(["docker", "exec", container, "readlink", LINK], quiet=True)
+        if done.returncode == 0:
+            return linked(running, done.stdout.strip())
+    return ""
+
+
+def linked(running: list[str], link: str) -> str:
+    """The container whose socket a link names: ID.sock, with the 12 characters that are its host name."""
+    return next((container for container in running if link == f"{container[:12]}.sock"), "")
+
+
+def inspect(container: str) -> dict[str, Any]:
+    """What Docker knows of a container; {} when it does not exist."""
+    done = containers.completed(["docker", "inspect", "--type", "container", container], quiet=True)
+    found: list[dict[str, Any]] = json.loads(done.stdout) if done.returncode == 0 else []
+    return found[0] if found else {}
+
+
+def is_current(container: dict[str, Any], image: str) -> bool:
+    """Whether the container is the one that `docker compose up` would create now."""
+    wanted_hash = containers.run(docker.compose("config", "--hash", "app")).split()[-1]
+    wanted_image = json.loads(containers.run(["docker", "image", "inspect", image]))[0]["Id"]
+    labels: dict[str, str] = container["Config"]["Labels"]
+    return bool(container["Image"] == wanted_image and labels.get(CONFIG_HASH) == wanted_hash)
+
+
+# ------------------------------------------------------------ the steps
+
+
+@contextlib.contextmanager
+def lock() -> Iterator[None]:
+    """One rollout at a time. The lock ends with the process, however that ends."""
+    with Path("docker-compose.yml").open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OperationError("another rollout of this checkout is running", "wait until it has finished") from None
+        yield
+
+
+def migrate() -> None:
+    """The new version's migrations; the previous version has to work with the schema that they leave."""
+    note("applying migrations")
+    if containers.attach(docker.run_in("migrate")):
+        raise OperationError(
+            "the migrations failed; the app was not changed, and the previous version is serving",
+            "correct the migration, then ./scripts/ops rollout; ./scripts/ops migrations state shows what was applied",
+        )
+
+
+def start_alone(image: str) -> None:
+    """A plain start."""
+    note(f"no container is serving: starting {image}")
+    try:
+        containers.run(docker.compose("up", "--detach", "--no-build", "--wait", "app"))
+    except containers.Failed as failed:
+        raise OperationError(
+            f"{image} did not start", "docker compose logs --tail 20 app", status=failed.status
+        ) from None
+
+
+def start_beside(previous: str, image: str) -> str:
+    """A second container; its id."""
+    note(f"starting {image}")
+    # `up` would run the one-shots again; with --no-deps it makes a container that a later `up` replaces.
+    containers.run(docker.compose("create", "--no-build", "--no-recreate", "--scale", "app=2", "app"), check=False)
+    new = next((container for container in app_containers() if container != previous), "")
+    if not new:
+        raise OperationError("Docker Compose created no second container for the app", "docker compose ps --all app")
+    if containers.completed(["docker", "start", new]).returncode:
+        give_up(new, image)
+    return new
+
+
+def wait_until_healthy(new: str, image: str) -> None:
+    """Removes the new container and raises OperationError when it ends, restarts, is unhealthy, or takes too long."""
+    deadline = time.monotonic() + HEALTHY_WITHIN
+    while time.monotonic() < deadline:
+        state = verdict(inspect(new))
+        if state == "healthy":
+            return
+        if state == "failed":
+            break
+        time.sleep(POLL)
+    give_up(new, image)
+
+
+def verdict(container: dict[str, Any]) -> str:
+    """healthy, starting or failed. A container that Docker has restarted has failed."""
+    state = container.get("State", {})
+    health = (state.get("Health") or {}).get("Status")
+    if container.get("RestartCount") or state.get("Status") not in ("created", "running"):
+        return "failed"
+    if state["Status"] == "created" or health == "starting":
+        return "starting"
+    return "healthy" if health == "healthy" else "failed"
+
+
+def switch(new: str, image: str) -> None:
+    """The new container takes over the link; it refuses, with the reason on standard error, when it is not fit."""
+    if containers.completed(["docker", "exec", new, *SWITCH]).returncode:
+        give_up(new, image)
+
+
+def remove(unneeded: list[str]) -> None:
+    """Drain and stop: gunicorn finishes the requests that it has accepted."""
+    if unneeded:
+        containers.run(["docker", "stop", *unneeded])
+        containers.run(["docker", "rm", "--volumes", *unneeded])
+
+
+def give_up(new: str, image: str) -> NoReturn:
+    """Show why, remove the new container, raise OperationError."""
+    log = containers.completed(["docker", "logs", "--tail", LOG_LINES, new], quiet=True)
+    note(f"--- last log lines of the new container:\n{(log.stdout + log.stderr).rstrip()}")
+    containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
+    raise OperationError(
+        f"{image} is not fit to serve; its container was removed, and the previous version is serving",
+        "correct what its log above says, build it under another TAG, then ./scripts/ops rollout",
+    )

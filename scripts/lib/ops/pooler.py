@@ -1,0 +1,82 @@
+"""PgBouncer's console: psql inside the container `pgbouncer`, through its Unix socket.
+
+PgBouncer lets its own operating system user in there as `pgbouncer`, without a password (pg/pgbouncer.ini).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from ops import containers, docker
+from ops.output import note
+from user_errors import OperationError, Status
+
+Row = dict[str, Any]
+PSQL = ("psql", "--no-psqlrc", "--no-password", "--host=/run/pgbouncer", "--port=6432")
+CONSOLE = (*PSQL, "--username=pgbouncer", "--csv", "pgbouncer")
+PAUSE_LIMIT = 4.0  # seconds; PAUSE waits for running transactions
+# "$@" is the console's command line. psql prints PAUSE when the pooler has paused. It runs in the background, so that
+# the end of standard input resumes even while it still waits; PgBouncer then never answers it.
+PAUSE = """
+"$@" --command=PAUSE &
+pausing=$!
+cat >/dev/null
+answer=$("$@" --command=RESUME 2>&1) || case $answer in *"not paused"*) ;; *) echo "$answer" >&2 ;; esac
+kill $pausing 2>/dev/null
+exit 0
+"""
+
+
+def show(what: str) -> list[Row]:
+    """The rows of SHOW `what` (POOLS, DATABASES, STATE …). Raises OperationError."""
+    done = containers.completed(docker.exec_in("pgbouncer", *CONSOLE, f"--command=SHOW {what}"), quiet=True)
+    if done.returncode:
+        raise failure(done.stderr)
+    return parse(done.stdout)
+
+
+def parse(printed: str) -> list[Row]:
+    """psql's CSV, with numbers as numbers and nothing as None."""
+    return [{key: value_of(text) for key, text in row.items()} for row in csv.DictReader(printed.splitlines())]
+
+
+def value_of(text: str) -> Any:
+    """12 for "12", None for ""."""
+    return int(text) if text.isdigit() else text or None
+
+
+def failure(printed: str) -> OperationError:
+    """The error for what psql or Docker Compose printed."""
+    text = printed.strip()
+    if "is not running" in text or "no container found" in text:
+        return containers.not_running("pgbouncer")
+    if "psql:" not in text:
+        containers.require_engine()
+    return OperationError(
+        "PgBouncer's console can't be queried", "./scripts/ops doctor", " ".join(text.split()), Status.CANNOT_CONNECT
+    )
+
+
+@contextlib.contextmanager
+def paused(limit: float = PAUSE_LIMIT) -> Iterator[bool]:
+    """Let the pooler's clients wait while the block runs, instead of getting errors; the value: whether they do.
+
+    After `limit` seconds the block runs without waiting longer for transactions that are still open. RESUME always
+    follows, even when this process is killed. It is the whole pooler that pauses: after `PAUSE database` PgBouncer
+    refuses new clients of that database (PgBouncer issue 498).
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            answer = stack.enter_context(containers.held(pause_argv(), limit))
+        except containers.Failed:
+            note("the service pgbouncer is not running: its clients can't be paused")
+            answer = ""
+        yield answer == "PAUSE"
+
+
+def pause_argv() -> list[str]:
+    """The program that pauses until its standard input ends."""
+    return docker.exec_in("pgbouncer", "sh", "-c", PAUSE, "pause", *CONSOLE)

@@ -1,0 +1,24 @@
+"""PgBouncer's console: psql's CSV, errors."""
+
+from ops import pooler
+from user_errors import Status
+
+POOLS = "database,user,cl_active,pool_mode\nflaglearning_dev,flaglearning_user,12,transaction\npostgres,pgbouncer,0,\n"
+
+
+def test_numbers_are_numbers_and_empty_values_are_none() -> None:
+    assert pooler.parse(POOLS) == [
+        {"database": "flaglearning_dev", "user": "flaglearning_user", "cl_active": 12, "pool_mode": "transaction"},
+        {"database": "postgres", "user": "pgbouncer", "cl_active": 0, "pool_mode": None},
+    ]
+
+
+def test_a_stopped_pooler_is_named() -> None:
+    failure = pooler.failure('service "pgbouncer" is not running\n')
+    assert failure.what == "the service pgbouncer is not running"
+    assert failure.status == Status.CANNOT_CONNECT
+
+
+def test_psqls_own_message_is_the_reason() -> None:
+    failure = pooler.failure("psql: error: connection to server on socket failed:\n  FATAL:  bad\n")
+    assert failure.reason == "psql: error: connection to server on socket failed: FATAL: bad"
