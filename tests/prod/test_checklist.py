@@ -52,7 +52,7 @@ def test_production_passes_but_for_what_it_cannot_prove_yet(
     assert sorted(file.suffix for file in checklist.artifacts.iterdir()) == [".html", ".json", ".xml"]
 
 
-# SQL that breaks the policy, SQL that mends it, and the checks that have to fail, with their reasons. One run: the faults
+# SQL that breaks the policy, SQL that mends it, and the checks that have to fail, with their reasons. In one run: they
 # are about different things, and the reasons show that each check found its own.
 FAULTS: list[tuple[str, str, dict[str, str]]] = [
     (

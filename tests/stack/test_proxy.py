@@ -56,7 +56,7 @@ def player(proxy: Proxy, player: Player) -> httpx.Client:
 
 
 class TestOneSecondCache:
-    """Responses with Cache-Control: public. Request ids in the app's log show which requests reached the application."""
+    """Responses with Cache-Control: public. Request ids in the log show which reached the application."""
 
     PATH = "/api/leaderboard?limit=97"  # no other test requests it
 
