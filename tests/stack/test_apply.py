@@ -1,4 +1,4 @@
-"""pg/sql/apply.sql: a second run changes nothing, a run after drift restores the policy, and no session is disturbed."""
+"""pg/sql/apply.sql: a second run changes nothing, a run after drift restores the policy, sessions are undisturbed."""
 
 import psycopg
 import pytest
