@@ -21,7 +21,7 @@ def healthy_again(stack: Stack, proxy: Proxy) -> Iterator[None]:
     stack.compose("unpause", check=False)
     for service in ("postgres", "pgbouncer", "app", "proxy"):
         run("docker", "start", stack.container(service), check=False)
-    eventually(stack.well, within=40)
+    eventually(stack.all_healthy, within=40)
     eventually(lambda: proxy.get("/readyz").status_code == 200, within=20)
 
 
