@@ -44,7 +44,7 @@ def run(
 
 
 def eventually(question: Callable[[], T], within: float, every: float = 0.1) -> T:
-    """Repeat until the answer is truthy and return it; fail after `within` seconds, with the last answer or exception."""
+    """Repeat until the answer is truthy; return it. After `within` seconds fail with the last answer or exception."""
     deadline = time.monotonic() + within
     while True:
         try:
