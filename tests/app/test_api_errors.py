@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import OperationalError
 from django.test import Client
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from conftest import PASSWORD, right, wrong
 from flags import services
@@ -272,7 +272,7 @@ def test_a_crash_says_nothing_of_itself(broken: Client) -> None:
     assert b"secret detail" not in response.content
 
 
-def test_a_crash_says_nothing_while_debugging_either(broken: Client, settings: SettingsWrapper) -> None:
+def test_a_crash_says_nothing_while_debugging_either(broken: Client, settings: Settings) -> None:
     settings.DEBUG = True
     assert code(broken.get("/api/leaderboard"), 500) == "internal_error"
 

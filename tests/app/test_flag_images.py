@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.test import Client
 from django.urls import reverse
-from pytest_django.fixtures import SettingsWrapper
+from pytest_django import Settings
 
 from flags.flag_images import SVG_DIR, flag_svg, flag_url
 
@@ -90,7 +90,7 @@ def test_an_address_is_opaque_stable_and_different_for_every_country() -> None:
     assert urls == [flag_url(SimpleNamespace(code=country["code"])) for country in COUNTRIES]
 
 
-def test_an_address_depends_on_the_secret_key(settings: SettingsWrapper) -> None:
+def test_an_address_depends_on_the_secret_key(settings: Settings) -> None:
     before = token_of("FR")
     settings.SECRET_KEY = "another deployment's key, as long as any other key has to be"
     assert token_of("FR") != before
