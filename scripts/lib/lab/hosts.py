@@ -107,7 +107,11 @@ class Lab:
     ) -> subprocess.CompletedProcess[str]:
         """ansible-playbook with this lab's inventory and vault, of a playbook of ansible/playbooks (or a path)."""
         return run(
-            *self._ansible_playbook(playbook, *options), cwd=ROOT / "ansible", env={**self.environment, **environment}, check=check, timeout=timeout
+            *self._ansible_playbook(playbook, *options),
+            cwd=ROOT / "ansible",
+            env={**self.environment, **environment},
+            check=check,
+            timeout=timeout,
         )
 
     def play_and_kill(self, playbook: str, *options: str, at: str, timeout: float = 900) -> None:
