@@ -31,6 +31,6 @@ def repository(stack: Stack, postgres: Postgres) -> Repository:
         database=stack.database,
     )
     eventually(lambda: repository.ops("backup", "info", "--json").json["state"] == "ok", within=30)
-    made = repository.ops("backup", "physical", "--type", "full")
+    made = repository.ops("backup", "create", "--type", "full")
     assert made.status == 0, made.err
     return repository

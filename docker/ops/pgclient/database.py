@@ -68,7 +68,7 @@ WHY = {
     "timeout": ("{host} does not answer", "docker compose restart {host}"),
     "authentication failed": (
         "{host} does not accept the password of {user} that is in the secrets",
-        "./scripts/ops setup apply gives the roles the passwords of the secrets",
+        "./scripts/ops setup apply changes the server to match the secret files; or restore the previous file",
     ),
     "certificate": ("the certificate of {host} can't be verified", "./scripts/ops doctor"),
     "does not exist": ("{host} has no database {dbname} or no role {user}", "./scripts/ops databases"),
