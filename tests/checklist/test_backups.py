@@ -122,7 +122,7 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
     "BACK-04",
     claim="a copy of every backup is on another machine",
     remedy="a host in the inventory's group `backup` (docs/production.md); without one copy BACKUP_REPOSITORY_DIR and"
-    " BACKUPS_DIR away",
+    " DUMPS_DIR away",
 )
 def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
@@ -145,7 +145,7 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
 @check(
     "BACK-05",
     claim="a logical dump is made every night, verified, and pruned by retention",
-    remedy="a timer that calls `./scripts/ops backup nightly` (docs/production.md)",
+    remedy="a timer that calls `./scripts/ops dump nightly` (docs/production.md)",
 )
 def test_nightly_dump(superuser: Superuser, evidence: Evidence) -> None:
     nights = superuser.rows(
@@ -197,10 +197,10 @@ def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
 @check(
     "BACK-08",
     claim="systemd timers on the database host make, test and monitor backups",
-    remedy="`ansible-playbook site.yml` enables them; by hand: `systemctl enable --now NAME.timer` on the host",
+    remedy="`ansible-playbook playbooks/site.yml` enables them; by hand: `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
-    lists = ["timers_units", *(["timers_units_copy"] if any("backup" in host.groups for host in hosts) else [])]
+    lists = ["timers_units", *(["timers_units_repository_2"] if any("backup" in host.groups for host in hosts) else [])]
     wanted = [f"{name}.timer" for units in lists for name in role_default("timers", units, {})]
     assert wanted, "the role `timers` declares no timer"
     loose = unarmed(target.host("postgres").machine, wanted, evidence)

@@ -45,6 +45,14 @@ def several(*names: str) -> dict[str, list[Row]]:
     return dict(zip(names, (parse(part) for part in done.stdout.split(f"{END}\n"))))
 
 
+def execute(*commands: str) -> None:
+    """Commands of the console (RELOAD, RECONNECT …). Raises OperationError."""
+    words = [f"--command={command}" for command in commands]
+    done = containers.completed(docker.exec_in("pgbouncer", *CONSOLE, *words), quiet=True)
+    if done.returncode:
+        raise failure(done.stderr)
+
+
 def parse(printed: str) -> list[Row]:
     """psql's CSV, with numbers as numbers and nothing as None."""
     return [{key: value_of(text) for key, text in row.items()} for row in csv.DictReader(printed.splitlines())]
