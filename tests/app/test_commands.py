@@ -4,6 +4,7 @@ import datetime
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -35,7 +36,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.fixture
-def data() -> dict[str, object]:
+def data() -> Any:
     return json.loads(DATA_FILE.read_text(encoding="utf-8"))
 
 
@@ -56,19 +57,23 @@ def test_loading_twice_changes_nothing() -> None:
     assert list(Country.objects.values()) == before
 
 
-def test_a_changed_name_is_updated_in_place(countries: dict[str, Country], tmp_path: Path, data: dict) -> None:
+def test_a_changed_name_is_updated_in_place(
+    countries: dict[str, Country], tmp_path: Path, data: dict[str, Any]
+) -> None:
     data["countries"][0]["name"] = "Elsewhere"
     assert "0 added, 1 changed" in load(tmp_path, data)
     assert Country.objects.get(name="Elsewhere").id == countries[data["countries"][0]["code"]].id
 
 
-def test_two_countries_can_swap_names(countries: dict[str, Country], tmp_path: Path, data: dict) -> None:
+def test_two_countries_can_swap_names(countries: dict[str, Country], tmp_path: Path, data: dict[str, Any]) -> None:
     one, other = data["countries"][:2]
     one["name"], other["name"] = other["name"], one["name"]
     assert "0 added, 2 changed" in load(tmp_path, data)
 
 
-def test_a_country_that_left_the_file_stays(countries: dict[str, Country], tmp_path: Path, data: dict) -> None:
+def test_a_country_that_left_the_file_stays(
+    countries: dict[str, Country], tmp_path: Path, data: dict[str, Any]
+) -> None:
     gone = data["countries"].pop()
     for country in data["countries"]:
         country["lookalikes"] = []
@@ -100,7 +105,7 @@ def first(**values: object) -> object:
     ],
 )
 def test_a_bad_file_changes_nothing_and_says_what_is_wrong(
-    tmp_path: Path, data: dict, spoil: object, complaint: str
+    tmp_path: Path, data: dict[str, Any], spoil: object, complaint: str
 ) -> None:
     spoil(data)  # type: ignore[operator]
     with pytest.raises(CommandError, match="Nothing was changed") as failed:

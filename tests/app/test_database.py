@@ -38,6 +38,7 @@ def test_connections_are_persistent_checked_and_closed_in_the_end() -> None:
 def kept() -> Iterator[DatabaseWrapper]:
     """A persistent connection of a worker; not the other fixtures' connection."""
     wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
+    assert isinstance(wrapper, DatabaseWrapper)
     wrapper.ensure_connection()
     yield wrapper
     wrapper.close()
@@ -54,7 +55,8 @@ class TestHealthCheck:
 
     def test_the_next_request_gets_a_new_connection(self, kept: DatabaseWrapper) -> None:
         end(kept)
-        kept.health_check_enabled, kept.health_check_done = True, False  # as at the start of a request
+        kept.health_check_enabled = True  # type: ignore[attr-defined]  # as at the start of a request
+        kept.health_check_done = False  # type: ignore[attr-defined]
         with kept.cursor() as cursor:
             cursor.execute("SELECT 1")
             assert cursor.fetchone() == (1,)

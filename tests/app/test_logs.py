@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -26,7 +27,7 @@ def lines() -> Iterator[Lines]:
     logging.getLogger().removeHandler(handler)
 
 
-def record(message: str, *args: object, **kwargs: object) -> logging.LogRecord:
+def record(message: str, *args: object, **kwargs: Any) -> logging.LogRecord:
     return logging.LogRecord("test", logging.INFO, __file__, 1, message, args, None, **kwargs)
 
 

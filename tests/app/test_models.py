@@ -1,5 +1,7 @@
 """Constraints and indexes."""
 
+from collections.abc import Callable
+
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, models
@@ -74,7 +76,7 @@ def test_a_superuser_may_open_the_admin() -> None:
     assert root.is_superuser
 
 
-def test_the_public_name_is_never_the_email(make_user) -> None:
+def test_the_public_name_is_never_the_email(make_user: Callable[..., User]) -> None:
     assert make_user(display_name="Ann").public_name == "Ann"
     anonymous = make_user()
     assert anonymous.public_name == f"Player {anonymous.pk}"

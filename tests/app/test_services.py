@@ -44,11 +44,14 @@ def test_the_daily_question_asks_for_the_challenges_country(
 def test_the_day_is_utcs_wherever_the_clock_is(countries: dict[str, Country], offset: int) -> None:
     zone = datetime.timezone(datetime.timedelta(hours=offset))
     moment = datetime.datetime(2026, 3, 10, 23, 59, 59, tzinfo=UTC).astimezone(zone)
-    assert services.daily_question(moment).challenge.date == datetime.date(2026, 3, 10)
+    challenge = services.daily_question(moment).challenge
+    assert challenge
+    assert challenge.date == datetime.date(2026, 3, 10)
 
 
 def test_without_countries_the_error_says_what_to_run(db: None, user: User) -> None:
-    for ask in (services.daily_question, lambda: services.new_practice_question(user)):
+    asks: list[Callable[[], Question]] = [services.daily_question, lambda: services.new_practice_question(user)]
+    for ask in asks:
         with pytest.raises(services.NoCountries, match="run `python manage"):
             ask()
 
