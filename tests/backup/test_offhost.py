@@ -54,7 +54,7 @@ HERE = {"SECRETS_DIR": str(SECRETS), "BACKUP_HOST_ADDRESS": "127.0.0.1", "DATABA
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """The database host's side."""
-    files = (*DEVELOPMENT, "docker-compose.offhost.yml", "tests/docker-compose.offhost-database.yml")
+    files = (*DEVELOPMENT, "docker/compose/host-repository-2.yml", "tests/docker-compose.host-repository-2.yml")
     own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "ARCHIVING": "on", **HERE}
     if not KEEP or not SECRETS.exists():
         make_secrets()
@@ -72,7 +72,7 @@ def postgres(stack: Stack) -> Postgres:
 @pytest.fixture(scope="module")
 def host(stack: Stack) -> Iterator[Stack]:
     """The backup host."""
-    files = ("docker-compose.backup.yml", "tests/docker-compose.offhost-backup.yml")
+    files = ("docker/compose/host-backup.yml", "tests/docker-compose.host-backup.yml")
     own: dict[str, Any] = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
     with own_stack("offhost-host", files, **own) as host:
         yield host
@@ -96,7 +96,9 @@ def copy(repository: Repository) -> dict[str, list[dict[str, str]]]:
 
 
 def there(host: Stack, segment: str) -> bool:
-    return bool(host.exec("server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp"))
+    return bool(
+        host.exec("pgbackrest-server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp")
+    )
 
 
 # ------------------------------------------------------------ what gets there
@@ -121,8 +123,10 @@ def test_a_nights_dumps_go_there_encrypted_and_come_back(repository: Repository,
     names = [dump["name"] for dump in copy(repository)["dumps"]]
     [full] = [name for name in names if "-full-" in name][-1:]
     assert [name for name in names if "-schema-" in name]
-    assert host.exec("server", "sh", "-c", f"grep -l -r -e manifest.json -e flags_ {THERE}/dumps || true") == ""
-    stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "ops", "-r", f"/backups/{full}")
+    assert (
+        host.exec("pgbackrest-server", "sh", "-c", f"grep -l -r -e manifest.json -e flags_ {THERE}/dumps || true") == ""
+    )
+    stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "ops", "-r", f"/dumps/{full}")
     fetched = repository.ops("backups", "fetch", full)
     assert fetched.status == 0, fetched.err
     assert repository.ops("backups", "verify", full).status == 0
@@ -233,7 +237,14 @@ def as_client(stack: Stack, *arguments: str) -> str:
 
 def on_the_network(stack: Stack, program: str, *arguments: str) -> str:
     """A program there, in a container of our image; what it says."""
-    machine = ("--network", f"{stack.project}_offhost", "--volume", f"{SECRETS}/tls:/tls:ro", "--entrypoint", program)
+    machine = (
+        "--network",
+        f"{stack.project}_repository-2",
+        "--volume",
+        f"{SECRETS}/tls:/tls:ro",
+        "--entrypoint",
+        program,
+    )
     lock = ("--env", "PGBACKREST_LOCK_PATH=/tmp/lock", "--add-host", "stranger:127.0.0.1")
     done = run("docker", "run", "--rm", *machine, *lock, f"flaglearning/postgres:{TAG}", *arguments, check=False)
     return str(done.stdout + done.stderr)
@@ -245,7 +256,7 @@ def on_the_network(stack: Stack, program: str, *arguments: str) -> str:
 def test_while_the_backup_host_is_away_the_game_goes_on_and_it_is_said(
     repository: Repository, host: Stack, stack: Stack, tmp_path: Path
 ) -> None:
-    host.stop("server")
+    host.stop("pgbackrest-server")
     try:
         at = repository.write("while-it-is-away")
         segment = repository.switch()
@@ -259,7 +270,7 @@ def test_while_the_backup_host_is_away_the_game_goes_on_and_it_is_said(
         planned = stack.compose("run", "--rm", "--no-deps", "-T", "backup", "plan", "--to", at.isoformat())
         assert json.loads(planned)["type"] == "time"
     finally:
-        host.start("server")
+        host.start("pgbackrest-server")
     eventually(lambda: there(host, segment), within=120, every=2)  # the gap closes by itself
     eventually(lambda: archiving(repository)["status"] == "ok", within=120, every=2)
     assert repository.ops("backup", "nightly").status == 0

@@ -153,10 +153,10 @@ def test_dump_is_recent(target: Target, evidence: Evidence) -> None:
 
 
 def dump_manifests(postgres: Container) -> dict[str, float]:
-    """Dump → when it was completed, of those in the folder or volume that BACKUPS_DIR names."""
+    """Dump → when it was completed, of those in the folder or volume that DUMPS_DIR names."""
     machine, labels = postgres.machine, postgres.facts["Config"]["Labels"]
-    named = machine.run("grep -s ^BACKUPS_DIR= %s", postgres.project_files[-1]).stdout.strip().partition("=")[2]
-    source = named or f"{labels['com.docker.compose.project']}_backups"
+    named = machine.run("grep -s ^DUMPS_DIR= %s", postgres.project_files[-1]).stdout.strip().partition("=")[2]
+    source = named or f"{labels['com.docker.compose.project']}_dumps"
     if not named and machine.run("docker volume inspect %s", source).rc:
         return {}
     look = ("find", "/dumps", "-mindepth", "2", "-maxdepth", "2", "-name", "manifest.json", "-printf", "%T@ %h\\n")
@@ -203,7 +203,7 @@ def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
 @check(
     "BACK-08",
     claim="systemd timers on the database host make, test and monitor backups",
-    remedy="`ansible-playbook site.yml` enables them; by hand: `systemctl enable --now NAME.timer` on the host",
+    remedy="`ansible-playbook playbooks/site.yml` enables them; or `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
     lists = ["timers_units", *(["timers_units_copy"] if any("backup" in host.groups for host in hosts) else [])]

@@ -61,7 +61,7 @@ def test_listening_sockets(target: Target, evidence: Evidence) -> None:
 @check(
     "NET-02",
     claim="only the proxy's ports are published; in a fleet the pooler's too, for application hosts",
-    remedy="start production with `-f docker-compose.yml -f docker-compose.prod.yml`, without the override file",
+    remedy="start production with `-f docker-compose.yml -f docker/compose/production.yml`, without the override file",
 )
 def test_published_ports(target: Target, evidence: Evidence) -> None:
     ports = target.published()

@@ -99,11 +99,11 @@ def test_the_outsider_reaches_no_port_of_the_backup_host(split: Lab) -> None:
         assert scan(split, address) == []
 
 
-@pytest.mark.parametrize(("host", "service"), [("backup1", "server"), ("db1", "backup-server")])
-def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str, service: str) -> None:
+@pytest.mark.parametrize("host", ["backup1", "db1"])
+def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str) -> None:
     shown = "openssl s_client -connect localhost:8432 </dev/null 2>/dev/null | openssl x509 -noout -serial"
-    ask = (*HERE, "docker", "compose", "exec", "-T", service, "sh", "-c", shown)
-    started = ("docker", "inspect", "-f", "{{.State.StartedAt}}", f"flaglearning-{service}-1")
+    ask = (*HERE, "docker", "compose", "exec", "-T", "pgbackrest-server", "sh", "-c", shown)
+    started = ("docker", "inspect", "-f", "{{.State.StartedAt}}", "flaglearning-pgbackrest-server-1")
     before = split.exec(host, *ask), split.exec(host, *started)
     split.play(ROLE, "-e", "role=pki", "-e", "pki_renew=true", "--limit", host)
     eventually(lambda: split.exec(host, *ask) != before[0], within=20, every=1)
@@ -125,14 +125,14 @@ def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
 def test_what_a_timer_calls_fails_loudly(split: Lab) -> None:
     """The hourly look, while the backup host is away; and it is well again afterwards."""
     failed = ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "flaglearning-backup-info.service")
-    split.exec("backup1", *HERE, "docker", "compose", "stop", "server")
+    split.exec("backup1", *HERE, "docker", "compose", "stop", "pgbackrest-server")
     try:
         eventually(lambda: start(split, "flaglearning-backup-info"), within=60, every=5)
         assert "flaglearning-backup-info.service" in split.exec("db1", *failed)
         journal = split.exec("db1", "journalctl", "--unit", "flaglearning-backup-info", "--no-pager", "-n", "20")
         assert "HINT:" in journal
     finally:
-        split.exec("backup1", *HERE, "docker", "compose", "start", "server")
+        split.exec("backup1", *HERE, "docker", "compose", "start", "pgbackrest-server")
     eventually(lambda: not start(split, "flaglearning-backup-info"), within=180, every=5)
     assert split.exec("db1", *failed).strip() == ""
 

@@ -38,7 +38,7 @@ def up(lab: Lab, asked: argparse.Namespace) -> int:
     status(lab, asked)
     print(f"""
   export ANSIBLE_VAULT_PASSWORD_FILE={lab.vault_password}
-  cd ansible && ../.venv/bin/ansible-playbook -i {lab.inventory} site.yml
+  cd ansible && ../.venv/bin/ansible-playbook -i {lab.inventory} playbooks/site.yml
   ./scripts/lab ssh HOST          ./scripts/lab down removes the lab""")
     return 0
 

@@ -105,15 +105,18 @@ class Lab:
     def play(
         self, playbook: str, *options: str, check: bool = True, timeout: float = 900, **environment: str
     ) -> subprocess.CompletedProcess[str]:
-        """ansible-playbook with this lab's inventory and vault."""
-        command = (str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(self.inventory), playbook, *options)
+        """ansible-playbook with this lab's inventory and vault, of a playbook of ansible/playbooks (or a path)."""
         return run(
-            *command, cwd=ROOT / "ansible", env={**self.environment, **environment}, check=check, timeout=timeout
+            *self._ansible_playbook(playbook, *options),
+            cwd=ROOT / "ansible",
+            env={**self.environment, **environment},
+            check=check,
+            timeout=timeout,
         )
 
     def play_and_kill(self, playbook: str, *options: str, at: str, timeout: float = 900) -> None:
         """Start a playbook, and kill it (SIGKILL) as soon as it says that it begins a task named so."""
-        command = [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(self.inventory), playbook, *options]
+        command = self._ansible_playbook(playbook, *options)
         environment = {**os.environ, **self.environment, "PYTHONUNBUFFERED": "1"}
         with subprocess.Popen(
             command,
@@ -135,6 +138,10 @@ class Lab:
             timer.cancel()
         if process.returncode != -signal.SIGKILL or not said or at not in said[-1]:
             raise Failed(("ansible-playbook", playbook), process.returncode or 0, "".join(said[-40:]))
+
+    def _ansible_playbook(self, playbook: str, *options: str) -> list[str]:
+        path = str(ROOT / "ansible/playbooks" / playbook)
+        return [str(ROOT / ".venv/bin/ansible-playbook"), "-i", str(self.inventory), path, *options]
 
     def secrets(self) -> dict[str, str]:
         """The passwords that the inventory's vault has."""

@@ -16,7 +16,7 @@ from typing import Any
 from testing.shell import ROOT, Failed, run
 
 DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
-PRODUCTION = ("docker-compose.yml", "docker-compose.prod.yml")
+PRODUCTION = ("docker-compose.yml", "docker/compose/production.yml")
 TEST = ("docker-compose.yml", "docker-compose.override.yml", "tests/docker-compose.test.yml")
 PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT")
 # Reports and logs of a run; git ignores it.
