@@ -141,7 +141,7 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
 @check(
     "BACK-05",
     claim="the newest dump (pg_dump) is less than 26 hours old",
-    remedy="a timer that runs `./scripts/ops dump full` every night (docs/production.md)",
+    remedy="a timer that runs `./scripts/ops dump nightly` every night (docs/production.md)",
 )
 def test_dump_is_recent(target: Target, evidence: Evidence) -> None:
     dumps = dump_manifests(target.host("postgres"))
@@ -206,7 +206,7 @@ def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
     remedy="`ansible-playbook playbooks/site.yml` enables them; or `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
-    lists = ["timers_units", *(["timers_units_copy"] if any("backup" in host.groups for host in hosts) else [])]
+    lists = ["timers_units", *(["timers_units_repository_2"] if any("backup" in host.groups for host in hosts) else [])]
     wanted = [f"{name}.timer" for units in lists for name in role_default("timers", units, {})]
     assert wanted, "the role `timers` declares no timer"
     loose = unarmed(target.host("postgres").machine, wanted, evidence)

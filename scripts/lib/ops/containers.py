@@ -19,6 +19,9 @@ from typing import IO, Any
 from ops import docker
 from user_errors import OperationError, Status
 
+# `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
+QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
+
 
 class Failed(OperationError):
     """A container's program failed and has printed its error already."""
@@ -55,7 +58,7 @@ def completed(argv: list[str], stdin: str | None = None, quiet: bool = False) ->
             encoding="utf-8",
             errors="replace",
             check=False,
-            env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
+            env={**os.environ, **QUIET},
         )
     except FileNotFoundError:
         raise no_docker(f"{argv[0]} is not installed") from None
@@ -88,7 +91,7 @@ def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
 def attach(argv: list[str]) -> int:
     """Run it on this terminal; its exit status."""
     try:
-        return subprocess.run(argv, check=False, env={**os.environ, "COMPOSE_PROGRESS": "quiet"}).returncode
+        return subprocess.run(argv, check=False, env={**os.environ, **QUIET}).returncode
     except FileNotFoundError:
         raise no_docker(f"{argv[0]} is not installed") from None
 
@@ -208,7 +211,7 @@ def held(argv: list[str], limit: float | None = None) -> Iterator[str]:
     input is its end. A killed orchestrator ends it too. The value is "" when no line comes within `limit` seconds.
     Raises Failed when it ends before it has printed a line."""
     process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
         start_new_session=True,
     )  # fmt: skip
     assert process.stdin
