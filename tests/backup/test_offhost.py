@@ -96,7 +96,9 @@ def copy(repository: Repository) -> dict[str, list[dict[str, str]]]:
 
 
 def there(host: Stack, segment: str) -> bool:
-    return bool(host.exec("pgbackrest-server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp"))
+    return bool(
+        host.exec("pgbackrest-server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp")
+    )
 
 
 # ------------------------------------------------------------ what gets there
@@ -121,7 +123,9 @@ def test_a_nights_dumps_go_there_encrypted_and_come_back(repository: Repository,
     names = [dump["name"] for dump in copy(repository)["dumps"]]
     [full] = [name for name in names if "-full-" in name][-1:]
     assert [name for name in names if "-schema-" in name]
-    assert host.exec("pgbackrest-server", "sh", "-c", f"grep -l -r -e manifest.json -e flags_ {THERE}/dumps || true") == ""
+    assert (
+        host.exec("pgbackrest-server", "sh", "-c", f"grep -l -r -e manifest.json -e flags_ {THERE}/dumps || true") == ""
+    )
     stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "ops", "-r", f"/dumps/{full}")
     fetched = repository.ops("backups", "fetch", full)
     assert fetched.status == 0, fetched.err
@@ -233,7 +237,14 @@ def as_client(stack: Stack, *arguments: str) -> str:
 
 def on_the_network(stack: Stack, program: str, *arguments: str) -> str:
     """A program there, in a container of our image; what it says."""
-    machine = ("--network", f"{stack.project}_repository-2", "--volume", f"{SECRETS}/tls:/tls:ro", "--entrypoint", program)
+    machine = (
+        "--network",
+        f"{stack.project}_repository-2",
+        "--volume",
+        f"{SECRETS}/tls:/tls:ro",
+        "--entrypoint",
+        program,
+    )
     lock = ("--env", "PGBACKREST_LOCK_PATH=/tmp/lock", "--add-host", "stranger:127.0.0.1")
     done = run("docker", "run", "--rm", *machine, *lock, f"flaglearning/postgres:{TAG}", *arguments, check=False)
     return str(done.stdout + done.stderr)

@@ -1,4 +1,4 @@
-"""Filter secret_problems: reasons for which production refuses the vault's stack_secrets (scripts/lib/secret_files.py)."""
+"""Filter secret_problems: why production refuses the vault's stack_secrets (scripts/lib/secret_files.py)."""
 
 from __future__ import annotations
 
