@@ -122,7 +122,7 @@ def test_a_nights_dumps_go_there_encrypted_and_come_back(repository: Repository,
     [full] = [name for name in names if "-full-" in name][-1:]
     assert [name for name in names if "-schema-" in name]
     assert host.exec("pgbackrest-server", "sh", "-c", f"grep -l -r -e manifest.json -e flags_ {THERE}/dumps || true") == ""
-    stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "ops", "-r", f"/backups/{full}")
+    stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "rm", "ops", "-r", f"/dumps/{full}")
     fetched = repository.ops("backups", "fetch", full)
     assert fetched.status == 0, fetched.err
     assert repository.ops("backups", "verify", full).status == 0

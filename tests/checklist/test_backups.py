@@ -122,7 +122,7 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
     "BACK-04",
     claim="a copy of every backup is on another machine",
     remedy="a host in the inventory's group `backup` (docs/production.md); without one copy BACKUP_REPOSITORY_DIR and"
-    " BACKUPS_DIR away",
+    " DUMPS_DIR away",
 )
 def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)

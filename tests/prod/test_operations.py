@@ -95,7 +95,7 @@ def test_what_is_restored_belongs_to_the_owner(ops: Ops, postgres: Postgres, bou
 
 def test_a_damaged_backup_leaves_production_alone(ops: Ops, postgres: Postgres, proxy: Proxy, gaul: str) -> None:
     before = oid(postgres)
-    damage = ("--entrypoint", "sh", "ops", "-c", f"truncate -s -1 /backups/{gaul}/dump/toc.dat")
+    damage = ("--entrypoint", "sh", "ops", "-c", f"truncate -s -1 /dumps/{gaul}/dump/toc.dat")
     ops.stack.compose("run", "--rm", "--no-deps", "-T", *damage)
     refused = ops.script("restore", "full", gaul, "--yes")
     assert (refused.status, "is no good backup" in refused.err) == (1, True), refused.err
