@@ -30,7 +30,7 @@ def secret_texts(secrets: Mapping[str, str], services: Sequence[str] = (), off_s
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """Entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {"secret_problems": secret_problems, "secret_texts": secret_texts}

@@ -28,8 +28,8 @@ SEQUENCES = """
 def restore_rows(database: str, tables: list[str] | None = None, truncate: bool = False) -> dict[str, Any]:
     """Replace the application's rows by those of a staging database: {"rows": NUMBER}.
 
-    `tables`: SCHEMA.TABLE names (None: all of the staging database). `truncate`: TRUNCATE instead of DELETE, which makes
-    readers wait, too.
+    `tables`: SCHEMA.TABLE names (None: all of the staging database). `truncate`: TRUNCATE instead of DELETE: readers
+    wait, too.
     """
     with (
         connect(database=database, settings=NO_TIMEOUT) as source,

@@ -36,8 +36,6 @@ TROUBLESHOOT = "Troubleshoot"
 DEPLOY = "Deploy"
 SECTIONS = (CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY)
 
-OLD = ("backup", "backups", "migrations", "reset", "restore", "scratch", "setup")  # TRANSITION: in scripts/ops-bash
-
 EPILOG = """exit status: 0 done; 1 a problem was found, or the operation failed; 2 wrong usage; 3 cannot connect;
 4 not found; 130 interrupted"""
 
@@ -231,13 +229,6 @@ def main(arguments: list[str], root: Path) -> int:
     """Run one command line in the project's folder; its exit status."""
     os.chdir(root)
     load_commands()
-    name = " ".join(arguments[:2])
-    if (
-        arguments
-        and arguments[0] in OLD
-        and not any(name == known or name.startswith(f"{known} ") or arguments[0] == known for known in REGISTRY)
-    ):
-        os.execv("scripts/ops-bash", ["scripts/ops-bash", *arguments])  # noqa: S606  # TRANSITION: removed with scripts/flagops
     parser = build_parser()
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in first_words():

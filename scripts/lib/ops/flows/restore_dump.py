@@ -1,8 +1,8 @@
 """A restore from a dump: all or nothing, and what was there before is retained.
 
 plan → confirm → staging database → load, as a role that owns nothing else, in a container without secrets → hand over
-to flaglearning_owner → check → publish: the staging database takes the application's name while the pooler's clients wait,
-or becomes a new database, or its rows replace those of the application's tables in one transaction. Whatever fails
+to flaglearning_owner → check → publish: the staging database takes the application's name while the pooler's clients
+wait, or becomes a new database, or its rows replace those of the application's tables in one transaction. Whatever fails
 before that, or a Ctrl-C, leaves nothing but a message.
 """
 
@@ -139,8 +139,8 @@ def load(made: Staging, plan: Plan, asked: Request) -> None:
     table = only_table(plan, asked)
     if plan["kind"] == "data":
         load_definitions(made)
-    # A lost table comes back with other tables' foreign keys to it: that needs their rows, too. Else its own rows do, and
-    # without the rows of other tables its foreign keys can't be created.
+    # A lost table comes back with other tables' foreign keys to it: that needs their rows, too. Otherwise its own rows
+    # are enough, and without the rows of other tables its foreign keys can't be created.
     everything = not table or (plan["kind"] == "full" and not table_exists(table))
     loader(
         "restore-load", stdin=made.password, database=made.database, path=plan["path"], plain=plan["plain"],
