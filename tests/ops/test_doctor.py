@@ -8,7 +8,7 @@ import pytest
 from support.certificates import Certificates
 from support.ops import Ops, Result
 from support.postgres import Bouncer, Postgres
-from testing.shell import run
+from testing.shell import eventually, run
 from testing.stack import Stack
 
 
@@ -66,7 +66,9 @@ class TestBroken:
     @pytest.fixture
     def after(self, stack: Stack) -> Iterator[None]:
         yield
-        stack.up()
+        # `up --wait` gives up on the proxy, which is unhealthy until the app is back
+        stack.compose("up", "--detach")
+        eventually(stack.all_healthy, within=90, every=1)
 
     @pytest.mark.parametrize(
         ("service", "link"), [("proxy", "proxy"), ("app", "app"), ("pgbouncer", "pooler"), ("postgres", "server")]

@@ -23,7 +23,7 @@ from ops.prompt import confirm
 def slow_queries(asked: argparse.Namespace) -> None:
     if asked.reset:
         confirm("The statistics of all statements will be discarded.", asked.yes)
-        psql.execute("SELECT public.pg_stat_statements_reset();")
+        psql.execute("SELECT public.pg_stat_statements_reset(0::oid, 0::oid, 0::bigint, false);")
         note("discarded the statistics of all statements")
         return
     found = psql.rows("slow_queries", order=asked.order, limit=str(asked.limit))

@@ -2,8 +2,8 @@
 
 plan → confirm → staging database → load, as a role that owns nothing else, in a container without secrets → hand over
 to flaglearning_owner → check → publish: the staging database takes the application's name while the pooler's clients
-wait, or becomes a new database, or its rows replace those of the application's tables in one transaction. Whatever fails
-before that, or a Ctrl-C, leaves nothing but a message.
+wait, or becomes a new database, or its rows replace those of the application's tables in one transaction. Whatever
+fails before that, or a Ctrl-C, leaves nothing but a message.
 """
 
 from __future__ import annotations
