@@ -27,7 +27,7 @@ def follow(repository: Repository, section: str, at: datetime | None = None) -> 
     results = []
     for line in commands(section):
         words = [at.isoformat() if at and word == "TIME" else word for word in shlex.split(line)]
-        if NO_QUESTION & set(words) and "--scratch" not in words:
+        if NO_QUESTION & set(words) and "--sandbox" not in words:
             words.append("--yes")
         done = repository.stack.command(*words, check=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"

@@ -99,7 +99,7 @@ def test_the_outsider_reaches_no_port_of_the_backup_host(split: Lab) -> None:
         assert scan(split, address) == []
 
 
-@pytest.mark.parametrize(("host", "service"), [("backup1", "server"), ("db1", "backup-server")])
+@pytest.mark.parametrize(("host", "service"), [("backup1", "pgbackrest-server"), ("db1", "pgbackrest-server")])
 def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str, service: str) -> None:
     shown = "openssl s_client -connect localhost:8432 </dev/null 2>/dev/null | openssl x509 -noout -serial"
     ask = (*HERE, "docker", "compose", "exec", "-T", service, "sh", "-c", shown)
@@ -125,14 +125,14 @@ def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
 def test_what_a_timer_calls_fails_loudly(split: Lab) -> None:
     """The hourly look, while the backup host is away; and it is well again afterwards."""
     failed = ("systemctl", "list-units", "--failed", "--plain", "--no-legend", "flaglearning-backup-info.service")
-    split.exec("backup1", *HERE, "docker", "compose", "stop", "server")
+    split.exec("backup1", *HERE, "docker", "compose", "stop", "pgbackrest-server")
     try:
         eventually(lambda: start(split, "flaglearning-backup-info"), within=60, every=5)
         assert "flaglearning-backup-info.service" in split.exec("db1", *failed)
         journal = split.exec("db1", "journalctl", "--unit", "flaglearning-backup-info", "--no-pager", "-n", "20")
         assert "HINT:" in journal
     finally:
-        split.exec("backup1", *HERE, "docker", "compose", "start", "server")
+        split.exec("backup1", *HERE, "docker", "compose", "start", "pgbackrest-server")
     eventually(lambda: not start(split, "flaglearning-backup-info"), within=180, every=5)
     assert split.exec("db1", *failed).strip() == ""
 

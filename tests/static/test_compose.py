@@ -64,7 +64,7 @@ def test_production_publishes_the_proxy_only() -> None:
     assert [name for name, service in services.items() if service.get("ports")] == ["proxy"]
 
 
-@pytest.mark.parametrize(("files", "service"), [(WITH_A_BACKUP_HOST, "backup-server"), (BACKUP_HOST, "server")])
+@pytest.mark.parametrize(("files", "service"), [(WITH_A_BACKUP_HOST, "pgbackrest-server"), (BACKUP_HOST, "pgbackrest-server")])
 def test_between_database_and_backup_host_one_port_of_one_address_is_published(
     files: tuple[str, ...], service: str
 ) -> None:
