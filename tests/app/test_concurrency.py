@@ -1,4 +1,4 @@
-"""What holds when people act in the same moment: real threads, real connections, real transactions."""
+"""Concurrent requests: real threads, connections and transactions."""
 
 import datetime
 import threading
@@ -20,7 +20,7 @@ from users.services import expire_streaks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Below the connections that the application's role may have.
+# Below the application role's connection limit.
 CROWD = 40
 
 LAST_MOMENT = datetime.datetime(2026, 3, 10, 23, 59, 59, tzinfo=datetime.UTC)
@@ -28,7 +28,7 @@ MIDNIGHT = datetime.datetime(2026, 3, 11, tzinfo=datetime.UTC)
 
 
 def together(*acts: Callable[[], Any]) -> list[Any]:
-    """Runs the acts at once, each with a connection of its own, and returns what each gave or raised."""
+    """Run the acts concurrently, each on its own connection; return each result or exception."""
     ready = threading.Barrier(len(acts))
 
     def run(act: Callable[[], Any]) -> Any:
@@ -46,7 +46,7 @@ def together(*acts: Callable[[], Any]) -> list[Any]:
 
 
 def practice_questions(user: User, count: int) -> list[Question]:
-    """Practice questions that are all waiting for an answer, which the game itself never allows."""
+    """Several unanswered practice questions, which the game itself never creates."""
     countries = list(Country.objects.all()[: services.OPTIONS_PER_QUESTION])
     options = [country.id for country in countries]
     return Question.objects.bulk_create(
@@ -54,24 +54,24 @@ def practice_questions(user: User, count: int) -> list[Question]:
     )
 
 
-def test_a_crowd_that_asks_first_gets_one_challenge(countries: dict[str, Country]) -> None:
+def test_concurrent_first_requests_create_one_challenge(countries: dict[str, Country]) -> None:
     asked = together(*[lambda: services.daily_question(MIDNIGHT).id] * CROWD)
     assert asked == [Question.objects.get().id] * CROWD
     assert DailyChallenge.objects.count() == 1
 
 
-def test_ten_clicks_are_one_practice_question(countries: dict[str, Country], user: User) -> None:
+def test_ten_concurrent_requests_create_one_practice_question(countries: dict[str, Country], user: User) -> None:
     asked = together(*[lambda: services.new_practice_question(user).id] * 10)
     assert asked == [Question.objects.get().id] * 10
 
 
-def test_ten_clicks_are_one_answer(practice: Question, user: User) -> None:
+def test_ten_concurrent_answers_store_one(practice: Question, user: User) -> None:
     results = together(*[lambda: services.answer(user, practice.id, right(practice))] * 10)
     assert Counter(type(result) for result in results) == {UserAnswer: 1, services.AlreadyAnswered: 9}
     assert services.statistics(user).total_answers == 1
 
 
-def test_different_answers_of_one_person_all_count(countries: dict[str, Country], user: User) -> None:
+def test_concurrent_answers_of_one_user_all_count(countries: dict[str, Country], user: User) -> None:
     def answering(question: Question) -> Callable[[], UserAnswer]:
         return lambda: services.answer(user, question.id, right(question))
 
@@ -79,7 +79,9 @@ def test_different_answers_of_one_person_all_count(countries: dict[str, Country]
     assert services.statistics(user).total_correct == 20
 
 
-def test_a_crowd_answers_the_daily_challenge(countries: dict[str, Country], make_user: Callable[..., User]) -> None:
+def test_concurrent_users_answer_the_daily_challenge(
+    countries: dict[str, Country], make_user: Callable[..., User]
+) -> None:
     question = services.daily_question(MIDNIGHT)
 
     def answering(player: User) -> Callable[[], UserAnswer]:

@@ -1,4 +1,4 @@
-"""The pages: what is on them, who may see them, and that htmx and plain forms come to the same."""
+"""The pages: contents, permissions, and equal results with htmx and with plain forms."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def player(client_of, user) -> Client:
 
 
 def text(response) -> str:
-    """What is on the page, without its markup."""
+    """The page's text without markup."""
     assert response.status_code == 200, response
     return " ".join(re.sub(r"<[^>]+>", " ", response.content.decode()).split())
 
@@ -54,14 +54,14 @@ class TestToday:
         assert question.country.flag_emoji not in page
         assert page.count("/flags/") == 1, "one picture: the options have none"
 
-    def test_a_right_answer_is_praised_and_begins_a_streak(self, player, countries) -> None:
+    def test_a_right_answer_starts_a_streak(self, player, countries) -> None:
         question = services.daily_question()
         response = answer_page(player, question, right(question), follow=True)
         assert response.redirect_chain[-1] == ("/", 302)
         assert f"Right! It’s {question.country.name}" in text(response)
         assert "Streak: 1 day" in text(response)
 
-    def test_a_wrong_answer_is_put_right(self, player, countries) -> None:
+    def test_a_wrong_answer_shows_the_right_one(self, player, countries) -> None:
         question = services.daily_question()
         page = text(answer_page(player, question, wrong(question), follow=True))
         assert f"Not quite. It’s {question.country.name}" in page
@@ -84,18 +84,18 @@ class TestPractice:
         assert reverse("question", args=[practice.id]) in player.get("/practice/").content.decode()
         assert reverse("question", args=[practice.id]) in player.get("/practice/").content.decode()
 
-    def test_without_htmx_an_answer_leads_to_its_own_address(self, player, practice) -> None:
+    def test_without_htmx_an_answer_redirects_to_the_question(self, player, practice) -> None:
         response = answer_page(player, practice, right(practice), follow=True)
         assert response.redirect_chain == [(reverse("question", args=[practice.id]), 302)]
         assert f"Right! It’s {practice.country.name}" in text(response)
 
-    def test_with_htmx_the_answer_is_the_new_part_of_the_page(self, player, practice) -> None:
+    def test_with_htmx_the_response_is_a_part_of_the_page(self, player, practice) -> None:
         response = answer_page(player, practice, right(practice), headers=HTMX)
         assert f"Right! It’s {practice.country.name}" in text(response)
         assert b"<html" not in response.content
         assert b'id="announcer" hx-swap-oob' in response.content
 
-    def test_with_htmx_the_next_question_is_only_a_part_and_caches_know(self, player, practice) -> None:
+    def test_with_htmx_the_next_question_is_a_part_and_varies_by_the_header(self, player, practice) -> None:
         response = player.get("/practice/", headers=HTMX)
         assert response.status_code == 200
         assert b"<html" not in response.content
@@ -109,20 +109,20 @@ class TestPractice:
         assert services.statistics(user).total_answers == 1
 
     @pytest.mark.parametrize("code", ["", "XX", "nonsense", "\x00"])
-    def test_an_answer_that_is_no_option_is_refused(self, player, practice, user, code: str) -> None:
+    def test_an_answer_that_is_not_an_option_is_rejected(self, player, practice, user, code: str) -> None:
         assert answer_page(player, practice, code).status_code == 400
         assert services.statistics(user).total_answers == 0
 
-    def test_somebody_elses_question_does_not_exist(self, client_of, make_user, practice) -> None:
+    def test_another_users_question_does_not_exist(self, client_of, make_user, practice) -> None:
         other = client_of(make_user())
         assert answer_page(other, practice, right(practice)).status_code == 404
         assert other.get(reverse("question", args=[practice.id])).status_code == 404
 
-    def test_an_id_that_no_database_could_have_does_not_exist(self, player, countries) -> None:
+    def test_an_id_beyond_bigint_does_not_exist(self, player, countries) -> None:
         assert player.get("/questions/99999999999999999999/").status_code == 404
         assert player.post("/questions/99999999999999999999/", {"country": "FR"}).status_code == 404
 
-    def test_todays_question_is_at_home(self, player, countries) -> None:
+    def test_todays_question_redirects_to_the_home_page(self, player, countries) -> None:
         response = player.get(reverse("question", args=[services.daily_question().id]))
         assert response.status_code == 302
         assert response["Location"] == "/"
@@ -151,7 +151,7 @@ class TestWhoMaySeeWhat:
         assert response["HX-Redirect"].startswith("/accounts/login/")
 
     @pytest.mark.parametrize("path", ["/", "/leaderboard/", "/most-guessed/", "/accounts/login/", "/accounts/signup/"])
-    def test_guests_may_look(self, client, countries, path: str) -> None:
+    def test_guests_may_read(self, client, countries, path: str) -> None:
         assert client.get(path).status_code == 200
 
     @pytest.mark.parametrize("path", ["/", "/practice/", "/statistics/", "/leaderboard/", "/most-guessed/"])
@@ -182,7 +182,7 @@ class TestFigures:
         services.answer(make_user(display_name="<script>alert(1)</script>"), question.id, right(question))
         assert b"<script>alert" not in client.get("/leaderboard/").content
 
-    def test_ones_own_row_is_marked(self, player, user, countries) -> None:
+    def test_the_users_own_row_is_marked(self, player, user, countries) -> None:
         question = services.daily_question()
         services.answer(user, question.id, right(question))
         assert b'class="you"' in player.get("/leaderboard/").content
@@ -197,7 +197,7 @@ class TestFigures:
         ("path", "words"),
         [
             ("/statistics/", "No answers yet"),
-            ("/leaderboard/", "Nobody has a right answer"),
+            ("/leaderboard/", "No player has a right answer"),
             ("/most-guessed/", "No flag"),
         ],
     )
@@ -232,20 +232,20 @@ FORM = {"email": "New@Example.org", "display_name": "New one", "password": "a se
 
 
 class TestSigningUp:
-    def test_makes_a_player_who_is_logged_in(self, client, countries) -> None:
+    def test_creates_a_user_and_logs_in(self, client, countries) -> None:
         response = client.post("/accounts/signup/", FORM, follow=True)
         assert response.redirect_chain == [("/", 302)]
         assert response.context["user"] == User.objects.get(email="new@example.org")
         assert "New one" in text(response)
 
-    def test_goes_on_where_it_was_asked_for_and_nowhere_else(self, client, countries) -> None:
+    def test_redirects_to_next_on_this_site_only(self, client, countries) -> None:
         response = client.post("/accounts/signup/", {**FORM, "next": "/practice/"})
         assert response["Location"] == "/practice/"
         client.logout()
         response = client.post("/accounts/signup/", {**FORM, "email": "b@example.org", "next": "https://evil.example/"})
         assert response["Location"] == "/"
 
-    def test_a_name_is_optional_and_then_says_nothing(self, client, countries) -> None:
+    def test_a_name_is_optional(self, client, countries) -> None:
         page = text(client.post("/accounts/signup/", {**FORM, "display_name": "  "}, follow=True))
         assert User.objects.get().public_name in page
         assert "new@example" not in page
@@ -263,22 +263,22 @@ class TestSigningUp:
             ({"display_name": "x" * 41}, "at most 40"),
         ],
     )
-    def test_says_what_is_wrong(self, client, db, change: dict[str, str], complaint: str) -> None:
+    def test_reports_each_error(self, client, db, change: dict[str, str], complaint: str) -> None:
         assert complaint in text(client.post("/accounts/signup/", {**FORM, **change}))
         assert not User.objects.exists()
 
-    def test_an_address_has_one_account_whatever_its_capitals(self, client, make_user, db) -> None:
+    def test_an_address_has_one_account_whatever_its_case(self, client, make_user, db) -> None:
         User.objects.create_user("new@example.org", PASSWORD)
         assert HAS_ACCOUNT in text(client.post("/accounts/signup/", FORM))
 
-    def test_two_at_the_same_moment_are_not_an_error(self, client, db, monkeypatch) -> None:
+    def test_two_concurrent_signups_are_not_a_500(self, client, db, monkeypatch) -> None:
         User.objects.create_user("new@example.org", PASSWORD)
-        # The first has not committed yet when the second looks.
+        # The first has not committed when the second one checks.
         monkeypatch.setattr("users.forms.SignUpForm.clean_email", lambda form: form.cleaned_data["email"].lower())
         monkeypatch.setattr(User, "validate_constraints", lambda *args, **kwargs: None)
         assert HAS_ACCOUNT in text(client.post("/accounts/signup/", FORM))
 
-    def test_somebody_logged_in_has_no_use_for_it(self, player, db) -> None:
+    def test_a_logged_in_user_is_redirected(self, player, db) -> None:
         assert player.get("/accounts/signup/")["Location"] == "/"
 
     def test_the_password_is_not_shown_again(self, client, db) -> None:
@@ -287,24 +287,24 @@ class TestSigningUp:
 
 
 class TestLoggingIn:
-    def test_in_and_out(self, client, user, countries) -> None:
+    def test_log_in_and_out(self, client, user, countries) -> None:
         response = client.post("/accounts/login/", {"username": user.email.upper(), "password": PASSWORD}, follow=True)
         assert user.public_name in text(response)
         response = client.post("/accounts/logout/", follow=True)
         assert "Log in" in text(response)
 
-    def test_who_has_an_account_stays_unknown(self, client, user) -> None:
+    def test_errors_do_not_reveal_accounts(self, client, user) -> None:
         def complaint(email: str) -> str:
             page = client.post("/accounts/login/", {"username": email, "password": "wrong"}).content.decode()
             return re.search(r'role="alert">([^<]+)', page)[1]
 
         assert complaint(user.email) == complaint("nobody@example.org")
 
-    def test_logging_out_takes_a_form(self, player, countries) -> None:
+    def test_logging_out_needs_a_post(self, player, countries) -> None:
         assert player.get("/accounts/logout/").status_code == 405
 
     @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "javascript:alert(1)"])
-    def test_next_leads_nowhere_else(self, client, user, target: str) -> None:
+    def test_next_leads_to_this_site_only(self, client, user, target: str) -> None:
         response = client.post(f"/accounts/login/?next={target}", {"username": user.email, "password": PASSWORD})
         assert response["Location"] == "/"
 
@@ -322,7 +322,7 @@ class TestEveryPage:
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)|javascript:", page)
 
     @pytest.mark.parametrize("path", PATHS)
-    def test_loads_nothing_from_elsewhere(self, player, countries, path: str) -> None:
+    def test_loads_nothing_from_other_hosts(self, player, countries, path: str) -> None:
         assert not re.search(r'(src|href|action)="(https?:)?//', player.get(path).content.decode())
 
     @pytest.mark.parametrize("path", PATHS)
@@ -331,12 +331,12 @@ class TestEveryPage:
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
 
-    def test_an_unknown_page_is_a_kind_404(self, client, db) -> None:
+    def test_an_unknown_page_is_a_404_page(self, client, db) -> None:
         response = client.get("/nowhere/")
         assert response.status_code == 404
         assert "No flag is flying here" in response.content.decode()
 
-    def test_a_crash_is_a_kind_500_that_asks_no_database(self, client, monkeypatch) -> None:
+    def test_an_exception_is_a_500_page_without_queries(self, client, monkeypatch) -> None:
         def crash(*args: object) -> None:
             raise RuntimeError("a fault")
 

@@ -113,13 +113,13 @@ SETTINGS = {
     "search_path": "hostile, public, pg_catalog",
     "local_preload_libraries": "nothing",
     "role": "flaglearning_owner",
-    "statement_timeout": "1ms",
-    "idle_session_timeout": "1ms",
+    "statement_timeout": "1",
+    "idle_session_timeout": "1",
     "default_transaction_read_only": "on",
     "client_encoding": "SQL_ASCII",
     "standard_conforming_strings": "off",
     "quote_all_identifiers": "on",
-    "datestyle": "SQL, DMY",
+    "datestyle": "'SQL, DMY'",
     "row_security": "off",
 }
 

@@ -24,14 +24,23 @@ def planted(repository: Repository, postgres: Postgres, stack: Stack) -> Iterato
         migrator.execute(hostile.BASE.encode())
         for plant in hostile.PLANTS.values():
             migrator.execute(plant.encode())
-        for name, value in hostile.SETTINGS.items():
-            migrator.execute(f"ALTER DATABASE {stack.database} SET {name} = {value!r}".encode())
+        migrator.execute(f"ALTER DATABASE {stack.database} SET search_path = hostile, public, pg_catalog".encode())
     yield
     repository.sql(f"ALTER DATABASE {stack.database} RESET ALL", database="postgres")
     stack.exec(
         "postgres", "psql", "-X", "--quiet", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", stack.database,
         stdin=hostile.REMOVE,
     )  # fmt: skip
+
+
+@pytest.fixture
+def settings(repository: Repository, postgres: Postgres, stack: Stack) -> Iterator[None]:
+    """Of the database, as its owner may set them: most sessions can't even begin then."""
+    with postgres.connect("migrator") as migrator:
+        for name, value in hostile.SETTINGS.items():
+            migrator.execute(f"ALTER DATABASE {stack.database} SET {name} = {value}".encode())
+    yield
+    repository.sql(f"ALTER DATABASE {stack.database} RESET ALL", database="postgres")
 
 
 def now() -> str:
@@ -42,6 +51,7 @@ def verb(stack: Stack, service: str, *words: str) -> str:
     return stack.compose("run", "--rm", "--no-deps", "-T", service, *words)
 
 
+@pytest.mark.usefixtures("settings")
 def test_a_restore_point_runs_it_as_the_verifier_at_most(repository: Repository, stack: Stack) -> None:
     since = now()
     marked = repository.ops("backup", "mark")
@@ -52,6 +62,7 @@ def test_a_restore_point_runs_it_as_the_verifier_at_most(repository: Repository,
     assert {role for _, role in ran} <= HARMLESS
 
 
+@pytest.mark.usefixtures("settings")
 def test_a_drill_runs_it_as_the_owner_or_the_verifier_at_most(repository: Repository, stack: Stack) -> None:
     repository.sql("DELETE FROM operations.restore_point", database="postgres")
     chosen = verb(stack, "backup", "choose")
@@ -77,6 +88,7 @@ def test_ops_does_not_run_it(repository: Repository, stack: Stack, command: list
     assert hostile.ran(stack.logs("postgres", since=since)) == set()
 
 
+@pytest.mark.usefixtures("settings")
 def test_applying_the_policy_does_not_run_it_and_resets_the_databases_settings(
     repository: Repository, stack: Stack
 ) -> None:

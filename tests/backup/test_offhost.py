@@ -54,7 +54,7 @@ HERE = {"SECRETS_DIR": str(SECRETS), "BACKUP_HOST_ADDRESS": "127.0.0.1", "DATABA
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     """The database host's side."""
-    files = (*DEVELOPMENT, "docker-compose.offhost.yml", "tests/docker-compose.offhost-database.yml")
+    files = (*DEVELOPMENT, "docker/compose/host-repository-2.yml", "tests/docker-compose.host-repository-2.yml")
     own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "ARCHIVING": "on", **HERE}
     if not KEEP or not SECRETS.exists():
         make_secrets()
@@ -72,7 +72,7 @@ def postgres(stack: Stack) -> Postgres:
 @pytest.fixture(scope="module")
 def host(stack: Stack) -> Iterator[Stack]:
     """The backup host."""
-    files = ("docker-compose.backup.yml", "tests/docker-compose.offhost-backup.yml")
+    files = ("docker/compose/host-backup.yml", "tests/docker-compose.host-backup.yml")
     own: dict[str, Any] = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
     with own_stack("offhost-host", files, **own) as host:
         yield host
@@ -198,7 +198,7 @@ def as_client(stack: Stack, *arguments: str) -> str:
 
 def on_the_network(stack: Stack, program: str, *arguments: str) -> str:
     """A program there, in a container of our image; what it says."""
-    machine = ("--network", f"{stack.project}_offhost", "--volume", f"{SECRETS}/tls:/tls:ro", "--entrypoint", program)
+    machine = ("--network", f"{stack.project}_repository-2", "--volume", f"{SECRETS}/tls:/tls:ro", "--entrypoint", program)
     lock = ("--env", "PGBACKREST_LOCK_PATH=/tmp/lock", "--add-host", "stranger:127.0.0.1")
     done = run("docker", "run", "--rm", *machine, *lock, f"flaglearning/postgres:{TAG}", *arguments, check=False)
     return str(done.stdout + done.stderr)

@@ -61,7 +61,7 @@ def test_listening_sockets(target: Target, evidence: Evidence) -> None:
 @check(
     "NET-02",
     claim="only the proxy's ports are published; in a fleet the pooler's too, for application hosts",
-    remedy="start production with `-f docker-compose.yml -f docker-compose.prod.yml`, without the override file",
+    remedy="start production with `-f docker-compose.yml -f docker/compose/production.yml`, without the override file",
 )
 def test_published_ports(target: Target, evidence: Evidence) -> None:
     ports = target.published()
@@ -331,7 +331,7 @@ def test_ssh_takes_keys_only(hosts: tuple[Machine, ...], evidence: Evidence) -> 
         # What the running sshd offers; its files may have changed since.
         offered = host.run(
             "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-            " -o PubkeyAuthentication=no -p %s nobody@localhost; true",
+            " -o PubkeyAuthentication=no -p %s no-such-user@localhost; true",
             told.get("port", "22"),
         ).stderr.strip()
         evidence(f"a client without a key gets: {offered}")

@@ -27,7 +27,7 @@ def checklist(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Checklist:
 
 
 def test_a_converged_host_passes_but_for_what_does_not_exist_yet(lab: Lab, checklist: Checklist) -> None:
-    for unit in ("flaglearning-backup-nightly", "flaglearning-backup-drill"):  # site.yml starts them, and doesn't wait
+    for unit in ("flaglearning-dump-nightly", "flaglearning-backup-drill"):  # site.yml starts them, and doesn't wait
         eventually(lambda unit=unit: finished(lab, unit), within=300, every=2)  # type: ignore[misc]
     done = lab.play("checklist.yml", "-e", f"checklist_artifacts={checklist.artifacts}", check=False)
     outcomes = {check["id"]: check["outcome"] for check in checklist.checks()}
@@ -91,8 +91,8 @@ LOOSENED = {
         {"NET-11"},
     ),
     "a backup's timer is stopped": Loosened(
-        "systemctl stop flaglearning-backup-nightly.timer",
-        "systemctl start flaglearning-backup-nightly.timer",
+        "systemctl stop flaglearning-dump-nightly.timer",
+        "systemctl start flaglearning-dump-nightly.timer",
         {"BACK-08"},
     ),
     "a timer is stopped": Loosened(

@@ -1,4 +1,4 @@
-"""pg/sql/apply.sql: twice changes nothing, after a drift it brings the policy back, and nobody is disturbed."""
+"""pg/sql/apply.sql: a second run changes nothing, a run after drift restores the policy, sessions are undisturbed."""
 
 import psycopg
 import pytest
@@ -39,7 +39,7 @@ DRIFT = {
     "no timeout": "ALTER ROLE flaglearning_user SET statement_timeout = 0",
     "a setting of its own": "ALTER ROLE flaglearning_user SET session_replication_role = 'replica'",
     "another password": "ALTER ROLE flaglearning_readonly PASSWORD 'another'",
-    "everybody may connect": "GRANT CONNECT, TEMPORARY ON DATABASE flaglearning_dev TO PUBLIC",
+    "PUBLIC may connect": "GRANT CONNECT, TEMPORARY ON DATABASE flaglearning_dev TO PUBLIC",
     "the app may create": "GRANT CREATE ON DATABASE flaglearning_dev TO flaglearning_user",
     "another owner of the database": "ALTER DATABASE flaglearning_dev OWNER TO flaglearning_user",
     "a setting of the database": "ALTER DATABASE flaglearning_dev SET search_path = public, pg_catalog",
@@ -48,7 +48,7 @@ DRIFT = {
     "a template": "ALTER DATABASE flaglearning_dev IS_TEMPLATE true",
     "the verifier may write": "GRANT pg_write_all_data TO flaglearning_verifier",
     "the verifier has a password": "ALTER ROLE flaglearning_verifier PASSWORD 'another'",
-    "everybody may create": "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    "PUBLIC may create": "GRANT CREATE ON SCHEMA public TO PUBLIC",
     "the app may create in public": "GRANT CREATE ON SCHEMA public TO flaglearning_user",
     "the app may truncate": "GRANT TRUNCATE, TRIGGER ON probe TO flaglearning_user",
     "readonly may write": "GRANT INSERT ON probe TO flaglearning_readonly",

@@ -206,7 +206,9 @@ def test_lookup_knows_who_uses_the_pool(postgres: Postgres, name: str) -> None:
     assert postgres.value("pgbouncer", LOOKUP.format(name), dbname="postgres") == 1
 
 
-@pytest.mark.parametrize("name", ["postgres", "flaglearning_migrator", "flaglearning_owner", "pgbouncer", "nobody", ""])
+@pytest.mark.parametrize(
+    "name", ["postgres", "flaglearning_migrator", "flaglearning_owner", "pgbouncer", "no_such_role", ""]
+)
 def test_lookup_says_nothing_about_others(postgres: Postgres, name: str) -> None:
     assert postgres.value("pgbouncer", LOOKUP.format(name), dbname="postgres") == 0
 

@@ -5,16 +5,17 @@ from typing import Any
 
 import pytest
 
+import secret_files
 from testing.shell import ROOT, run
 from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
 
 BASE = ("docker-compose.yml",)
-WITH_A_BACKUP_HOST = (*PRODUCTION, "docker-compose.offhost.yml")
-BACKUP_HOST = ("docker-compose.backup.yml",)
+WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
+BACKUP_HOST = ("docker/compose/host-backup.yml",)
 # What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
 FLEET = {
-    "certificates repository postgres roles pgbouncer backup": ("docker-compose.pooler.yml", "docker-compose.db.yml"),
-    "app proxy": ("docker-compose.app.yml",),
+    "certificates repository postgres roles pgbouncer backup": ("docker/compose/host-pooler.yml", "docker/compose/host-database.yml"),
+    "app proxy": ("docker/compose/host-application.yml",),
 }
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 NEEDED_WITH_A_BACKUP_HOST: dict[str, Any] = {
@@ -64,9 +65,9 @@ def test_production_publishes_the_proxy_only() -> None:
     assert [name for name, service in services.items() if service.get("ports")] == ["proxy"]
 
 
-@pytest.mark.parametrize(("files", "service"), [(WITH_A_BACKUP_HOST, "pgbackrest-server"), (BACKUP_HOST, "pgbackrest-server")])
+@pytest.mark.parametrize(("files", "address"), [(WITH_A_BACKUP_HOST, "192.0.2.11"), (BACKUP_HOST, "192.0.2.14")])
 def test_between_database_and_backup_host_one_port_of_one_address_is_published(
-    files: tuple[str, ...], service: str
+    files: tuple[str, ...], address: str
 ) -> None:
     services = Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).config["services"]
     published = {
@@ -74,8 +75,7 @@ def test_between_database_and_backup_host_one_port_of_one_address_is_published(
         for name, one in services.items()
         if one.get("ports") and name != "proxy"
     }
-    address = "192.0.2.14" if service == "server" else "192.0.2.11"
-    assert published == {service: [(address, "8432")]}
+    assert published == {"pgbackrest-server": [(address, "8432")]}
 
 
 @pytest.mark.parametrize("service", ["postgres", "pgbouncer", "app", "proxy"])
@@ -100,11 +100,12 @@ def documented() -> dict[str, str]:
 
 def used() -> dict[str, str]:
     """Variable → its default in the compose files. A variable that production needs has its development default."""
-    hosts = [file.name for file in ROOT.glob("docker-compose.*.yml") if file.name not in (*DEVELOPMENT, *PRODUCTION)]
+    overlays = [str(file.relative_to(ROOT)) for file in (ROOT / "docker/compose").glob("*.yml")]
+    hosts = [file for file in overlays if file not in PRODUCTION]
     found = {
         name: "" if default.startswith("is not set") else default for name, default in variables_of(*hosts).items()
     }
-    found |= {**variables_of("docker-compose.prod.yml"), **variables_of(*DEVELOPMENT)}
+    found |= {**variables_of(PRODUCTION[-1]), **variables_of(*DEVELOPMENT)}
     del found["PIP_CERT"]  # pip's own, which the build takes over
     return found
 
@@ -143,3 +144,17 @@ def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
     """Whoever registers our images' names at a public registry must not get to run here."""
     services = Stack(f"{PROJECT}-static", files, **NEEDED).config["services"]
     assert {name: service.get("pull_policy") for name, service in services.items()} == dict.fromkeys(services, "never")
+
+
+def test_each_service_gets_the_secrets_that_are_declared_for_it(stack: Stack) -> None:
+    """scripts/lib/secret_files.py names the readers; the compose file mounts each secret into them and no other."""
+    services = stack.config["services"]
+    mounted = {
+        name: {
+            service for service in services if name in {one["source"] for one in services[service].get("secrets", [])}
+        }
+        for name in secret_files.GENERATED
+    }
+    declared = {name: set(secret_files.SECRETS[name].readers) & services.keys() for name in secret_files.GENERATED}
+    assert mounted == declared
+    assert set(stack.config["secrets"]) == {*secret_files.GENERATED, "ca"}

@@ -8,6 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from ops.cli import OLD, REGISTRY, first_words, load_commands
 from testing.shell import ROOT, run
 from testing.stack import Stack
 
@@ -58,7 +59,10 @@ class Ops:
             self._server.communicate()
 
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
-        """As soon as the command before has ended."""
+        """As people run it; what scripts/lib/ops does not have yet, in the container."""
+        load_commands()
+        if not arguments or " ".join(arguments[:2]) in REGISTRY or arguments[0] in first_words() - set(OLD):
+            return self.script(*arguments, stdin=stdin, **environment)
         assert self._server, "not started"
         assert self._server.stdin
         assert self._server.stdout
@@ -92,6 +96,10 @@ class Ops:
         variables = [f"{name}={value}" for name, value in environment.items()]
         done = (stack or self.stack).command("env", *variables, "./scripts/ops", *arguments, stdin=stdin, check=False)
         return Result(done.returncode, done.stdout, done.stderr)
+
+    def start_script(self, *arguments: str) -> subprocess.Popen[str]:
+        """As people run it, without waiting for its end."""
+        return subprocess.Popen(["./scripts/ops", *arguments], env=self.stack.environment, cwd=ROOT, text=True)
 
     def shell(self, script: str) -> str:
         """A shell script in the container, as the CLI's user."""

@@ -1,4 +1,4 @@
-"""The filter secret_problems: why production refuses the vault's stack_secrets (scripts/lib/secret_files.py)."""
+"""Filter secret_problems: reasons for which production refuses the vault's stack_secrets (scripts/lib/secret_files.py)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def secret_problems(secrets: Mapping[str, str]) -> list[str]:
 
 
 class FilterModule:
-    """What Ansible looks for."""
+    """Entry point for Ansible."""
 
     def filters(self) -> dict[str, Callable[[Mapping[str, str]], list[str]]]:
         return {"secret_problems": secret_problems}

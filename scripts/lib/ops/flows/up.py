@@ -212,5 +212,6 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         *lines,
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
         "",
-        "  prove it     ./scripts/test          stop it   docker compose down      (-v also deletes the data)",
+        "  prove it     ./scripts/test",
+        "  stop it      docker compose --profile '*' down          (-v also deletes the data and all backups)",
     ])  # fmt: skip
