@@ -14,6 +14,7 @@ from support.postgres import Postgres
 from testing.shell import run
 from testing.stack import Stack
 
+# The owner itself, also through autovacuum; and the role whose rights are to read.
 HARMLESS = {"flaglearning_owner", "flaglearning_verifier"}
 
 
@@ -85,7 +86,7 @@ def test_a_drill_runs_it_as_the_owner_or_the_verifier_at_most(repository: Reposi
 def test_ops_does_not_run_it(repository: Repository, stack: Stack, command: list[str]) -> None:
     since = now()
     assert repository.ops(*command).status in (0, 1)
-    assert hostile.ran(stack.logs("postgres", since=since)) == set()
+    assert {role for _, role in hostile.ran(stack.logs("postgres", since=since))} <= HARMLESS
 
 
 @pytest.mark.usefixtures("settings")
@@ -94,7 +95,7 @@ def test_applying_the_policy_does_not_run_it_and_resets_the_databases_settings(
 ) -> None:
     since = now()
     stack.compose("run", "--rm", "--no-deps", "roles")
-    assert hostile.ran(stack.logs("postgres", since=since)) == set()
+    assert {role for _, role in hostile.ran(stack.logs("postgres", since=since))} <= HARMLESS
     settings = (
         "SELECT setconfig FROM pg_db_role_setting AS s JOIN pg_database AS d ON d.oid = s.setdatabase"
         " WHERE d.datname LIKE 'flaglearning%'"

@@ -1,4 +1,4 @@
-"""The backup host, as a project beside the stack: what it gets, which host it admits, when it is away, a restore from it."""
+"""The backup host, a project beside the stack: what it receives, which host it admits, its outage, a restore from it."""
 
 import json
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from testing.stack import ARTIFACTS, DEVELOPMENT, PROJECT, TAG, Stack
 
 THERE = f"{PATH}/offhost"
 SECRETS = ARTIFACTS / f"{PROJECT}-offhost"
-# What the role pki does on hosts: a certificate for each side, by one CA; and one of the same CA for another host.
+# What the role pki does on hosts: a certificate for each side, by one CA; another host of the same CA.
 CERTIFICATES = """
     cd /tmp; new() { openssl req "$@" -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc 2>/dev/null; }
     new -x509 -subj /CN=ca -addext keyUsage=critical,keyCertSign -keyout ca.key -out ca.crt
@@ -96,7 +96,9 @@ def copy(repository: Repository) -> dict[str, list[dict[str, str]]]:
 
 
 def there(host: Stack, segment: str) -> bool:
-    return bool(host.exec("pgbackrest-server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp"))
+    return bool(
+        host.exec("pgbackrest-server", "find", f"{THERE}/archive", "-name", f"*{segment[8:]}-*", "!", "-name", "*.tmp")
+    )
 
 
 # ------------------------------------------------------------ what gets there
@@ -198,7 +200,14 @@ def as_client(stack: Stack, *arguments: str) -> str:
 
 def on_the_network(stack: Stack, program: str, *arguments: str) -> str:
     """A program there, in a container of our image; what it says."""
-    machine = ("--network", f"{stack.project}_repository-2", "--volume", f"{SECRETS}/tls:/tls:ro", "--entrypoint", program)
+    machine = (
+        "--network",
+        f"{stack.project}_repository-2",
+        "--volume",
+        f"{SECRETS}/tls:/tls:ro",
+        "--entrypoint",
+        program,
+    )
     lock = ("--env", "PGBACKREST_LOCK_PATH=/tmp/lock", "--add-host", "stranger:127.0.0.1")
     done = run("docker", "run", "--rm", *machine, *lock, f"flaglearning/postgres:{TAG}", *arguments, check=False)
     return str(done.stdout + done.stderr)
