@@ -1,4 +1,4 @@
-"""The backup host, a project beside the stack: what it receives, which host it admits, its outage, a restore from it."""
+"""The backup host, a project beside the stack: what it receives, which host it admits, its outage, restores from it."""
 
 import json
 from collections.abc import Iterator

@@ -8,7 +8,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from ops.cli import OLD, REGISTRY, first_words, load_commands
+from ops.cli import REGISTRY, first_words, load_commands
 from testing.shell import ROOT, run
 from testing.stack import Stack
 
@@ -61,7 +61,7 @@ class Ops:
     def __call__(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """As people run it; what scripts/lib/ops does not have yet, in the container."""
         load_commands()
-        if not arguments or " ".join(arguments[:2]) in REGISTRY or arguments[0] in first_words() - set(OLD):
+        if not arguments or " ".join(arguments[:2]) in REGISTRY or arguments[0] in first_words():
             return self.script(*arguments, stdin=stdin, **environment)
         assert self._server, "not started"
         assert self._server.stdin
