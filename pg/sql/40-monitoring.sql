@@ -7,6 +7,10 @@
 CREATE EXTENSION IF NOT EXISTS pg_stat_statements SCHEMA public;
 CREATE EXTENSION IF NOT EXISTS amcheck SCHEMA pg_catalog;
 
+-- Statistics may be reset by ops only.
+REVOKE ALL ON FUNCTION public.pg_stat_statements_reset(oid, oid, bigint, boolean) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION public.pg_stat_statements_reset(oid, oid, bigint, boolean) TO flaglearning_ops;
+
 -- Is an index or a heap corrupt? The drill asks (docker/postgres/pgbackup/drill.py), with the verifier's rights.
 GRANT EXECUTE ON FUNCTION pg_catalog.verify_heapam(regclass, boolean, boolean, text, bigint, bigint),
                           pg_catalog.bt_index_check(regclass, boolean) TO flaglearning_verifier;

@@ -1,4 +1,4 @@
-"""Physical backups on a stack of their own, with the profile `backup`; its disks are small enough to be filled."""
+"""Backups on a stack of their own, with the profile `backup`; its disks are small enough to be filled."""
 # ruff: noqa: F811 - a fixture that asks for an imported one has its name as an argument
 
 from collections.abc import Iterator

@@ -191,9 +191,7 @@ def answer(argv: list[str], stdin: str | None = None) -> Any:
 
 def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
     """The JSON that a program prints whose standard input `write` fills. Raises Failed when it ends with an error."""
-    process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **QUIET}
-    )
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **QUIET})
     assert process.stdin
     assert process.stdout
     with contextlib.suppress(BrokenPipeError):  # its error is on standard error

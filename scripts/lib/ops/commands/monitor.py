@@ -23,10 +23,13 @@ from ops.prompt import confirm
 def slow_queries(asked: argparse.Namespace) -> None:
     if asked.reset:
         confirm("The statistics of all statements will be discarded.", asked.yes)
-        psql.execute("SELECT public.pg_stat_statements_reset();")
+        psql.execute("SELECT public.pg_stat_statements_reset(0::oid, 0::oid, 0::bigint, false);", dbname="postgres")
         note("discarded the statistics of all statements")
         return
-    found = psql.rows("slow_queries", order=asked.order, limit=str(asked.limit))
+    # In `postgres`, whose schema public is the superuser's: the view is the extension's for sure.
+    found = psql.rows(
+        "slow_queries", dbname="postgres", database=psql.app_database(), order=asked.order, limit=str(asked.limit)
+    )
     show(found if asked.full or asked.json else shortened(found), asked.json, empty="no statement is recorded yet")
 
 
