@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from conftest import PASSWORD, right, wrong
 from flags import services
@@ -145,7 +147,7 @@ def browser() -> Client:
     return Client(enforce_csrf_checks=True)
 
 
-def log_in(browser: Client, email: str, password: str = PASSWORD) -> dict[str, object]:
+def log_in(browser: Client, email: str, password: str = PASSWORD) -> Any:
     token = browser.get("/api/csrf").json()["csrf_token"]
     credentials = {"email": email, "password": password}
     return browser.post("/api/session", credentials, JSON, headers={"X-CSRFToken": token}).json()
@@ -164,7 +166,7 @@ def test_log_in_play_log_out(browser: Client, user: User, practice: Question) ->
 
 
 def test_logging_in_does_not_depend_on_capitals(browser: Client, user: User) -> None:
-    assert log_in(browser, user.email.upper())["user"]["id"] == user.id  # type: ignore[index]
+    assert log_in(browser, user.email.upper())["user"]["id"] == user.id
 
 
 def test_who_am_i(player: Client, client: Client, user: User) -> None:
@@ -186,7 +188,7 @@ def test_who_am_i(player: Client, client: Client, user: User) -> None:
     ],
 )
 def test_queries_of_a_guests_request(
-    client: Client, daily: Question, django_assert_num_queries, path: str, queries: int
+    client: Client, daily: Question, django_assert_num_queries: DjangoAssertNumQueries, path: str, queries: int
 ) -> None:
     client.get("/api/challenge/today")
     with django_assert_num_queries(queries):
@@ -202,7 +204,12 @@ def test_queries_of_a_guests_request(
     ],
 )
 def test_queries_of_a_players_request(
-    player: Client, daily: Question, practice: Question, django_assert_num_queries, path: str, queries: int
+    player: Client,
+    daily: Question,
+    practice: Question,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    path: str,
+    queries: int,
 ) -> None:
     player.get(path)  # fills the cache of shared data
     with django_assert_num_queries(queries):
@@ -210,7 +217,7 @@ def test_queries_of_a_players_request(
 
 
 def test_todays_question_is_read_again_after_a_second(
-    client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries
+    client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     client.get("/api/challenge/today")
     later = time.time() + services.SHARED_SECONDS
@@ -231,7 +238,9 @@ def test_a_corrected_name_is_seen_within_a_minute(
     assert options[0]["name"] == "Corrected"
 
 
-def test_queries_of_an_answer(player: Client, practice: Question, user: User, django_assert_num_queries) -> None:
+def test_queries_of_an_answer(
+    player: Client, practice: Question, user: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     player.get("/api/practice")
     body = {"question_id": practice.id, "country_code": right(practice)}
     # session, user, question; savepoint, lock (for the first answer: insert, lock), answer, totals, closing
@@ -240,7 +249,10 @@ def test_queries_of_an_answer(player: Client, practice: Question, user: User, dj
 
 
 def test_a_longer_leaderboard_needs_no_more_queries(
-    client: Client, make_user: Callable[..., User], countries: dict[str, Country], django_assert_num_queries
+    client: Client,
+    make_user: Callable[..., User],
+    countries: dict[str, Country],
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for _ in range(5):
         other = make_user()

@@ -4,11 +4,12 @@ import datetime
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import OperationalError
-from django.http import HttpResponse
 from django.test import Client
+from pytest_django import Settings
 
 from conftest import PASSWORD, right, wrong
 from flags import services
@@ -18,7 +19,7 @@ from users.models import User
 JSON = "application/json"
 
 
-def code(response: HttpResponse, status: int) -> str:
+def code(response: Any, status: int) -> str:
     """Check the error's status and format; return its code."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == JSON
@@ -34,7 +35,7 @@ def player(client_of: Callable[[User], Client], user: User) -> Client:
     return client_of(user)
 
 
-def answering(player: Client, question_id: object, country_code: object) -> HttpResponse:
+def answering(player: Client, question_id: object, country_code: object) -> Any:
     return player.post("/api/answers", {"question_id": question_id, "country_code": country_code}, JSON)
 
 
@@ -271,7 +272,7 @@ def test_a_500_has_no_details(broken: Client) -> None:
     assert b"secret detail" not in response.content
 
 
-def test_a_500_has_no_details_with_debug(broken: Client, settings) -> None:
+def test_a_500_has_no_details_with_debug(broken: Client, settings: Settings) -> None:
     settings.DEBUG = True
     assert code(broken.get("/api/leaderboard"), 500) == "internal_error"
 

@@ -23,7 +23,7 @@ guests = schemathesis.openapi.from_wsgi("/api/openapi.json", application)
 
 def document_of_a_player() -> dict[str, Any]:
     """The document without authentication: the client's real session must not be replaced by a generated one."""
-    document = deepcopy(guests.raw_schema)
+    document: dict[str, Any] = deepcopy(guests.raw_schema)
     for operations in document["paths"].values():
         for operation in operations.values():
             operation.pop("security", None)

@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from django.db import connection
 from conftest import right, wrong
 from flags import services
 from flags.countries import load_countries
-from flags.models import Country, DailyChallenge, Question, UserAnswer
+from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
 from flags.totals import differences
 from users.models import User, UserStats
 from users.services import expire_streaks
@@ -47,7 +48,7 @@ def together(*acts: Callable[[], Any]) -> list[Any]:
 
 def practice_questions(user: User, count: int) -> list[Question]:
     """Several unanswered practice questions, which the game itself never creates."""
-    countries = list(Country.objects.all()[: services.OPTIONS_PER_QUESTION])
+    countries = list(Country.objects.all()[:OPTIONS_PER_QUESTION])
     options = [country.id for country in countries]
     return Question.objects.bulk_create(
         Question(kind="practice", user=user, country=countries[0], options=options) for _ in range(count)
@@ -101,8 +102,8 @@ def test_answers_on_both_sides_of_midnight(
     yesterday, today = services.daily_question(LAST_MOMENT), services.daily_question(MIDNIGHT)
     for player in [make_user() for _ in range(10)]:
         together(
-            lambda player=player: services.answer(player, yesterday.id, choose(yesterday), LAST_MOMENT),
-            lambda player=player: services.answer(player, today.id, right(today), MIDNIGHT),
+            partial(services.answer, player, yesterday.id, choose(yesterday), LAST_MOMENT),
+            partial(services.answer, player, today.id, right(today), MIDNIGHT),
         )
         assert services.statistics(player, MIDNIGHT).current_streak == streak
     assert differences(MIDNIGHT.date()) == []
@@ -116,7 +117,7 @@ def test_a_streak_is_not_expired_while_it_is_extended(
     for player in [make_user() for _ in range(5)]:
         services.answer(player, first.id, right(first), days[0])
         together(
-            lambda player=player: services.answer(player, second.id, right(second), days[1]),
+            partial(services.answer, player, second.id, right(second), days[1]),
             lambda: expire_streaks(days[1].date()),
         )
         assert services.statistics(player, days[1]).current_streak == 2

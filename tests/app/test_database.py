@@ -39,6 +39,7 @@ def kept() -> Iterator[DatabaseWrapper]:
     """A persistent connection of a worker; not the other fixtures' connection."""
     wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
     assert isinstance(wrapper, DatabaseWrapper)
+    assert isinstance(wrapper, DatabaseWrapper)
     wrapper.ensure_connection()
     yield wrapper
     wrapper.close()

@@ -6,10 +6,12 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from flags.flag_images import SVG_DIR, flag_svg, flag_url
 
@@ -88,7 +90,7 @@ def test_an_address_is_opaque_stable_and_different_for_every_country() -> None:
     assert urls == [flag_url(SimpleNamespace(code=country["code"])) for country in COUNTRIES]
 
 
-def test_an_address_depends_on_the_secret_key(settings) -> None:
+def test_an_address_depends_on_the_secret_key(settings: Settings) -> None:
     before = token_of("FR")
     settings.SECRET_KEY = "another deployment's key, as long as any other key has to be"
     assert token_of("FR") != before
@@ -125,7 +127,7 @@ def test_the_address_of_a_picture_can_only_be_read() -> None:
 
 
 @pytest.fixture(scope="module")
-def clean_svg():
+def clean_svg() -> Any:
     spec = importlib.util.spec_from_file_location("make_data", DATA / "make_data.py")
     assert spec
     assert spec.loader
@@ -137,7 +139,7 @@ def clean_svg():
 class TestCleaning:
     """make_data.py rejects unknown elements in a new version of the flags."""
 
-    def test_names_are_removed_and_references_stay(self, clean_svg) -> None:
+    def test_names_are_removed_and_references_stay(self, clean_svg: Any) -> None:
         cleaned = clean_svg(
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" id="fr" class="france">'
             '<!-- France --><clipPath id="fr-a"><path id="fr-unused" d="M0 0"/></clipPath>'
@@ -159,6 +161,6 @@ class TestCleaning:
             '<image href="https://example.org/x"/>',
         ],
     )
-    def test_unknown_elements_stop_it(self, clean_svg, body: str) -> None:
+    def test_unknown_elements_stop_it(self, clean_svg: Any, body: str) -> None:
         with pytest.raises(ValueError, match=r"does not expect|style|missing ids"):
             clean_svg(f'<svg xmlns="http://www.w3.org/2000/svg">{body}</svg>')

@@ -203,7 +203,7 @@ def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
 @check(
     "BACK-08",
     claim="systemd timers on the database host make, test and monitor backups",
-    remedy="`ansible-playbook playbooks/site.yml` enables them; by hand: `systemctl enable --now NAME.timer` on the host",
+    remedy="`ansible-playbook playbooks/site.yml` enables them; or `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
     lists = ["timers_units", *(["timers_units_repository_2"] if any("backup" in host.groups for host in hosts) else [])]

@@ -1,5 +1,4 @@
-"""The operations CLI on a stack of its own. Most tests run it in one container that lives as long as they do; a few go
-through ./scripts/ops, as people do."""
+"""./scripts/ops on a stack of its own."""
 # ruff: noqa: F811 - a fixture that asks for an imported one has its name as an argument
 
 from collections.abc import Iterator
@@ -30,11 +29,8 @@ def certificates(stack: Stack) -> Iterator[Certificates]:
 
 
 @pytest.fixture(scope="session")
-def ops(stack: Stack) -> Iterator[Ops]:
-    ops = Ops(stack)
-    ops.start()
-    yield ops
-    ops.stop()
+def ops(stack: Stack) -> Ops:
+    return Ops(stack)
 
 
 @pytest.fixture

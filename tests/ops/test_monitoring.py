@@ -28,6 +28,7 @@ def bloated(postgres: Postgres) -> Iterator[str]:
 
 
 def test_the_slowest_statement_comes_first(ops: Ops, postgres: Postgres) -> None:
+    postgres.superuser("SELECT pg_stat_statements_reset()", database=postgres.stack.database)
     postgres.value("app", "SELECT pg_sleep(0.4) AS the_slow_one")
     first = ops("slow-queries", "--json").json[0]
     assert "the_slow_one" in first["query"]

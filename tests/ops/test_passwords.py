@@ -108,12 +108,13 @@ print(done)
 
 
 def test_an_interrupted_change_is_completed_by_the_next(ops: Ops, own: Stack, postgres: Postgres) -> None:
-    """The file has both passwords, PostgreSQL has one of them: clients work, and the checklist passes."""
+    """The file has both passwords, PostgreSQL has one of them: a client that reads the file logs in."""
     file = Path(own.config["secrets"]["readonly_password"]["file"])
     old = own.secret("readonly_password")
     with file.open("a") as secret:
         secret.write(f"{'n' * 40}\n")
-    assert ops.script("query", "accuracy", stack=own).status == 0
+    done = ops.script("psql", "--as", "readonly", "-Atc", "SELECT session_user", stack=own)
+    assert (done.status, done.out) == (0, "flaglearning_readonly\n"), done.err
     assert ops.script("password", "reset", "readonly", stack=own).status == 0
     assert "\n" not in own.secret("readonly_password")
     assert [logs_in(postgres, "readonly", each) for each in (own.secret("readonly_password"), old)] == [True, False]

@@ -14,7 +14,10 @@ WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
 BACKUP_HOST = ("docker/compose/host-backup.yml",)
 # What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
 FLEET = {
-    "certificates repository postgres roles pgbouncer backup": ("docker/compose/host-pooler.yml", "docker/compose/host-database.yml"),
+    "certificates repository postgres roles pgbouncer backup": (
+        "docker/compose/host-pooler.yml",
+        "docker/compose/host-database.yml",
+    ),
     "app proxy": ("docker/compose/host-application.yml",),
 }
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}

@@ -71,7 +71,7 @@ def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
     try:
         process = subprocess.Popen(
             argv, stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
-            errors="replace", env={**os.environ, "COMPOSE_PROGRESS": "quiet"}, start_new_session=True,
+            errors="replace", env={**os.environ, **QUIET}, start_new_session=True,
         )  # fmt: skip
     except FileNotFoundError:
         os.close(writing)
@@ -191,9 +191,7 @@ def answer(argv: list[str], stdin: str | None = None) -> Any:
 
 def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
     """The JSON that a program prints whose standard input `write` fills. Raises Failed when it ends with an error."""
-    process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, "COMPOSE_PROGRESS": "quiet"}
-    )
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **QUIET})
     assert process.stdin
     assert process.stdout
     with contextlib.suppress(BrokenPipeError):  # its error is on standard error

@@ -64,8 +64,6 @@ def test_a_command_in_the_documentation_is_accepted(parser: cli.Parser, page: st
         name = " ".join(words[: words.index("…")])
         assert any(f"{known} ".startswith(f"{name} ") for known in cli.REGISTRY), f"{page}: no command {name}"
         return
-    if (ROOT / "scripts/ops-bash").exists() and not any(line.startswith(name) for name in cli.REGISTRY):
-        pytest.xfail("TRANSITION: scripts/ops-bash has it until it is a command")
     try:
         asked = parser.parse_args(cli.with_separator(words))
     except (UserError, argparse.ArgumentError) as error:

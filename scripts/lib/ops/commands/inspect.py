@@ -7,7 +7,8 @@ import argparse
 from ops import catalog, pooler, psql
 from ops.cli import INSPECT, JSON, command, option
 from ops.listings import Listing, declare
-from ops.output import show, show_parts
+from ops.output import note, show, show_parts
+from user_errors import OperationError
 
 TABLE = option("table", metavar="TABLE", help="a table's name; SCHEMA.NAME outside public")
 POOL_COLUMNS = (
@@ -57,15 +58,24 @@ def foreign_keys(asked: argparse.Namespace) -> None:
 @command("connections", INSPECT, "List the server's sessions and the pooler's pools", JSON)
 def connections(asked: argparse.Namespace) -> None:
     sessions = psql.rows("connections")
-    pools = [{key: row[key] for key in POOL_COLUMNS} for row in pooler.show("POOLS") if row["database"] != "pgbouncer"]
     show_parts(
         {
             "server": ("PostgreSQL: sessions", sessions, "no other session is connected to this database"),
             "pooler": (
                 "PgBouncer: pools (cl: clients, sv: server connections, maxwait: seconds)",
-                pools,
+                pools(),
                 "no pool is in use",
             ),
         },
         asked.json,
     )
+
+
+def pools() -> list[psql.Row]:
+    """The pooler's pools; none, and a note, where no pooler runs (it may be on the application's hosts)."""
+    try:
+        found = pooler.show("POOLS")
+    except OperationError as error:
+        note(error.what)
+        return []
+    return [{key: row[key] for key in POOL_COLUMNS} for row in found if row["database"] != "pgbouncer"]

@@ -23,7 +23,7 @@ from ops.prompt import confirm
 def slow_queries(asked: argparse.Namespace) -> None:
     if asked.reset:
         confirm("The statistics of all statements will be discarded.", asked.yes)
-        psql.execute("SELECT public.pg_stat_statements_reset();", dbname="postgres")
+        psql.execute("SELECT public.pg_stat_statements_reset(0::oid, 0::oid, 0::bigint, false);", dbname="postgres")
         note("discarded the statistics of all statements")
         return
     # In `postgres`, whose schema public is the superuser's: the view is the extension's for sure.

@@ -2,7 +2,7 @@
 
 plan → confirm → staging database → load, as a role that owns nothing else, in a container without secrets → hand over
 to flaglearning_owner → check → publish: the staging database takes the application's name while the pooler's clients
-wait, or becomes a new database, or its rows replace those of the application's tables in one transaction. Whatever fails
+wait, or becomes a new database, or its rows replace those of the application's tables in one transaction. A failure
 before that, or a Ctrl-C, leaves nothing but a message.
 """
 

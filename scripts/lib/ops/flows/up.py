@@ -37,6 +37,7 @@ def run(arguments: list[str]) -> None:
     check_ports(ports)
     check_disk()
     start(arguments)
+    build_on_demand()
     say(addresses(ports, containers.environment_of("roles")))
 
 
@@ -157,6 +158,12 @@ def start(arguments: list[str]) -> None:
             print(text, end="", file=sys.stderr, flush=True)
     if process.returncode:
         raise why_it_failed("".join(printed))
+
+
+def build_on_demand() -> None:
+    """The image of `ops`. Compose builds no service of a profile that is off, and `run` only a missing image, so after
+    a change of the checkout ./scripts/ops would talk to the image of before."""
+    containers.run(docker.compose("build", "ops"))
 
 
 def why_it_failed(printed: str) -> OperationError:
