@@ -22,7 +22,7 @@ OWNED = """
     CREATE TYPE colour AS ENUM ('red'); CREATE DOMAIN word AS text; CREATE TYPE span AS RANGE (SUBTYPE = float8);
     CREATE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1';
     CREATE FUNCTION public.plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE OPERATOR public.+++ (LEFTARG = int, RIGHTARG = int, FUNCTION = public.plus);
+    CREATE OPERATOR public.@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = public.plus);
     CREATE AGGREGATE public.total(int) (SFUNC = int4pl, STYPE = int);
     CREATE COLLATION public.plain FROM "C"; CREATE STATISTICS public.s ON id, word FROM loaded;
     CREATE TEXT SEARCH CONFIGURATION public.c (COPY = simple);
