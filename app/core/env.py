@@ -1,6 +1,6 @@
-"""Reads settings from environment variables and secret files, and refuses to guess.
+"""Reads settings from environment variables and secret files, and rejects invalid ones.
 
-Every refusal is one sentence for the person at the terminal: what is wrong, why it matters, what to set.
+Each error says what is wrong, why it matters, and what to set.
 """
 
 from collections.abc import Mapping
@@ -22,66 +22,62 @@ class Environment:
         self.deployment = self.text("DEPLOYMENT", "production")
         if self.deployment not in ("development", "production"):
             raise ImproperlyConfigured(
-                f"DEPLOYMENT is {self.deployment!r}, which nobody knows: "
+                f"DEPLOYMENT is {self.deployment!r}, which is not a deployment: "
                 "set DEPLOYMENT=development or DEPLOYMENT=production."
             )
 
     @property
     def production(self) -> bool:
-        """Whether this start must hold production's standards; true unless somebody said otherwise."""
+        """Whether production's checks apply; true unless DEPLOYMENT says otherwise."""
         return self.deployment == "production"
 
     def text(self, name: str, default: str = "") -> str:
-        """The variable without surrounding blanks; set but empty counts as not set."""
+        """Return the variable without surrounding blanks; an empty one counts as unset."""
         return self.variables.get(name, "").strip() or default
 
     def words(self, name: str) -> list[str]:
-        """A comma-separated variable as a list."""
+        """Return a comma-separated variable as a list."""
         return [word.strip() for word in self.text(name).split(",") if word.strip()]
 
     def flag(self, name: str) -> bool:
-        """A yes/no variable, no by default."""
+        """Return a boolean variable, false by default."""
         value = self.text(name, "false").lower()
         if value not in ("true", "false", "1", "0"):
-            raise ImproperlyConfigured(
-                f"{name} is {value!r}, which is neither yes nor no: set {name}=true or {name}=false."
-            )
+            raise ImproperlyConfigured(f"{name} is {value!r}, which is not a boolean: set {name}=true or {name}=false.")
         return value in ("true", "1")
 
     def secret(self, name: str) -> str:
-        """The secret from NAME or from the file that NAME_FILE names; empty when neither is set."""
+        """Return the secret from NAME or from the file that NAME_FILE names; empty when neither is set."""
         value, path = self.text(name), self.text(f"{name}_FILE")
         if value and path:
-            raise ImproperlyConfigured(
-                f"{name} and {name}_FILE are both set, and nobody can tell which one counts: unset one of them."
-            )
+            raise ImproperlyConfigured(f"{name} and {name}_FILE are both set: unset one of them.")
         if not path:
             return value
         try:
-            # Editors and `openssl rand … > file` end the file with a newline that is not part of the secret.
+            # The newline that editors and `openssl rand … > file` add is not part of the secret.
             value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
             raise ImproperlyConfigured(
                 f"{name}_FILE names {path}, which can't be read ({reason}): "
-                f"set {name}_FILE to a file that user the app runs as can read."
+                f"set {name}_FILE to a file that the app's user can read."
             ) from error
         if not value:
             raise ImproperlyConfigured(f"{name}_FILE names {path}, which is empty: write the secret into it.")
         return value
 
     def workers(self) -> int:
-        """WEB_CONCURRENCY: how many requests gunicorn answers at once, three by default."""
+        """Return WEB_CONCURRENCY: the number of gunicorn workers, three by default."""
         value = self.text("WEB_CONCURRENCY", "3")
         if not value.isdecimal() or int(value) < 1:
             raise ImproperlyConfigured(
-                f"WEB_CONCURRENCY is {value!r}, and with no worker nobody would be answered: "
-                "set WEB_CONCURRENCY to a whole number from 1 up."
+                f"WEB_CONCURRENCY is {value!r}, but gunicorn needs at least one worker: "
+                "set WEB_CONCURRENCY to a whole number of 1 or more."
             )
         return int(value)
 
     def debug(self) -> bool:
-        """DJANGO_DEBUG, which production refuses: a debug page shows settings and source to whoever causes an error."""
+        """Return DJANGO_DEBUG, which production rejects: debug pages show settings and source to visitors."""
         debug = self.flag("DJANGO_DEBUG")
         if debug and self.production:
             raise ImproperlyConfigured(
@@ -91,7 +87,7 @@ class Environment:
         return debug
 
     def secret_key(self) -> str:
-        """Django's signing key; production wants a long one that is nobody's example."""
+        """Return Django's signing key; production requires a strong one."""
         key = self.secret("DJANGO_SECRET_KEY")
         if not key:
             raise ImproperlyConfigured(
@@ -103,37 +99,37 @@ class Environment:
         return key
 
     def allowed_hosts(self) -> list[str]:
-        """ALLOWED_HOSTS; in development everything that means this machine."""
+        """Return ALLOWED_HOSTS; in development this machine's names by default."""
         hosts = self.words("ALLOWED_HOSTS")
         if hosts or not self.production:
             return hosts or ["localhost", "127.0.0.1", "[::1]"]
         raise ImproperlyConfigured(
-            "ALLOWED_HOSTS is empty, so every request would be refused: "
+            "ALLOWED_HOSTS is empty, so that every request would be rejected: "
             "set ALLOWED_HOSTS to the site's host names, separated by commas."
         )
 
     def database(self) -> dict[str, Any]:
-        """DATABASE_URL and DATABASE_PASSWORD as an entry for Django's DATABASES.
+        """Return DATABASE_URL and DATABASE_PASSWORD as an entry of Django's DATABASES.
 
         libpq's own parser reads the URL, so every parameter that psql knows (sslmode, sslrootcert, …) works here too.
         """
         try:
             parameters = conninfo_to_dict(self.text("DATABASE_URL"))
         except ProgrammingError:
-            # Not the parser's own message: it quotes the URL, and the password in it.
+            # Not the parser's message: it quotes the URL with its password.
             raise ImproperlyConfigured(
                 "DATABASE_URL is not a PostgreSQL URL: "
                 "set it in the form postgresql://USER@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE."
             ) from None
         if not parameters.get("dbname") or not parameters.get("host"):
             raise ImproperlyConfigured(
-                "DATABASE_URL is missing or names no host and database, so there is nowhere to keep anything: "
+                "DATABASE_URL is missing, or has no host or no database: "
                 "set it in the form postgresql://USER@HOST:PORT/NAME?sslmode=verify-full&sslrootcert=FILE."
             )
         password = self._database_password(str(parameters.pop("password", None) or ""))
         if self.production and parameters.get("sslmode") != "verify-full":
             raise ImproperlyConfigured(
-                f"DATABASE_URL has sslmode={parameters.get('sslmode', 'prefer')}, which proves nothing of the server: "
+                f"DATABASE_URL has sslmode={parameters.get('sslmode', 'prefer')}, which does not verify the server: "
                 "set sslmode=verify-full and sslrootcert in DATABASE_URL."
             )
         return {

@@ -11,16 +11,16 @@ from core.logs import request_id
 
 # The default code and message of each status.
 MESSAGES = {
-    400: ("bad_request", "The request can't be understood: send well-formed JSON and valid headers."),
+    400: ("bad_request", "The request is malformed: send valid JSON and headers."),
     401: ("not_logged_in", "Log in first: POST /api/session."),
     403: ("csrf_failed", "The CSRF token is missing or wrong: get one from /api/csrf and send it as X-CSRFToken."),
-    404: ("not_found", "There is nothing at this address: see /api/openapi.json."),
-    405: ("method_not_allowed", "This address doesn't take this method: the Allow header lists those it takes."),
+    404: ("not_found", "No such path: see /api/openapi.json."),
+    405: ("method_not_allowed", "This path doesn't allow the method: see the Allow header."),
     413: ("too_large", "The request's body is too large."),
     422: ("invalid", "The request's values are not valid."),
-    429: ("too_many_requests", "Too many requests: wait as many seconds as the Retry-After header says."),
-    500: ("internal_error", "Something broke on our side. It is in the log under this request id."),
-    503: ("unavailable", "The database doesn't answer at the moment: try again in a few seconds."),
+    429: ("too_many_requests", "Too many requests: wait the seconds of the Retry-After header."),
+    500: ("internal_error", "Internal error: the server's log has it under this request id."),
+    503: ("unavailable", "The database is unavailable: try again in a few seconds."),
 }
 
 

@@ -2,7 +2,7 @@
 
 The proxy connects to the link. Each container's gunicorn listens on its own socket in the shared folder. The link is
 replaced by a rename, so that every connection reaches the previous container or the new one. A container that starts
-while no container is serving switches by itself. Beside a serving container it waits for ./scripts/ops rollout, which runs:
+while no container is serving switches by itself. Beside a serving container it waits for `ops rollout`, which runs:
 
     python -m core.serving switch     check this container, point the link to it, wait for the previous one's queue
 

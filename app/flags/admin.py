@@ -9,16 +9,14 @@ from flags.models import Country, DailyChallenge, Question, UserAnswer
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Shows what the game wrote: a change made here would leave the statistics wrong."""
+    """Shows rows of the game, read-only: a change would make the statistics wrong."""
 
     show_full_result_count = False  # counting a big table takes longer than showing a page of it
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Only the game adds."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Nobody changes."""
         return False
 
 
@@ -32,29 +30,25 @@ class CountryAdmin(ReadOnlyAdmin):
     search_fields = ("name", "code")
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """Questions refer to it."""
-        return False
+        return False  # questions refer to it
 
 
 @admin.register(DailyChallenge)
 class DailyChallengeAdmin(ReadOnlyAdmin):
-    """Which flag was, is and will be asked on which day."""
+    """Past, present and future daily challenges."""
 
     list_display = ("date", "country", "selection_algorithm_version")
     date_hierarchy = "date"
     search_fields = ("country__name",)
 
     def has_delete_permission(self, request: HttpRequest, obj: object = None) -> bool:
-        """People's answers hang on it."""
-        return False
+        return False  # deleting it would delete the answers
 
 
 @admin.register(Question)
 class QuestionAdmin(ReadOnlyAdmin):
-    """Every question that was asked."""
-
     list_display = ("id", "kind", "country", "challenge", "user", "is_open", "created_at")
-    # Django joins what can't be null by itself.
+    # Django joins only foreign keys that can't be null by itself.
     list_select_related: ClassVar = ["country", "challenge", "user"]
     list_filter = ("kind",)
     search_fields = ("country__name", "user__email")
@@ -63,8 +57,6 @@ class QuestionAdmin(ReadOnlyAdmin):
 
 @admin.register(UserAnswer)
 class UserAnswerAdmin(ReadOnlyAdmin):
-    """Every answer that was given."""
-
     list_display = ("id", "user", "question_country", "answered_country", "is_correct", "answered_at")
     list_filter = ("is_correct",)
     search_fields = ("user__email",)
@@ -72,5 +64,4 @@ class UserAnswerAdmin(ReadOnlyAdmin):
 
     @admin.display(description="asked")
     def question_country(self, answer: UserAnswer) -> Country:
-        """The right country."""
         return answer.question.country

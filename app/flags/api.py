@@ -22,7 +22,7 @@ router = Router(tags=["game"])
 
 
 class PlayersRequest(HttpRequest):
-    """A request that `logged_in` let through."""
+    """An authenticated request."""
 
     user: User
 
@@ -33,8 +33,7 @@ logged_in = SessionAuth(csrf=False)
 # By account, for questions and answers together: a quick player needs two or three seconds a question.
 playing = UserRateThrottle("60/m")
 
-# Whoever stands in front (nginx) may hand such an answer to everybody for a second: a crowd is served from memory, and
-# nobody sees anything older. Never on what depends on who asks.
+# For responses that are the same for all users: nginx may cache them for a second. Never for a user's own data.
 SHARED = "public, max-age=1"
 
 ANSWER_ERRORS: dict[type[services.AnswerError], tuple[int, str]] = {
@@ -56,24 +55,24 @@ def _no_countries(request: HttpRequest, error: services.NoCountries) -> HttpResp
     return error_response(503, "no_countries", str(error))
 
 
-Limit = Annotated[int, Query(ge=1, le=100, description="How many rows at most.")]
+Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of rows.")]
 
 
 class OptionOut(Schema):
-    """A country to choose. Without its emoji: that is the flag."""
+    """A country to choose, without its emoji: that is the flag."""
 
     code: Annotated[str, Field(examples=["FR"])]
     name: Annotated[str, Field(examples=["France"])]
 
 
 class CountryOut(OptionOut):
-    """A country whose flag is no secret any more."""
+    """A country whose flag may be shown."""
 
     emoji: Annotated[str, Field(validation_alias="flag_emoji")]
 
 
 class QuestionOut(Schema):
-    """Whose flag is this?"""
+    """A flag and the countries to choose from."""
 
     id: int
     kind: Literal["daily", "practice"]
@@ -82,17 +81,15 @@ class QuestionOut(Schema):
 
     @staticmethod
     def resolve_image_url(question: Question) -> str:
-        """The picture's address, which doesn't give the country away."""
         return flag_url(question.country)
 
     @staticmethod
     def resolve_options(question: Question) -> list[Country]:
-        """The countries behind the stored ids."""
         return services.options_of(question)
 
 
 class AnswerOut(Schema):
-    """An answer that was given, and the right one."""
+    """A given answer and the right one."""
 
     question_id: int
     is_correct: bool
@@ -102,17 +99,15 @@ class AnswerOut(Schema):
 
     @staticmethod
     def resolve_answered(answer: UserAnswer) -> Country:
-        """What was chosen."""
         return answer.answered_country
 
     @staticmethod
     def resolve_correct(answer: UserAnswer) -> Country:
-        """What would have been right."""
         return answer.question.country
 
 
 class ChallengeOut(Schema):
-    """Today's challenge; `answer` is yours, or null."""
+    """Today's challenge; `answer` is the user's answer, or null."""
 
     date: datetime.date
     question: QuestionOut
@@ -120,25 +115,25 @@ class ChallengeOut(Schema):
 
 
 class AnswerIn(Schema):
-    """One of the question's options."""
+    """An answer: one of the question's options."""
 
     question_id: DatabaseId
     country_code: Annotated[str, Field(pattern="^[A-Z]{2}$", examples=["FR"])]
 
 
 class StatisticsOut(Schema):
-    """What you have achieved."""
+    """The user's totals and streaks."""
 
     total_answers: int
     total_correct: int
-    accuracy: Annotated[float, Field(description="Percent of answers that were right.")]
-    current_streak: Annotated[int, Field(description="Days in a row with the daily challenge answered correctly.")]
+    accuracy: Annotated[float, Field(description="Percentage of right answers.")]
+    current_streak: Annotated[int, Field(description="Consecutive days with the daily challenge answered correctly.")]
     longest_streak: int
     last_guess_date: datetime.date | None
 
 
 class LeaderboardRowOut(Schema):
-    """One place on the leaderboard."""
+    """A row of the leaderboard."""
 
     rank: int
     name: str
@@ -148,7 +143,7 @@ class LeaderboardRowOut(Schema):
 
 
 class GuessedCountryOut(OptionOut):
-    """How often a country's flag was answered."""
+    """The number of answers to a country's flag."""
 
     emoji: str
     guesses: int
@@ -156,21 +151,21 @@ class GuessedCountryOut(OptionOut):
 
 @router.get("challenge/today", response={200: ChallengeOut, **errors()}, operation_id="todays_challenge")
 def todays_challenge(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
-    """Today's challenge, the same for everybody until midnight UTC."""
+    """Return today's challenge, the same for all players until midnight UTC."""
     now = timezone.now()
     question, answer = services.daily_question(now), None
     if request.user.is_authenticated:
         answer = services.answer_to(request.user, question)
     else:
-        response["Cache-Control"] = SHARED  # Vary: Cookie, which asking for the user sets, keeps it from players
+        response["Cache-Control"] = SHARED  # request.user sets Vary: Cookie: players don't get it
     return {"date": services.utc_date(now), "question": question, "answer": answer}
 
 
 @router.get("practice", auth=logged_in, response={200: QuestionOut, **errors(401, 404)}, operation_id="open_practice")
 def open_practice(request: PlayersRequest) -> Any:
-    """Your practice question that waits for an answer."""
+    """Return the user's unanswered practice question."""
     return services.open_practice_question(request.user) or error_response(
-        404, "no_practice_question", "No practice question waits for you: ask for one with POST /api/practice."
+        404, "no_practice_question", "You have no unanswered practice question: create one with POST /api/practice."
     )
 
 
@@ -182,7 +177,7 @@ def open_practice(request: PlayersRequest) -> Any:
     operation_id="practise",
 )
 def practise(request: PlayersRequest) -> Question:
-    """A practice question: the one that still waits for an answer, or else a new one."""
+    """Return the user's unanswered practice question, or create one."""
     return services.new_practice_question(request.user)
 
 
@@ -194,19 +189,19 @@ def practise(request: PlayersRequest) -> Question:
     operation_id="answer",
 )
 def answer(request: PlayersRequest, body: AnswerIn) -> Status[UserAnswer]:
-    """Answers a question, once."""
+    """Answer a question; each question takes one answer."""
     return Status(201, services.answer(request.user, body.question_id, body.country_code))
 
 
 @router.get("me/statistics", auth=logged_in, response={200: StatisticsOut, **errors(401)}, operation_id="my_statistics")
 def my_statistics(request: PlayersRequest) -> services.Statistics:
-    """Your totals and streaks."""
+    """Return the user's totals and streaks."""
     return services.statistics(request.user)
 
 
 @router.get("leaderboard", response={200: list[LeaderboardRowOut], **errors(422)}, operation_id="leaderboard")
 def leaderboard(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> list[services.LeaderboardRow]:
-    """The people with the most right answers."""
+    """Return the users with the most right answers."""
     response["Cache-Control"] = SHARED
     return services.leaderboard(limit)
 
@@ -215,6 +210,6 @@ def leaderboard(request: HttpRequest, response: HttpResponse, limit: Limit = 10)
     "countries/most-guessed", response={200: list[GuessedCountryOut], **errors(422)}, operation_id="most_guessed"
 )
 def most_guessed(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> Any:
-    """The countries whose flags were answered most often."""
+    """Return the countries whose flags were answered most often."""
     response["Cache-Control"] = SHARED
     return services.most_guessed(limit)

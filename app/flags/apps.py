@@ -4,10 +4,9 @@ from django.apps import AppConfig
 
 
 class FlagsConfig(AppConfig):
-    """The app `flags`: countries, daily challenges, questions, answers, and how often each country was answered."""
+    """Countries, daily challenges, questions, answers, and how often each country was answered."""
 
     name = "flags"
 
     def ready(self) -> None:
-        """An answer that is deleted leaves the sums, whoever deletes it."""
-        from flags import guesses  # noqa: F401 - its models need the registry
+        from flags import guesses  # noqa: F401 - registers its pre_delete receiver; its models need the registry

@@ -1,4 +1,4 @@
--- The sums that aren't what the answers up to the line say: country, day of the challenge, counted, stored.
+-- The sums that differ from the answers up to the high-water mark: country, day of the challenge, counted, stored.
 WITH counted AS (
     SELECT q.country_id, coalesce(q.challenge_id, 0) AS challenge_id, count(*) AS guesses
     FROM flags_useranswer AS a

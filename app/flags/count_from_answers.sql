@@ -1,6 +1,6 @@
--- Totals from the raw answers beside the totals as stored: user, five counted, five stored. Everybody's, or one person's
--- when user_id is given. Streaks are as of "today", so one that a missed day has ended is 0 on both sides.
--- One statement, hence one moment: an answer can't come between the two sides.
+-- Totals counted from the answers beside the stored totals: user, five counted, five stored. All users, or the one of
+-- user_id. Streaks are as of "today": one that a missed day has ended is 0 on both sides.
+-- One statement, hence one snapshot for both sides.
 WITH answer AS (
     SELECT a.user_id, a.is_correct, c.date
     FROM flags_useranswer AS a
@@ -13,7 +13,7 @@ total AS (
     FROM answer
     GROUP BY user_id
 ),
--- In a run of consecutive days, day minus row number is the same date: that date names the run.
+-- In a run of consecutive days, day minus row number is the same date: that date identifies the run.
 correct_day AS (
     SELECT user_id, date, date - row_number() OVER (PARTITION BY user_id ORDER BY date)::int AS run
     FROM answer

@@ -1,4 +1,4 @@
--- Adds the answers after one id up to another to the sums.
+-- Adds the answers with ids above `after`, up to `upto`, to the sums.
 INSERT INTO flags_guesscount AS sums (country_id, challenge_id, guesses)
 SELECT q.country_id, q.challenge_id, count(*)
 FROM flags_useranswer AS a

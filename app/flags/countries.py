@@ -1,4 +1,4 @@
-"""Reads the file of countries and brings the table in line with it."""
+"""Reads the data file of countries and updates flags_country."""
 
 import json
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ FIELDS = ("name", "flag_emoji", "region", "subregion", "lookalikes")
 
 
 class BadDataFile(Exception):
-    """The file of countries can't be used; the text says which entry and why."""
+    """The data file is invalid; the text names the entry and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What loading changed. Countries that only the table has stay: questions and answers refer to them."""
+    """The result of loading. Countries that only the table has stay: questions and answers refer to them."""
 
     total: int
     added: int
@@ -30,7 +30,7 @@ class Loaded:
 
 
 def read_countries(path: Path) -> list[Country]:
-    """The countries of a data file, none of them saved; raises BadDataFile on the first thing that is wrong."""
+    """Return the countries of a data file, unsaved; raise BadDataFile for the first invalid entry."""
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))["countries"]
     except OSError as error:
@@ -51,7 +51,7 @@ def read_countries(path: Path) -> list[Country]:
 
 
 def load_countries(path: Path = DATA_FILE) -> Loaded:
-    """Adds what is new and updates what differs; a second run changes nothing."""
+    """Insert new countries and update changed ones; a second run changes nothing."""
     wanted = read_countries(path)
     with transaction.atomic():
         stored = {country.code: country for country in Country.objects.select_for_update()}
@@ -84,11 +84,11 @@ def _country(path: Path, number: int, entry: Any) -> Country:
             subregion=entry["subregion"],
             lookalikes=entry["lookalikes"],
         )
-        # Lengths and forms as the model has them. What must be unique is compared within the file.
+        # Lengths and formats are the model's. Uniqueness is checked within the file.
         country.clean_fields()
     except KeyError as error:
         raise BadDataFile(f"{path}: country {number} lacks {error}.") from error
     except ValidationError as error:
         reasons = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in error.message_dict.items())
-        raise BadDataFile(f"{path}: country {number} is not right: {reasons}") from error
+        raise BadDataFile(f"{path}: country {number} is invalid: {reasons}") from error
     return country

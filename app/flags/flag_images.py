@@ -1,8 +1,8 @@
-"""Pictures of flags under addresses that do not say whose they are.
+"""Flag pictures under URLs that do not reveal the country.
 
-A file called `fr.svg` would be the answer. So a picture's address is an HMAC of the country's code under the
-deployment's secret key: stable, so that browsers and nginx cache it for ever, and not to be worked out from a list of
-codes. The pictures themselves are cleaned when they are added (data/make_data.py), so that serving one is a look-up.
+A file called `fr.svg` would be the answer. A picture's URL is therefore an HMAC of the country's code under the
+deployment's secret key: stable, so that browsers and nginx cache it for ever, and not computable from a list of
+codes. The pictures are cleaned when they are added (data/make_data.py), so that serving one is a look-up.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ class HasCode(Protocol):
 
 
 def flag_url(country: HasCode) -> str:
-    """The address of the country's picture: /flags/<opaque>.svg"""
+    """Return the URL of the country's picture: /flags/TOKEN.svg"""
     return reverse("flag_image", args=[_token(country.code)])
 
 
 def flag_svg(token: str) -> bytes | None:
-    """The picture behind an address that flag_url made, or None."""
+    """Return the picture of a token made by flag_url, or None."""
     code = _codes_by_token().get(token)
     return _picture(code) if code else None
 

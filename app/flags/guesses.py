@@ -1,9 +1,9 @@
-"""How often each country's flag was answered, without counting every answer each time.
+"""Incremental counters of the answers to each country's flag.
 
-flags_guesscount has the sums up to one answer, whose id flags_guesscounting keeps: the line. Reading adds the few
-answers after it (most_guessed.sql), so what is read is exact, at any moment. Nothing is written when somebody answers:
-no counter that everybody waits for, no queue. Now and then an answer moves the line on (`count_further`). The reasons
-are in docs/adr/, "What grows is counted once".
+flags_guesscount holds the sums of the answers up to one id, the high-water mark in flags_guesscounting. Reading adds
+the few answers above it (most_guessed.sql), so that results are always exact. Storing an answer updates no counter,
+hence no row that all writers would lock. Every COUNT_EVERY-th answer moves the mark (`count_further`). The reasons are
+in docs/adr/.
 """
 
 import datetime
@@ -21,9 +21,9 @@ from flags.models import GuessCount, GuessCounting, UserAnswer
 
 logger = logging.getLogger(__name__)
 
-# So many answers, or twice as many, are counted when somebody reads: 8 pages of the cache each, some microseconds.
+# At most twice as many answers are counted at each read: 8 buffer accesses each, some microseconds.
 COUNT_EVERY = 100
-# After a while without counting (an older version of the app was running), no request has to make up for all of it.
+# A batch's upper limit: after a time without counting (an older version of the app ran), no request counts it all.
 AT_MOST = 10_000
 
 
@@ -33,8 +33,8 @@ def _sql(name: str) -> str:
 
 MOST_GUESSED, COUNT_GUESSES, COMPARE_GUESSES = _sql("most_guessed"), _sql("count_guesses"), _sql("compare_guesses")
 
-# Who writes answers at this moment: whoever inserts takes this lock before the answer gets its id, and keeps it until
-# the end of the transaction. CREATE INDEX CONCURRENTLY waits for the same.
+# The transactions that are writing answers: an INSERT takes this lock before the answer gets its id, and holds it until
+# the transaction ends. CREATE INDEX CONCURRENTLY waits for the same locks.
 WRITERS = """
     SELECT coalesce(array_agg(DISTINCT virtualtransaction), '{}')
     FROM pg_catalog.pg_locks
@@ -44,7 +44,7 @@ WRITERS = """
 
 @dataclass(frozen=True, slots=True)
 class Miscount:
-    """A country whose sum isn't what the answers say: in practice, or in the challenge of a day."""
+    """A country whose sum differs from its answers: in practice, or in the challenge of a day."""
 
     country: str
     date: datetime.date | None
@@ -57,26 +57,26 @@ class Miscount:
 
 
 def most_guessed(limit: int, before: datetime.date) -> list[tuple[str, str, str, int]]:
-    """Code, name, emoji, guesses of the countries that were answered most; challenges from `before` on don't count."""
+    """Return code, name, emoji, guesses of the countries answered most; challenges from `before` on don't count."""
     return [tuple(row) for row in _rows(MOST_GUESSED, {"limit": limit, "before": before})]
 
 
 def after_answer(answer: UserAnswer) -> None:
-    """Every so many answers, count. The answer is stored already and stands, whatever happens here."""
+    """Count after every COUNT_EVERY-th answer. The answer is committed: an error here doesn't affect it."""
     if answer.pk % COUNT_EVERY:
         return
     try:
         count_further()
     except DatabaseError:
-        logger.warning("the guesses were not counted; a later answer does it", exc_info=True)
+        logger.warning("the guesses were not counted; a later answer will count them", exc_info=True)
 
 
 def count_further() -> None:
-    """Moves the line on to where it can be moved safely, and says where it may go next time.
+    """Move the high-water mark to the chosen stop when that is safe, and choose the next stop.
 
-    Ids are given before a transaction ends: when 7 is there, 6 may still be on its way. So a stop is chosen first, and
-    who is writing at that moment noted; the line moves there when none of them is writing any more, usually the next
-    time. Nobody waits for anybody: if somebody else is counting, they are.
+    An id is assigned before its transaction commits: when 7 is visible, 6 may not be. So the stop is chosen first, and
+    the transactions that are writing at that time are recorded. The mark moves when none of them is running any more,
+    usually at the next call. A call returns at once while another one is counting.
     """
     with transaction.atomic():
         counting = GuessCounting.objects.select_for_update(skip_locked=True).first()
@@ -87,17 +87,17 @@ def count_further() -> None:
             _count(counting, min(counting.stop, counting.counted_to + AT_MOST))
         if counting.stop <= counting.counted_to:
             counting.stop = UserAnswer.objects.order_by("-id").values_list("id", flat=True).first() or 0
-            counting.writers = sorted(_writers())  # after the stop was chosen, never before
+            counting.writers = sorted(_writers())  # after choosing the stop, never before
         counting.save()
 
 
 def differences() -> list[Miscount]:
-    """Sums that aren't what the answers say. One statement, hence one moment."""
+    """Return the sums that differ from the answers. One statement, hence one snapshot."""
     return [Miscount(*row) for row in _rows(COMPARE_GUESSES, {})]
 
 
 def repair() -> None:
-    """Counts all anew, up to the line."""
+    """Recount all answers up to the high-water mark."""
     with transaction.atomic():
         counting = GuessCounting.objects.select_for_update().first() or GuessCounting()
         GuessCount.objects.all().delete()
@@ -108,7 +108,7 @@ def repair() -> None:
 
 @receiver(pre_delete, sender=UserAnswer)
 def uncount(instance: UserAnswer, **_: Any) -> None:
-    """An answer that goes (with its person, say) goes out of the sums, if it is in them."""
+    """Subtract a deleted answer (deleted with its user, for example) if it is counted."""
     counting = GuessCounting.objects.select_for_update().first()
     if counting is not None and instance.pk <= counting.counted_to:
         question = instance.question
@@ -117,7 +117,7 @@ def uncount(instance: UserAnswer, **_: Any) -> None:
 
 
 def _count(counting: GuessCounting, upto: int) -> None:
-    """Adds the answers between the line and `upto` to the sums. The caller has the row's lock, and saves it."""
+    """Add the answers above the mark up to `upto` to the sums. The caller holds the row's lock and saves the row."""
     with connection.cursor() as cursor:
         cursor.execute(COUNT_GUESSES, {"after": counting.counted_to, "upto": upto})
     counting.counted_to = upto

@@ -1,4 +1,4 @@
-"""The game's tables. The rules that the database itself holds are constraints here; the others are in services.py."""
+"""The game's tables. Rules that PostgreSQL enforces are constraints here; the others are in services.py."""
 
 from typing import ClassVar
 
@@ -13,7 +13,7 @@ OPTIONS_PER_QUESTION = 4
 
 
 class Country(models.Model):
-    """A country with a flag; `manage.py load_countries` brings the 195."""
+    """A country with a flag; `manage.py load_countries` inserts the 195."""
 
     code = models.CharField(max_length=2, validators=[RegexValidator(r"^[A-Z]{2}\Z")], help_text="ISO 3166-1 alpha-2.")
     name = models.CharField(max_length=60, help_text="The everyday English name.")
@@ -46,10 +46,10 @@ class Country(models.Model):
 
 
 class DailyChallenge(models.Model):
-    """The country of one UTC day, the same for everybody."""
+    """The country of one UTC day, the same for all players."""
 
     date = models.DateField()
-    # Nothing looks a challenge up by its country, and countries are never deleted: no index.
+    # No query looks a challenge up by its country, and countries are never deleted: no index.
     country = models.ForeignKey(Country, models.PROTECT, db_index=False, related_name="challenges")
     selection_algorithm_version = models.PositiveSmallIntegerField()
 
@@ -62,11 +62,9 @@ class DailyChallenge(models.Model):
 
 
 class Question(models.Model):
-    """A flag and four names: the one question of a daily challenge, or one person's practice question."""
+    """A flag and four names: the question of a daily challenge, or one user's practice question."""
 
     class Kind(models.TextChoices):
-        """Who is asked: everybody on a day, or one person whenever they like."""
-
         DAILY = "daily"
         PRACTICE = "practice"
 
@@ -100,7 +98,7 @@ class Question(models.Model):
             models.UniqueConstraint(fields=["user"], condition=Q(is_open=True), name="question_one_open_per_user"),
         ]
         indexes: ClassVar = [
-            # What somebody was asked lately, and the cascade when they are deleted.
+            # A user's recent questions, and the cascade when the user is deleted.
             models.Index(fields=["user", "-id"], condition=Q(user__isnull=False), name="question_by_user"),
         ]
 
@@ -109,7 +107,7 @@ class Question(models.Model):
 
 
 class UserAnswer(models.Model):
-    """What somebody answered; never changed afterwards, so the statistics can be recounted from it."""
+    """A user's answer; never updated, so the statistics can be recounted from it."""
 
     # useranswer_once begins with the user: no index of its own.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, db_index=False, related_name="answers")
@@ -120,7 +118,7 @@ class UserAnswer(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["user", "question"], name="useranswer_once")]
-        # Somebody's last answers: without it, all of theirs are read, or everybody's.
+        # A user's latest answers: without it, all of the user's answers are read, or the whole table.
         indexes: ClassVar = [models.Index(fields=["user", "-id"], name="useranswer_by_user")]
 
     def __str__(self) -> str:
@@ -128,11 +126,12 @@ class UserAnswer(models.Model):
 
 
 class GuessCount(models.Model):
-    """How many answers a country's flag got: in practice (no challenge), or in the challenge of one day.
+    """The number of answers to a country's flag: in practice (no challenge), or in the challenge of one day.
 
-    Up to the answer that GuessCounting names; guesses.py says how the two are kept and read."""
+    Counted up to GuessCounting's high-water mark; guesses.py maintains and reads both.
+    """
 
-    # Both tables that it refers to are small, and a row of theirs is hardly ever deleted: no indexes.
+    # Both referenced tables are small, and their rows are hardly ever deleted: no indexes.
     country = models.ForeignKey(Country, models.PROTECT, db_index=False, related_name="+")
     challenge = models.ForeignKey(DailyChallenge, models.CASCADE, null=True, db_index=False, related_name="+")
     guesses = models.BigIntegerField()
@@ -148,13 +147,13 @@ class GuessCount(models.Model):
 
 
 class GuessCounting(models.Model):
-    """The line between the answers that are counted and those that are not; one row."""
+    """The high-water mark: the id of the last answer that is counted; one row."""
 
     id = models.SmallIntegerField(primary_key=True, default=1)
     counted_to = models.BigIntegerField(default=0, help_text="Answers up to this id are in the sums, none after it is.")
-    stop = models.BigIntegerField(default=0, help_text="Where the line moves next …")
+    stop = models.BigIntegerField(default=0, help_text="The next high-water mark …")
     writers = ArrayField(
-        models.TextField(), default=list, help_text="… when none of these transactions, which were writing, runs."
+        models.TextField(), default=list, help_text="… as soon as none of these writing transactions is running."
     )
 
     class Meta:

@@ -1,6 +1,6 @@
--- The countries whose flags were answered most: the sums up to the line, and the answers after it one by one.
--- One statement, hence one moment: the line can't move between the two halves. generate_series tells the planner that the
--- second half is short: it looks each answer up by its id, however large the table is.
+-- The countries whose flags were answered most: the sums up to the high-water mark, plus each answer above it.
+-- One statement, hence one snapshot: the mark can't move between the two parts. generate_series tells the planner that
+-- the second part is short: it looks each answer up by its id, whatever the size of the table.
 WITH guess AS (
     SELECT country_id, challenge_id, guesses
     FROM flags_guesscount

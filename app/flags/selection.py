@@ -1,15 +1,15 @@
-"""Which country is the challenge of which day.
+"""Selects the country of each day's challenge.
 
 Version 1. The country codes are put into a fixed order that looks random (by hash) and cut into five blocks. Days are
 counted in cycles as long as the list; in every cycle each block is shuffled anew (by hash again), and the blocks keep
-their places. So everybody comes once per cycle, the order is never the same twice, and a country that comes late in its
-block and early in the next cycle's still waits a cycle minus a block: at least 157 days with 195 countries.
+their places. So every country comes once per cycle, the order is never the same twice, and a country that comes late in
+its block and early in the next cycle's still waits a cycle minus a block: at least 157 days with 195 countries.
 
-It is a pure function of the date and the codes: any two processes agree without asking each other. Nothing in it is
-secret; somebody who reads this file can work out tomorrow's flag, and spoils only their own game.
+It is a pure function of the date and the codes, so all processes agree without coordination. It is not secret: a player
+who reads this file can predict tomorrow's flag.
 
-The past is kept in the table. When the list of countries changes, the order from then on changes, and a country may
-come back early once. Change the algorithm only together with VERSION, which every challenge stores.
+Past challenges are stored in the table. When the list of countries changes, the order from then on changes, and a
+country may come back early once. Change the algorithm only together with VERSION, which every challenge stores.
 """
 
 import datetime

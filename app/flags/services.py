@@ -1,7 +1,7 @@
-"""What the game does. Pages, API and commands all come through here.
+"""The rules of the game. Pages, API and commands call these functions.
 
-Days are UTC days, whoever plays wherever. Functions that depend on the moment take it as `now` (or `today`), so that a
-request is judged by the time it arrived at, and tests can choose it.
+Days are UTC days for all players. Functions that depend on the time take it as `now` (or `today`), so that one time
+applies to the whole request, and tests can choose it.
 """
 
 import datetime
@@ -19,12 +19,12 @@ from flags.totals import recount
 from users.models import User, UserStats
 from users.services import lock_stats
 
-# As many practice questions back, nobody is asked the same country again.
+# A country is not asked again within so many practice questions.
 PRACTICE_MEMORY = 20
 
-# What is the same for everybody, each worker asks the database for once in so long; nobody sees it older than this.
+# Per-worker cache TTL, in seconds, of data shared by all users.
 SHARED_SECONDS = 1
-# Names and flags change when a person corrects them.
+# The same for countries: names and flags change with a new data file only.
 COUNTRY_SECONDS = 60
 
 
@@ -36,26 +36,20 @@ class NoCountries(Exception):
 
 
 class AnswerError(Exception):
-    """Why an answer wasn't taken; the text is for the person who gave it."""
+    """Why an answer was rejected; the text is for the player."""
 
 
 class QuestionNotFound(AnswerError):
-    """There is no such question for this person."""
-
     def __init__(self) -> None:
         super().__init__("There is no such question.")
 
 
 class AlreadyAnswered(AnswerError):
-    """A question is answered once."""
-
     def __init__(self) -> None:
         super().__init__("You have answered this question already.")
 
 
 class NotAnOption(AnswerError):
-    """The country isn't among the question's options."""
-
     def __init__(self) -> None:
         super().__init__("This country is not one of the question's options.")
 
@@ -69,7 +63,7 @@ class ChallengeClosed(AnswerError):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """What somebody has achieved so far, as of a day."""
+    """A user's totals and streaks as of a day."""
 
     total_answers: int
     total_correct: int
@@ -79,13 +73,13 @@ class Statistics:
 
     @property
     def accuracy(self) -> float:
-        """The share of right answers, in percent with one decimal; 0 before the first answer."""
+        """The percentage of right answers, with one decimal; 0 before the first answer."""
         return round(100 * self.total_correct / self.total_answers, 1) if self.total_answers else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderboardRow:
-    """One place on the leaderboard. Equal results share a rank."""
+    """A row of the leaderboard. Equal results share a rank."""
 
     rank: int
     user_id: int
@@ -97,7 +91,7 @@ class LeaderboardRow:
 
 @dataclass(frozen=True, slots=True)
 class GuessedCountry:
-    """How often a country's flag was answered, rightly or wrongly."""
+    """The number of right and wrong answers to a country's flag."""
 
     code: str
     name: str
@@ -106,7 +100,7 @@ class GuessedCountry:
 
 
 def utc_date(now: datetime.datetime | None = None) -> datetime.date:
-    """The game's date at `now`, by default at this moment."""
+    """Return the game's date at `now`, by default today."""
     return (now or timezone.now()).astimezone(datetime.UTC).date()
 
 
@@ -114,9 +108,9 @@ def utc_date(now: datetime.datetime | None = None) -> datetime.date:
 
 
 def challenge_for(date: datetime.date) -> DailyChallenge:
-    """The challenge of a day, made when it is asked for the first time.
+    """Return the challenge of a day; the first call creates it.
 
-    However many ask at once, the first insert wins and everybody reads the same row.
+    Of concurrent calls, the first insert wins and all of them read its row.
     """
     challenges = DailyChallenge.objects.select_related("country")
     if challenge := challenges.filter(date=date).first():
@@ -138,7 +132,7 @@ def challenge_for(date: datetime.date) -> DailyChallenge:
 
 
 def daily_question(now: datetime.datetime | None = None) -> Question:
-    """The question of today's challenge: one row that everybody answers, read by each worker once in SHARED_SECONDS."""
+    """Return the question of today's challenge: one row for all players, cached for SHARED_SECONDS."""
     today = utc_date(now)
     key = f"daily_question:{today}"
     question: Question | None = cache.get(key)
@@ -171,12 +165,12 @@ def _question_of(today: datetime.date) -> Question:
 
 
 def open_practice_question(user: User) -> Question | None:
-    """The practice question that waits for this person's answer, if there is one."""
+    """Return the user's unanswered practice question, if there is one."""
     return Question.objects.select_related("country").filter(user=user, is_open=True).first()
 
 
 def new_practice_question(user: User) -> Question:
-    """A practice question for this person: the one that still waits for an answer, or a new one."""
+    """Return the user's unanswered practice question, or create one."""
     if question := open_practice_question(user):
         return question
     country = _country_to_practise(user)
@@ -192,7 +186,7 @@ def new_practice_question(user: User) -> Question:
 
 
 def _country_to_practise(user: User) -> Country:
-    """A random country that this person wasn't asked lately."""
+    """Return a random country, not one of the user's latest PRACTICE_MEMORY questions if possible."""
     recent = Question.objects.filter(user=user).order_by("-id").values_list("country_id", flat=True)[:PRACTICE_MEMORY]
     countries = Country.objects.order_by("?")
     country = countries.exclude(id__in=list(recent)).first() or countries.first()
@@ -205,13 +199,13 @@ def _country_to_practise(user: User) -> Country:
 
 
 def options_of(question: Question) -> list[Country]:
-    """The countries to choose from, in the order in which they are shown."""
+    """Return the countries to choose from, in display order."""
     countries = _countries(question.options)
     return [countries[id_] for id_ in question.options]
 
 
 def _countries(ids: list[int]) -> dict[int, Country]:
-    """By id, as this worker knows them for COUNTRY_SECONDS."""
+    """Return countries by id, cached for COUNTRY_SECONDS."""
     key = "country:{}".format
     known: dict[str, Country] = cache.get_many(map(key, ids))
     if missing := [id_ for id_ in ids if key(id_) not in known]:
@@ -222,9 +216,9 @@ def _countries(ids: list[int]) -> dict[int, Country]:
 
 
 def _options_for(country: Country) -> list[int]:
-    """The ids of the right country and of three plausible wrong ones, shuffled.
+    """Return the ids of the right country and of three plausible wrong ones, shuffled.
 
-    Wrong ones come from the same region as long as it has enough, and no two flags of the four look alike.
+    Wrong ones are from the same region if it has enough; no two of the four flags look alike.
     """
     others = list(Country.objects.exclude(id=country.id))
     random.shuffle(others)
@@ -245,10 +239,10 @@ def _options_for(country: Country) -> list[int]:
 
 
 def answer(user: User, question_id: int, country_code: str, now: datetime.datetime | None = None) -> UserAnswer:
-    """Takes somebody's answer to a question and counts it, both or neither.
+    """Store the user's answer to a question and update the totals, in one transaction.
 
-    Raises QuestionNotFound (for somebody else's practice question too), ChallengeClosed, NotAnOption, AlreadyAnswered.
-    The lock on the person's totals comes first, so their answers are counted one after the other.
+    Raises QuestionNotFound (also for another user's practice question), ChallengeClosed, NotAnOption, AlreadyAnswered.
+    The totals are locked first, so that concurrent answers of one user are counted one after the other.
     """
     now = now or timezone.now()
     question = _question_for(user, question_id, today=utc_date(now))
@@ -278,7 +272,7 @@ def answer(user: User, question_id: int, country_code: str, now: datetime.dateti
 
 
 def answer_to(user: User, question: Question) -> UserAnswer | None:
-    """What this person answered to the question, if they did."""
+    """Return the user's answer to the question, if there is one."""
     return UserAnswer.objects.select_related("answered_country").filter(user=user, question=question).first()
 
 
@@ -296,11 +290,11 @@ def _question_for(user: User, question_id: int, today: datetime.date) -> Questio
 
 
 def _count(stats: UserStats, user_answer: UserAnswer) -> None:
-    """Brings the locked totals up to date with an answer that was just stored."""
+    """Update the locked totals with an answer that was just stored."""
     challenge = user_answer.question.challenge
     if challenge and stats.last_guess_date and stats.last_guess_date >= challenge.date:
-        # Around midnight today's answer can overtake yesterday's, which arrived in time but was served later. The
-        # totals can't be extended backwards, so count this one person anew.
+        # Around midnight, today's answer can overtake yesterday's, which arrived in time but was handled later. Streaks
+        # can't be extended backwards, so this user's totals are recounted.
         recount(stats, today=stats.last_guess_date)
         return
     stats.count(is_correct=user_answer.is_correct)
@@ -313,11 +307,11 @@ def _violated_constraint(error: IntegrityError) -> str | None:
     return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
 
 
-# --- Figures --------------------------------------------------------------------------------------------------------
+# --- Statistics -----------------------------------------------------------------------------------------------------
 
 
 def statistics(user: User, now: datetime.datetime | None = None) -> Statistics:
-    """Somebody's totals; the streak as of today, so a missed day shows at once."""
+    """Return the user's totals, with the streak as of today: 0 after a missed day."""
     stats = UserStats.objects.filter(user=user).first() or UserStats(user=user)
     return Statistics(
         total_answers=stats.total_answers,
@@ -329,7 +323,7 @@ def statistics(user: User, now: datetime.datetime | None = None) -> Statistics:
 
 
 def leaderboard(limit: int = 10, now: datetime.datetime | None = None) -> list[LeaderboardRow]:
-    """The people with the most right answers; the longer streak wins a tie. Nobody's e-mail address is shown."""
+    """Return the users with the most right answers; ties go to the longer streak. E-mail addresses are not shown."""
     today = utc_date(now)
     best = (
         UserStats.objects.select_related("user")
@@ -351,9 +345,9 @@ def leaderboard(limit: int = 10, now: datetime.datetime | None = None) -> list[L
 
 
 def most_guessed(limit: int = 10, now: datetime.datetime | None = None) -> list[GuessedCountry]:
-    """The countries whose flags were answered most often, at most a second old; nginx keeps it for another.
+    """Return the countries whose flags were answered most often, cached for SHARED_SECONDS (and by nginx for one more).
 
-    Without answers to today's challenge: everybody gives one, so the chart would tell which country it is.
+    Today's challenge is left out: its answers would reveal the country.
     """
     today = utc_date(now)
     key = f"most_guessed:{today}:{limit}"

@@ -1,4 +1,4 @@
-"""The site's pages. Programs talk to /api/."""
+"""Routes of the game's pages."""
 
 from django.urls import path
 

@@ -1,7 +1,7 @@
-"""The pages of the game. The rules are in services.py; here they get an address and a face.
+"""The game's pages. The rules are in services.py.
 
-Every page is plain HTML that works by itself. With JavaScript, htmx sends the same forms and asks for the same
-addresses, and gets only the part of the page that changes (`HX-Request`).
+Every page works without JavaScript. With it, htmx sends the same requests with `HX-Request`, and gets only the part of
+the page that changes.
 """
 
 import datetime
@@ -33,14 +33,13 @@ View = Callable[..., HttpResponse]
 
 
 def is_htmx(request: HttpRequest) -> bool:
-    """Whether only a part of the page is asked for."""
     return request.headers.get("HX-Request") == "true"
 
 
 def players_only(view: View) -> View:
-    """Sends guests to log in.
+    """Redirect guests to the login page.
 
-    htmx is told to leave the page: it would follow a plain redirect, and put the log-in page into this one.
+    HX-Redirect makes htmx load a new page: it would follow a plain redirect and insert the login page into this one.
     """
     whole_page = login_required(view)
 
@@ -54,7 +53,7 @@ def players_only(view: View) -> View:
 
 
 def player(request: HttpRequest) -> User:
-    """Who is playing, in a view for players only."""
+    """Return the user, in a view with `players_only`."""
     return cast(User, request.user)
 
 
@@ -64,7 +63,7 @@ def player(request: HttpRequest) -> User:
 @require_safe
 @never_cache
 def home(request: HttpRequest) -> HttpResponse:
-    """Today's challenge. Guests see it too; to answer they need an account."""
+    """Show today's challenge, to guests as well; answering needs an account."""
     return _show(request, services.daily_question())
 
 
@@ -73,7 +72,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @vary_on_headers("HX-Request")
 @players_only
 def practice(request: HttpRequest) -> HttpResponse:
-    """The practice question that waits for an answer, or the next one."""
+    """Show the unanswered practice question, or the next one."""
     return _show(request, services.new_practice_question(player(request)))
 
 
@@ -82,7 +81,7 @@ def practice(request: HttpRequest) -> HttpResponse:
 @vary_on_headers("HX-Request")
 @players_only
 def question(request: HttpRequest, question_id: int) -> HttpResponse:
-    """Takes an answer (POST), or shows how one's own practice question went. Today's challenge lives at home."""
+    """Store an answer (POST), or show the user's practice question. Today's challenge is the home page."""
     if request.method == "POST":
         return _answer(request, question_id)
     asked = get_object_or_404(Question.objects.select_related("country"), id=question_id)
@@ -104,14 +103,14 @@ def _answer(request: HttpRequest, question_id: int) -> HttpResponse:
         messages.info(request, str(error))
         return HttpResponse(status=204, headers={"HX-Redirect": "/"}) if is_htmx(request) else redirect("home")
     except services.AlreadyAnswered:
-        pass  # a second click, or a second tab: what counts is the first answer, and that is what is shown next
+        pass  # a second click or tab: the first answer counts, and is shown next
     if is_htmx(request):
         return _show(request, Question.objects.select_related("country").get(id=question_id))
     return redirect("question", question_id)
 
 
 def _show(request: HttpRequest, asked: Question) -> HttpResponse:
-    """A question as it stands for this person: to be answered, or with its result."""
+    """Show a question: unanswered, or with the user's result."""
     now = timezone.now()
     known = request.user.is_authenticated
     given = services.answer_to(player(request), asked) if known else None
@@ -125,7 +124,7 @@ def _show(request: HttpRequest, asked: Question) -> HttpResponse:
         "options": [
             {
                 "country": option,
-                # Only with the result: names beside their flags are what the question is about.
+                # Only with the result: names beside their flags would give the answer.
                 "flag": flag_url(option) if given else None,
                 "is_right": bool(given) and option.id == asked.country_id,
                 "is_chosen": given is not None and option.id == given.answered_country_id,
@@ -147,14 +146,14 @@ def _in_words(left: datetime.timedelta) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-# --- Figures --------------------------------------------------------------------------------------------------------
+# --- Statistics -----------------------------------------------------------------------------------------------------
 
 
 @require_safe
 @never_cache
 @players_only
 def statistics(request: HttpRequest) -> HttpResponse:
-    """One's own totals and last answers."""
+    """Show the user's totals and latest answers."""
     recent = player(request).answers.select_related("question__country", "answered_country").order_by("-id")
     context = {
         "statistics": services.statistics(player(request)),
@@ -165,13 +164,11 @@ def statistics(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def leaderboard(request: HttpRequest) -> HttpResponse:
-    """The people with the most right answers, by the name they chose."""
     return render(request, "flags/leaderboard.html", {"rows": services.leaderboard(LEADERBOARD_ROWS)})
 
 
 @require_safe
 def most_guessed(request: HttpRequest) -> HttpResponse:
-    """The countries whose flags were answered most often."""
     rows = services.most_guessed(MOST_GUESSED_ROWS)
     context = {
         "rows": [{"country": row, "flag": flag_url(row)} for row in rows],
@@ -185,7 +182,7 @@ def most_guessed(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def flag_image(request: HttpRequest, token: str) -> HttpResponse:
-    """A flag's picture. Its address says nothing and never changes, so whoever has it never asks again."""
+    """Return a flag's picture. Its URL never changes, so that clients may cache it for ever."""
     picture = flag_svg(token)
     if picture is None:
         raise Http404
@@ -194,7 +191,7 @@ def flag_image(request: HttpRequest, token: str) -> HttpResponse:
         content_type="image/svg+xml",
         headers={
             "Cache-Control": "public, max-age=31536000, immutable",
-            # Opened by itself, an SVG is a document: it may draw, and nothing else.
+            # An SVG that is opened directly is a document: it may load and run nothing.
             "Content-Security-Policy": "default-src 'none'",
             "X-Content-Type-Options": "nosniff",
         },

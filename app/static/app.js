@@ -1,5 +1,4 @@
-// What a page does beyond its forms: number keys, and a sentence when the network or the server fails.
-// Every page works without this file; nothing here decides anything.
+// Number keys, and a message when the network or the server fails. Every page works without this file.
 "use strict";
 
 const LETTERS_GO_HERE = "input, textarea, select, [contenteditable]";

@@ -1,4 +1,4 @@
-"""The admin's pages for people."""
+"""Admin pages of accounts and totals."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
@@ -9,7 +9,7 @@ from users.models import User, UserStats
 
 
 class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Django's own form, which names the user name; ours is the e-mail address."""
+    """Django's form with the e-mail address as user name."""
 
     class Meta:
         model = User
@@ -18,7 +18,7 @@ class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # not 
 
 @admin.register(User)
 class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Accounts: find them, help with passwords, switch them off."""
+    """Accounts: search, set passwords, deactivate."""
 
     add_form = UserCreationForm
     list_display = ("email", "display_name", "is_active", "is_staff", "date_joined", "last_login")
@@ -28,7 +28,7 @@ class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]  # not subscriptable a
     readonly_fields = ("date_joined", "last_login")
     fieldsets = (
         (None, {"fields": ("email", "password", "display_name")}),
-        ("May", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
+        ("Permissions", {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")}),
         ("Dates", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "display_name", "usable_password", "password1", "password2")}),)
@@ -36,16 +36,14 @@ class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]  # not subscriptable a
 
 @admin.register(UserStats)
 class UserStatsAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # not subscriptable at run time
-    """Totals, to look at: they follow from the answers (`manage.py recount_statistics`)."""
+    """Totals, read-only: `manage.py recount_statistics` derives them from the answers."""
 
     list_display = ("user", "total_correct", "total_answers", "current_streak", "longest_streak", "last_guess_date")
     search_fields = ("user__email", "user__display_name")
     ordering = ("-total_correct", "-longest_streak", "user_id")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """The first answer makes the row."""
-        return False
+        return False  # the first answer creates the row
 
     def has_change_permission(self, request: HttpRequest, obj: UserStats | None = None) -> bool:
-        """Whatever were typed here, the next recount would undo."""
-        return False
+        return False  # the next recount would overwrite a change

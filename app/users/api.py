@@ -1,4 +1,4 @@
-"""Logging in and out over HTTP: /api/csrf and /api/session."""
+"""Logging in and out: /api/csrf and /api/session."""
 
 from typing import Annotated, Any
 
@@ -21,13 +21,13 @@ logging_in = AnonRateThrottle("10/m")
 
 
 class CsrfOut(Schema):
-    """The token for the X-CSRFToken header; it belongs to the cookie that came with it."""
+    """The token for the X-CSRFToken header; it belongs to the csrftoken cookie of the same response."""
 
     csrf_token: str
 
 
 class UserOut(Schema):
-    """You."""
+    """The logged-in user."""
 
     id: int
     email: str
@@ -35,35 +35,34 @@ class UserOut(Schema):
 
     @staticmethod
     def resolve_name(user: User) -> str:
-        """The name that others see."""
         return user.public_name
 
 
 class SessionOut(Schema):
-    """Who is logged in (null: nobody), and the CSRF token to go on with: logging in and out changes it."""
+    """The logged-in user, null for a guest, and the CSRF token: logging in and out changes it."""
 
     user: UserOut | None
     csrf_token: str
 
 
 class Credentials(Schema):
-    """What one logs in with."""
+    """E-mail address and password."""
 
-    # A NUL can't be stored, so nobody's address has one; PostgreSQL would refuse the question.
+    # PostgreSQL rejects a NUL in a query's parameters.
     email: Annotated[str, Field(min_length=1, max_length=254, pattern=r"^[^\x00]+$")]
-    # Hashing is slow on purpose: a megabyte of password would keep a worker busy.
+    # Hashing is slow on purpose: a megabyte of password would block a worker.
     password: Annotated[str, Field(min_length=1, max_length=256)]
 
 
 @router.get("csrf", response={200: CsrfOut, **errors()}, operation_id="csrf")
 def csrf(request: HttpRequest) -> dict[str, str]:
-    """A CSRF token, and the cookie that it is compared with."""
+    """Return a CSRF token, and set the cookie it is compared with."""
     return {"csrf_token": get_token(request)}
 
 
 @router.get("session", response={200: SessionOut, **errors()}, operation_id="who_am_i")
 def who_am_i(request: HttpRequest) -> dict[str, Any]:
-    """Who is logged in."""
+    """Return the logged-in user."""
     return _session(request)
 
 
@@ -74,7 +73,7 @@ def who_am_i(request: HttpRequest) -> dict[str, Any]:
     operation_id="log_in",
 )
 def log_in(request: HttpRequest, body: Credentials) -> Any:
-    """Logs in and sets the session cookie."""
+    """Log in and set the session cookie."""
     user = authenticate(request, username=body.email, password=body.password)
     if user is None:
         return error_response(401, "wrong_credentials", "The e-mail address or the password is wrong.")
@@ -84,7 +83,7 @@ def log_in(request: HttpRequest, body: Credentials) -> Any:
 
 @router.delete("session", response={204: None, **errors(403)}, operation_id="log_out")
 def log_out(request: HttpRequest) -> Status[None]:
-    """Logs out; also fine when nobody was logged in."""
+    """Log out; a guest gets the same response."""
     logout(request)
     return Status(204, None)
 

@@ -1,9 +1,9 @@
-"""People: accounts that log in with an e-mail address, and what each has achieved."""
+"""Accounts, identified by e-mail address, and their totals."""
 
 from django.apps import AppConfig
 
 
 class UsersConfig(AppConfig):
-    """The app `users`: tables users_user and users_userstats."""
+    """Tables users_user and users_userstats."""
 
     name = "users"

@@ -14,7 +14,7 @@ HAS_ACCOUNT = "This e-mail address has an account already. Log in instead, or us
 
 
 class LoginForm(AuthenticationForm):
-    """Django's own form in our words; the e-mail address is the user name."""
+    """Django's form with its own texts; the e-mail address is the user name."""
 
     error_messages = {  # noqa: RUF012 (as the class above has it)
         **AuthenticationForm.error_messages,
@@ -29,12 +29,12 @@ class LoginForm(AuthenticationForm):
         )
 
     def clean_username(self) -> str:
-        """The address as it is stored, in lower case: the database's own rule."""
+        """Return the address in lower case, as it is stored."""
         return str(self.cleaned_data["username"]).lower()
 
 
 class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
-    """An e-mail address, a password (once: the browser can show it), and the name that others see."""
+    """E-mail address, password (once: the browser can show it), and the public name."""
 
     password = forms.CharField(
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
@@ -56,14 +56,14 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
         }
 
     def clean_email(self) -> str:
-        """Says at the field, not above the form, that an address is taken."""
+        """Report at the field, not above the form, that an address has an account."""
         email = str(self.cleaned_data["email"])
         if User.objects.filter(email=email).exists():
             raise ValidationError(HAS_ACCOUNT, code="taken")
         return email
 
     def clean_display_name(self) -> str:
-        """Refuses what looks like an e-mail address: the leaderboard would publish it."""
+        """Reject a name that looks like an e-mail address: the leaderboard would publish it."""
         name = " ".join(str(self.cleaned_data["display_name"]).split())
         if "@" in name:
             raise ValidationError(
@@ -74,7 +74,7 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
         return name
 
     def _post_clean(self) -> None:
-        # Here and not in clean_password, because similarity is judged against the address and name just entered.
+        # Not in clean_password: similarity is checked against the address and name of the same form.
         super()._post_clean()  # type: ignore[misc]  # not in the stubs
         password = self.cleaned_data.get("password")
         if password:
@@ -84,7 +84,7 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
                 self.add_error("password", problem)
 
     def save(self, commit: bool = True) -> User:
-        """Creates the user, or raises ValidationError when the same address signed up in the same moment."""
+        """Create the user; raise ValidationError when a concurrent request has created the same address."""
         self.instance.set_password(self.cleaned_data["password"])
         try:
             with transaction.atomic():

@@ -1,4 +1,4 @@
-"""People and their totals."""
+"""Users and their totals."""
 
 import datetime
 from decimal import Decimal
@@ -17,10 +17,10 @@ ONE_DAY = datetime.timedelta(days=1)
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes users; the e-mail address is the login name."""
+    """Creates users; the e-mail address is the login name."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Creates somebody who can play; without a password, nobody can log in as them."""
+        """Create a player; without a password, the account can't log in."""
         if not email:
             raise ValueError("A user needs an e-mail address: it is the login name.")
         user = self.model(email=email, **fields)
@@ -29,17 +29,19 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Creates somebody who may do everything in the admin (`manage.py createsuperuser`)."""
+        """Create a user with all permissions in the admin (`manage.py createsuperuser`)."""
         return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """Somebody who plays, known by an e-mail address that nobody else sees."""
+    """A player, identified by an e-mail address that other players don't see."""
 
     email = LowercaseEmailField("e-mail address", max_length=254)
     display_name = models.CharField(max_length=40, blank=True, help_text="Shown on the leaderboard.")
     is_staff = models.BooleanField(default=False, help_text="May open the admin.")
-    is_active = models.BooleanField(default=True, help_text="May log in. Switch it off rather than deleting somebody.")
+    is_active = models.BooleanField(
+        default=True, help_text="May log in. Deactivate accounts rather than deleting them."
+    )
     date_joined = models.DateTimeField(default=timezone.now, editable=False)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -64,15 +66,15 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def public_name(self) -> str:
-        """The name that others may see: the chosen one, never the e-mail address."""
+        """Return the name that other players see: the chosen one, never the e-mail address."""
         return self.display_name or f"Player {self.pk}"
 
 
 class UserStats(models.Model):
-    """Somebody's totals, kept beside the raw answers so that a page needs one row instead of a count.
+    """A user's totals, stored in addition to the answers so that a page reads one row instead of counting.
 
-    `manage.py recount_statistics` proves them against the answers. A streak is a run of consecutive UTC days whose
-    daily challenge was answered correctly.
+    `manage.py recount_statistics` verifies them. A streak is a run of consecutive UTC days whose daily challenge was
+    answered correctly.
     """
 
     user = models.OneToOneField(User, models.CASCADE, primary_key=True, related_name="stats")
@@ -84,7 +86,7 @@ class UserStats(models.Model):
 
     class Meta:
         verbose_name_plural = "user stats"
-        # PositiveIntegerField brings the checks that nothing is below zero.
+        # PositiveIntegerField adds the checks against negative values.
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(total_correct__lte=F("total_answers")), name="userstats_correct_le_answers"
@@ -101,14 +103,14 @@ class UserStats(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["-total_correct", "-longest_streak", "user"], name="userstats_leaderboard"),
-            # "Who has the longest streak", in order, and expire_streaks: few rows have one, so the index stays small.
+            # Streaks in order, and expire_streaks: few rows have a streak, so the index stays small.
             models.Index(
                 fields=["-current_streak", "user"],
                 include=["last_guess_date"],
                 condition=Q(current_streak__gt=0),
                 name="userstats_streaks",
             ),
-            # "Who is right most often", in order: as pg/queries/app_accuracy.sql writes it.
+            # Accuracy in order: the same expression as in pg/queries/app_accuracy.sql.
             models.Index(
                 Round(Decimal("100.0") * F("total_correct") / F("total_answers"), 2).desc(),
                 F("total_answers").desc(),
@@ -122,12 +124,12 @@ class UserStats(models.Model):
         return f"{self.total_correct} of {self.total_answers} correct, streak {self.current_streak}"
 
     def count(self, *, is_correct: bool) -> None:
-        """Counts an answer, daily or practice."""
+        """Count an answer, daily or practice."""
         self.total_answers += 1
         self.total_correct += is_correct
 
     def extend_streak(self, day: datetime.date, *, is_correct: bool) -> None:
-        """Takes in the daily answer of `day`, which must be later than every daily answer before it."""
+        """Update the streaks with the daily answer of `day`, which must be later than all earlier ones."""
         if not is_correct:
             self.current_streak = 0
         elif self.last_guess_date == day - ONE_DAY:
@@ -138,7 +140,7 @@ class UserStats(models.Model):
         self.last_guess_date = day
 
     def streak_on(self, today: datetime.date) -> int:
-        """The streak as of `today`: it lasts through the day after the last correct answer, then it is 0."""
+        """Return the streak as of `today`: it lasts through the day after the last correct answer, then it is 0."""
         if self.last_guess_date is None or self.last_guess_date < today - ONE_DAY:
             return 0
         return self.current_streak

@@ -1,4 +1,4 @@
-"""Addresses under /accounts/."""
+"""Routes under /accounts/."""
 
 from django.contrib.auth.views import LogoutView
 from django.urls import path

@@ -1,4 +1,4 @@
-"""Signing up, in and out. Django's own views, in our templates."""
+"""Pages to sign up and log in, based on Django's views."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from users.forms import LoginForm, SignUpForm
 
 
 class LoginView(auth_views.LoginView):
-    """Log in; goes on to `next` when that is an address of this site (Django checks it)."""
+    """Log in, then redirect to `next` if it is a URL of this site (Django checks it)."""
 
     template_name = "users/login.html"
     authentication_form = LoginForm
@@ -25,24 +25,23 @@ class LoginView(auth_views.LoginView):
 
 @method_decorator([sensitive_post_parameters("password"), never_cache], name="dispatch")
 class SignUpView(auth_views.RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic at run time
-    """Make an account and be logged in with it."""
+    """Create an account and log in."""
 
     template_name = "users/signup.html"
     form_class = SignUpForm
     next_page = "home"
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Sends those who have an account on to the game."""
+        """Redirect users who are logged in."""
         if request.user.is_authenticated:
             return HttpResponseRedirect(self.get_success_url())
         return super().dispatch(request, *args, **kwargs)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Keeps `next` for the form and for the link to the log-in page."""
+        """Add `next` for the form and for the link to the login page."""
         return super().get_context_data(**kwargs) | {self.redirect_field_name: self.get_redirect_url()}
 
     def form_valid(self, form: SignUpForm) -> HttpResponse:
-        """Saves, logs in, goes on."""
         try:
             user = form.save()
         except ValidationError as problem:

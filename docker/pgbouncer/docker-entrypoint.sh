@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Write the lookup role's password where PgBouncer reads it (SCRAM logins need the plaintext), then start PgBouncer.
 #
-#   docker-entrypoint.sh COMMAND…    start
-#   docker-entrypoint.sh reload      in the running container: read the changed secret; no client is disconnected
+#   docker-entrypoint.sh COMMAND…          start
+#   docker-entrypoint.sh write-userlist    in the running container, after the secret has changed; RELOAD reads it
 set -Eeuo pipefail
 
 readonly SECRET=/run/secrets/pgbouncer_password USERLIST=/run/pgbouncer/userlist.txt
@@ -29,19 +29,6 @@ write_userlist() {
 	mv "$USERLIST.new" "$USERLIST"
 }
 
-# usage: pid_of NAME
-pid_of() {
-	local process
-	for process in /proc/[0-9]*; do
-		if [ "$(<"$process/comm")" = "$1" ]; then echo "${process#/proc/}"; return; fi
-	done 2>/dev/null
-	return 1
-}
-
 check_files
 write_userlist
-if [ "$*" = reload ]; then
-	kill -HUP "$(pid_of pgbouncer)"
-else
-	exec "$@"
-fi
+if [ "$*" != write-userlist ]; then exec "$@"; fi

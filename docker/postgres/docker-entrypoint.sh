@@ -24,8 +24,8 @@ check_data_directory() {
 check_tls() {
 	local file
 	for file in /tls/tls.crt /tls/tls.key; do
-		[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by $(id -un) (uid $(id -u))." \
-			"docker compose up certificates makes development's; in production see ./scripts/secrets"
+		[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by $(id -un) (uid $(id -u))" \
+			"development: docker compose up certificates; production: ./scripts/secrets new"
 	done
 }
 

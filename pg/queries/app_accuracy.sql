@@ -3,8 +3,8 @@
 -- in the order of the index userstats_accuracy, so that a limit reads no more than it shows.
 SELECT u.email, us.total_answers, us.total_correct AS correct,
        pg_catalog.round(100.0 * us.total_correct / us.total_answers, 2) AS accuracy_pct
-FROM users_userstats AS us
-JOIN users_user AS u ON u.id = us.user_id
+FROM public.users_userstats AS us
+JOIN public.users_user AS u ON u.id = us.user_id
 WHERE us.total_answers > 0
 ORDER BY accuracy_pct DESC, us.total_answers DESC, us.user_id
 LIMIT :'limit'::bigint;

@@ -1,2 +1,2 @@
 -- Count countries: 195 after loading.
-SELECT pg_catalog.count(*) AS countries FROM flags_country;
+SELECT pg_catalog.count(*) AS countries FROM public.flags_country;

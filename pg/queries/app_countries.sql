@@ -1,2 +1,2 @@
 -- The countries, by name. Variable: limit.
-SELECT code, name, flag_emoji FROM flags_country ORDER BY name LIMIT :'limit'::bigint;
+SELECT code, name, flag_emoji FROM public.flags_country ORDER BY name LIMIT :'limit'::bigint;

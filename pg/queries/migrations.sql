@@ -1,5 +1,5 @@
 -- The migrations that were applied, the newest first. Variable: limit.
 SELECT app, name, applied
-FROM django_migrations
+FROM public.django_migrations
 ORDER BY applied DESC, id DESC
 LIMIT :'limit'::bigint;

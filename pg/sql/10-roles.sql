@@ -20,7 +20,7 @@ ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOR
 -- It reads every row, to dump it; BYPASSRLS, so that no policy's functions run with its rights.
 ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
 -- It hashes rows for restore points and drills, in the superuser's stead. Through the socket only (pg_ident.conf): no password.
-ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 4  PASSWORD NULL;
+ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 2  PASSWORD NULL;
 ALTER ROLE pgbouncer             LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'pgbouncer_verifier';
 -- The superuser logs in through the socket (peer authentication) only.
 ALTER ROLE postgres PASSWORD NULL;

@@ -6,7 +6,7 @@ Pure functions over the facts of `pgbackup info`. Standard library only, Python 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from user_errors import OperationError
@@ -20,7 +20,7 @@ Facts = dict[str, Any]
 
 def problem_of(found: Facts, now: datetime | None = None) -> OperationError | None:
     """What is wrong, the worst first; None when all is well. Takes the facts of `pgbackup info`."""
-    now = now or datetime.now(UTC)
+    now = now or datetime.now(timezone.utc)
     server = found.get("server") or {}
     if server.get("archive_mode") == "off":
         return OperationError(

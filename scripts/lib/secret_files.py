@@ -34,6 +34,7 @@ UIDS = {
     "backup": 5432,
     "migrate": 8000,
     "ops": 9000,
+    "pgbackrest-server": 5432,
     "pgbouncer": 6432,
     "postgres": 5432,
     "repository": 5432,
@@ -72,6 +73,7 @@ class Secret:
     copy_of: str = ""  # it holds the value of that one
 
 
+REPOSITORY_READERS = ("postgres", "backup", "restore", "sandbox", "pgbackrest-server")
 SECRETS = {
     "app_password": Secret("password", ("roles", "sandbox", "app", "ops")),
     "migrator_password": Secret("password", ("roles", "sandbox", "migrate", "ops")),
@@ -80,8 +82,8 @@ SECRETS = {
     "pgbouncer_password": Secret("password", ("roles", "sandbox", "pgbouncer")),
     "django_secret_key": Secret("key", ("migrate", "app"), minimum=MINIMUM_KEY_LENGTH, length=64),
     # pgBackRest reads these two as files of settings.
-    "backup_cipher": Secret("cipher", ("postgres", "repository", "backup", "restore", "sandbox"), length=48),
-    "backup_cipher_offhost": Secret("cipher", ("postgres", "backup", "restore", "sandbox"), copy_of="backup_cipher"),
+    "backup_cipher": Secret("cipher", (*REPOSITORY_READERS, "repository"), length=48),
+    "backup_cipher_offhost": Secret("cipher", REPOSITORY_READERS, copy_of="backup_cipher"),
 }
 PASSWORDS = tuple(name for name, secret in SECRETS.items() if secret.kind == "password")
 GENERATED = tuple(name for name, secret in SECRETS.items() if not secret.copy_of)

@@ -1,4 +1,4 @@
-"""What the tests of the app share: people, countries, moments, clients."""
+"""Fixtures of the app's tests: users, countries, times, clients."""
 
 import datetime
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from flags.countries import load_countries
 from flags.models import Country, Question
 from users.models import User
 
-# The same examples on every run: a red build is about the change, not about luck.
+# The same examples in every run, so that a failure is caused by the change.
 hypothesis_settings.register_profile("stable", derandomize=True, database=None, deadline=None)
 hypothesis_settings.load_profile("stable")
 
@@ -25,7 +25,7 @@ numbers = count(1)
 
 @pytest.fixture(autouse=True)
 def empty_cache() -> None:
-    """Throttle counters and the cached chart of other tests."""
+    """Clear throttle counters and cached data of earlier tests."""
     cache.clear()
 
 
@@ -51,19 +51,19 @@ def user(make_user: Callable[..., User]) -> User:
 
 @pytest.fixture
 def noon() -> datetime.datetime:
-    """A moment far from midnight."""
+    """A time far from midnight."""
     return datetime.datetime(2026, 3, 10, 12, tzinfo=datetime.UTC)
 
 
 @pytest.fixture
 def practice(countries: dict[str, Country], user: User) -> Question:
-    """A practice question that waits for the user's answer."""
+    """The user's unanswered practice question."""
     return services.new_practice_question(user)
 
 
 @pytest.fixture
 def client_of() -> Callable[[User], Client]:
-    """A browser in which somebody is logged in; it doesn't check CSRF tokens."""
+    """A client that is logged in and exempt from CSRF checks."""
 
     def of(user: User) -> Client:
         client = Client()

@@ -1,8 +1,8 @@
-"""The app's own settings, with what would only slow the tests down taken out."""
+"""The app's settings without what slows tests down."""
 
 from config.settings import *  # noqa: F403
 
-# Hashing is slow on purpose, and no test is about its strength.
+# Password hashing is slow on purpose; test_security.py checks the real hasher.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # Templates name static files without a manifest: `collectstatic` isn't part of a test run.
@@ -11,6 +11,6 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# … and they are served from where they lie, as while developing.
+# … and they are served from their source folder, as in development.
 WHITENOISE_AUTOREFRESH = True
 WHITENOISE_USE_FINDERS = True

@@ -1,4 +1,4 @@
-"""The admin: every page opens, obeys the CSP, and asks as much for many rows as for one."""
+"""The admin: every page opens, obeys the CSP, and needs as many queries for many rows as for one."""
 
 import datetime
 import re
@@ -33,7 +33,7 @@ def admin(db: None) -> Client:
 
 @pytest.fixture
 def play(countries: dict[str, Country], make_user: Callable[..., User]) -> Callable[[int], None]:
-    """Fills every table with so many days of somebody's answers."""
+    """Fill every table with a user's answers of so many days."""
 
     def days(count: int) -> None:
         for offset in range(count):
@@ -58,9 +58,9 @@ def test_every_page_opens_and_needs_no_inline_code(admin: Client, play: Callable
 
 
 @pytest.mark.parametrize("path", LISTS)
-def test_more_rows_ask_no_more(admin: Client, play: Callable[[int], None], path: str) -> None:
+def test_more_rows_need_no_more_queries(admin: Client, play: Callable[[int], None], path: str) -> None:
     play(1)
-    admin.get(path)  # content types are asked for once a process
+    admin.get(path)  # content types are read once per process
     with CaptureQueriesContext(
         connection,
     ) as one:
@@ -78,9 +78,7 @@ def test_every_search_works(admin: Client, play: Callable[[int], None], path: st
 
 
 @pytest.mark.parametrize("model", [UserStats, Country, Question, UserAnswer])
-def test_what_the_game_wrote_can_be_looked_at_but_not_changed(
-    admin: Client, play: Callable[[int], None], model: type[Country]
-) -> None:
+def test_the_games_rows_are_read_only(admin: Client, play: Callable[[int], None], model: type[Country]) -> None:
     play(1)
     row = model.objects.first()
     assert row is not None
@@ -90,7 +88,7 @@ def test_what_the_game_wrote_can_be_looked_at_but_not_changed(
     assert admin.get(f"{path}add/").status_code == 403
 
 
-def test_an_account_can_be_made_and_then_log_in(admin: Client) -> None:
+def test_a_created_account_can_log_in(admin: Client) -> None:
     form = {"email": "New@Example.org", "usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
     assert admin.post("/admin/users/user/add/", form).status_code == 302
     assert Client().login(username="new@example.org", password=PASSWORD)
@@ -101,13 +99,13 @@ def test_an_address_that_has_an_account_is_a_message_not_a_crash(admin: Client, 
     assert "has an account already" in admin.post("/admin/users/user/add/", form).content.decode()
 
 
-def test_an_account_can_be_switched_off(admin: Client, user: User) -> None:
+def test_an_account_can_be_deactivated(admin: Client, user: User) -> None:
     form = {"email": user.email, "display_name": "Ann"}
     assert admin.post(f"/admin/users/user/{user.pk}/change/", form).status_code == 302
     assert not Client().login(username=user.email, password=PASSWORD)
 
 
-def test_deleting_somebody_deletes_what_they_did(admin: Client, practice: Question, user: User) -> None:
+def test_deleting_a_user_deletes_their_questions_and_answers(admin: Client, practice: Question, user: User) -> None:
     services.answer(user, practice.id, right(practice))
     admin.post(f"/admin/users/user/{user.pk}/delete/", {"post": "yes"})
     assert not UserAnswer.objects.exists()

@@ -1,10 +1,12 @@
-"""The API as a program uses it: what it answers when all is well, and how many queries that takes."""
+"""The API's successful responses, and their numbers of queries."""
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from conftest import PASSWORD, right, wrong
 from flags import services
@@ -57,23 +59,23 @@ def test_the_image_is_there(client: Client, daily: Question) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/challenge/today", "/api/leaderboard", "/api/countries/most-guessed"])
-def test_what_is_the_same_for_everybody_may_be_kept_for_a_second(client: Client, daily: Question, path: str) -> None:
+def test_shared_responses_may_be_cached_for_a_second(client: Client, daily: Question, path: str) -> None:
     assert client.get(path)["Cache-Control"] == "public, max-age=1"
 
 
-def test_a_guests_challenge_is_never_a_players(client: Client, player: Client, daily: Question) -> None:
+def test_a_guests_response_is_not_cached_for_a_player(client: Client, player: Client, daily: Question) -> None:
     assert client.get("/api/challenge/today")["Vary"] == "Cookie"
     assert "Cache-Control" not in player.get("/api/challenge/today")
 
 
 @pytest.mark.parametrize("path", ["/api/session", "/api/me/statistics", "/api/csrf", "/api/practice"])
-def test_what_is_somebodys_own_is_not_kept(player: Client, practice: Question, path: str) -> None:
+def test_a_users_own_data_is_not_cached(player: Client, practice: Question, path: str) -> None:
     answer = player.get(path)
     assert answer.status_code == 200
     assert "public" not in answer.get("Cache-Control", "")
 
 
-def test_an_error_is_not_kept(client: Client) -> None:
+def test_an_error_is_not_cached(client: Client) -> None:
     assert "Cache-Control" not in client.get("/api/leaderboard?limit=0")
 
 
@@ -145,7 +147,7 @@ def browser() -> Client:
     return Client(enforce_csrf_checks=True)
 
 
-def log_in(browser: Client, email: str, password: str = PASSWORD) -> dict[str, object]:
+def log_in(browser: Client, email: str, password: str = PASSWORD) -> Any:
     token = browser.get("/api/csrf").json()["csrf_token"]
     credentials = {"email": email, "password": password}
     return browser.post("/api/session", credentials, JSON, headers={"X-CSRFToken": token}).json()
@@ -164,7 +166,7 @@ def test_log_in_play_log_out(browser: Client, user: User, practice: Question) ->
 
 
 def test_logging_in_does_not_depend_on_capitals(browser: Client, user: User) -> None:
-    assert log_in(browser, user.email.upper())["user"]["id"] == user.id  # type: ignore[index]
+    assert log_in(browser, user.email.upper())["user"]["id"] == user.id
 
 
 def test_who_am_i(player: Client, client: Client, user: User) -> None:
@@ -178,15 +180,15 @@ def test_who_am_i(player: Client, client: Client, user: User) -> None:
 @pytest.mark.parametrize(
     ("path", "queries"),
     [
-        ("/api/challenge/today", 0),  # question and options are the same for everybody
+        ("/api/challenge/today", 0),  # question and options are cached for all users
         ("/api/leaderboard", 1),
         ("/api/countries/most-guessed", 1),
         ("/api/session", 0),
         ("/api/openapi.json", 0),
     ],
 )
-def test_a_guests_request_asks_little(
-    client: Client, daily: Question, django_assert_num_queries, path: str, queries: int
+def test_queries_of_a_guests_request(
+    client: Client, daily: Question, django_assert_num_queries: DjangoAssertNumQueries, path: str, queries: int
 ) -> None:
     client.get("/api/challenge/today")
     with django_assert_num_queries(queries):
@@ -201,16 +203,21 @@ def test_a_guests_request_asks_little(
         ("/api/me/statistics", 3),  # session, user, totals
     ],
 )
-def test_a_players_request_asks_little(
-    player: Client, daily: Question, practice: Question, django_assert_num_queries, path: str, queries: int
+def test_queries_of_a_players_request(
+    player: Client,
+    daily: Question,
+    practice: Question,
+    django_assert_num_queries: DjangoAssertNumQueries,
+    path: str,
+    queries: int,
 ) -> None:
-    player.get(path)  # what everybody shares is known from here on
+    player.get(path)  # fills the cache of shared data
     with django_assert_num_queries(queries):
         assert player.get(path).status_code == 200
 
 
-def test_todays_question_is_asked_for_again_after_a_second(
-    client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries
+def test_todays_question_is_read_again_after_a_second(
+    client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     client.get("/api/challenge/today")
     later = time.time() + services.SHARED_SECONDS
@@ -222,7 +229,7 @@ def test_todays_question_is_asked_for_again_after_a_second(
 def test_a_corrected_name_is_seen_within_a_minute(
     client: Client, daily: Question, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker knows the countries by heart, but not for ever."""
+    """Countries are cached, with a TTL."""
     client.get("/api/challenge/today")
     Country.objects.filter(id=daily.options[0]).update(name="Corrected")
     later = time.time() + services.COUNTRY_SECONDS
@@ -231,7 +238,9 @@ def test_a_corrected_name_is_seen_within_a_minute(
     assert options[0]["name"] == "Corrected"
 
 
-def test_an_answer_asks_little(player: Client, practice: Question, user: User, django_assert_num_queries) -> None:
+def test_queries_of_an_answer(
+    player: Client, practice: Question, user: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     player.get("/api/practice")
     body = {"question_id": practice.id, "country_code": right(practice)}
     # session, user, question; savepoint, lock (for the first answer: insert, lock), answer, totals, closing
@@ -239,12 +248,15 @@ def test_an_answer_asks_little(player: Client, practice: Question, user: User, d
         player.post("/api/answers", body, JSON)
 
 
-def test_a_longer_leaderboard_asks_no_more(
-    client: Client, make_user: Callable[..., User], countries: dict[str, Country], django_assert_num_queries
+def test_a_longer_leaderboard_needs_no_more_queries(
+    client: Client,
+    make_user: Callable[..., User],
+    countries: dict[str, Country],
+    django_assert_num_queries: DjangoAssertNumQueries,
 ) -> None:
     for _ in range(5):
-        someone = make_user()
-        question = services.new_practice_question(someone)
-        services.answer(someone, question.id, right(question))
+        other = make_user()
+        question = services.new_practice_question(other)
+        services.answer(other, question.id, right(question))
     with django_assert_num_queries(1):
         assert len(client.get("/api/leaderboard").json()) == 5

@@ -1,14 +1,15 @@
-"""Errors of the API: every one is JSON of one shape, with the right status and a code that programs can rely on."""
+"""Errors of the API: JSON in one format, with the right status and a stable code."""
 
 import datetime
 import json
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import OperationalError
-from django.http import HttpResponse
 from django.test import Client
+from pytest_django import Settings
 
 from conftest import PASSWORD, right, wrong
 from flags import services
@@ -18,8 +19,8 @@ from users.models import User
 JSON = "application/json"
 
 
-def code(response: HttpResponse, status: int) -> str:
-    """The error's code, once status and shape are what they must be."""
+def code(response: Any, status: int) -> str:
+    """Check the error's status and format; return its code."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == JSON
     (error,) = json.loads(response.content).values()
@@ -34,7 +35,7 @@ def player(client_of: Callable[[User], Client], user: User) -> Client:
     return client_of(user)
 
 
-def answering(player: Client, question_id: object, country_code: object) -> HttpResponse:
+def answering(player: Client, question_id: object, country_code: object) -> Any:
     return player.post("/api/answers", {"question_id": question_id, "country_code": country_code}, JSON)
 
 
@@ -54,7 +55,7 @@ def test_question_not_found(player: Client) -> None:
     assert code(answering(player, 2**63 - 1, "FR"), 404) == "question_not_found"
 
 
-def test_somebody_elses_question_is_not_found(
+def test_another_users_question_is_not_found(
     client_of: Callable[[User], Client], make_user: Callable[..., User], practice: Question
 ) -> None:
     assert code(answering(client_of(make_user()), practice.id, right(practice)), 404) == "question_not_found"
@@ -97,7 +98,7 @@ def test_an_unknown_address_looks_like_a_wrong_password(client: Client, db: None
     assert code(response, 401) == "wrong_credentials"
 
 
-def test_who_is_switched_off_cannot_log_in(client: Client, make_user: Callable[..., User]) -> None:
+def test_a_deactivated_account_cannot_log_in(client: Client, make_user: Callable[..., User]) -> None:
     gone = make_user(is_active=False)
     response = client.post("/api/session", {"email": gone.email, "password": PASSWORD}, JSON)
     assert code(response, 401) == "wrong_credentials"
@@ -125,7 +126,7 @@ def test_a_made_up_session_is_a_guests(client: Client, db: None, session: str) -
     assert response.json()["user"] is None
 
 
-# --- What can't be understood ---------------------------------------------------------------------------------------
+# --- Malformed requests ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -138,7 +139,7 @@ def test_a_made_up_session_is_a_guests(client: Client, db: None, session: str) -
         b"question_id=1",
     ],
 )
-def test_a_body_that_is_no_json_object(player: Client, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object(player: Client, body: bytes) -> None:
     assert code(player.generic("POST", "/api/answers", body, JSON), 400) == "bad_request"
 
 
@@ -180,7 +181,7 @@ def test_an_invalid_value_is_named(player: Client) -> None:
 
 
 @pytest.mark.parametrize("email", ["", "\x00@example.org", "\ud800@example.org", "x" * 255, None, 5])
-def test_an_email_that_is_none(client: Client, db: None, email: object) -> None:
+def test_an_invalid_email(client: Client, db: None, email: object) -> None:
     body = json.dumps({"email": email, "password": PASSWORD})
     assert code(client.post("/api/session", body, JSON), 422) == "invalid"
 
@@ -192,7 +193,7 @@ def test_a_password_too_long_to_hash(client: Client, user: User) -> None:
 
 @pytest.mark.parametrize("limit", ["0", "101", "x", "", "1e9", "9" * 5000, "%00"])
 @pytest.mark.parametrize("path", ["/api/leaderboard", "/api/countries/most-guessed"])
-def test_a_limit_that_makes_no_sense(client: Client, path: str, limit: str) -> None:
+def test_an_invalid_limit(client: Client, path: str, limit: str) -> None:
     assert code(client.get(f"{path}?limit={limit}"), 422) == "invalid"
 
 
@@ -208,7 +209,7 @@ def test_unknown_addresses(client: Client, path: str) -> None:
     assert code(client.get(path), 404) == "not_found"
 
 
-def test_a_method_that_is_not_taken(client: Client) -> None:
+def test_a_method_that_is_not_allowed(client: Client) -> None:
     response = client.delete("/api/leaderboard")
     assert code(response, 405) == "method_not_allowed"
     assert response["Allow"] == "GET"
@@ -238,13 +239,13 @@ def test_another_address_is_not_limited(client: Client, user: User) -> None:
     assert response.status_code == 200
 
 
-def test_being_logged_in_is_no_way_round_the_limit(player: Client, user: User) -> None:
+def test_logged_in_clients_are_limited_too(player: Client, user: User) -> None:
     for _ in range(10):
         player.post("/api/session", {"email": user.email, "password": "wrong"}, JSON)
     assert code(player.post("/api/session", {"email": user.email, "password": PASSWORD}, JSON), 429)
 
 
-def test_playing_is_limited_by_person(
+def test_playing_is_limited_by_user(
     player: Client, client_of: Callable[[User], Client], make_user: Callable[..., User], practice: Question
 ) -> None:
     for _ in range(60):
@@ -255,7 +256,7 @@ def test_playing_is_limited_by_person(
 
 @pytest.fixture
 def broken(monkeypatch: pytest.MonkeyPatch, player: Client) -> Client:
-    """A client for an app whose leaderboard crashes."""
+    """A client of an app whose leaderboard raises an exception."""
 
     def crash(limit: int) -> None:
         raise RuntimeError("secret detail")
@@ -265,18 +266,18 @@ def broken(monkeypatch: pytest.MonkeyPatch, player: Client) -> Client:
     return player
 
 
-def test_a_crash_says_nothing_of_itself(broken: Client) -> None:
+def test_a_500_has_no_details(broken: Client) -> None:
     response = broken.get("/api/leaderboard")
     assert code(response, 500) == "internal_error"
     assert b"secret detail" not in response.content
 
 
-def test_a_crash_says_nothing_while_debugging_either(broken: Client, settings) -> None:
+def test_a_500_has_no_details_with_debug(broken: Client, settings: Settings) -> None:
     settings.DEBUG = True
     assert code(broken.get("/api/leaderboard"), 500) == "internal_error"
 
 
-def test_a_crash_is_in_the_log(broken: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_is_logged(broken: Client, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         broken.get("/api/leaderboard")
     assert "secret detail" in caplog.text
@@ -290,7 +291,7 @@ def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "leaderboard", gone)
 
 
-def test_a_database_that_is_away_is_worth_another_try(client: Client, no_database: None) -> None:
+def test_an_unavailable_database_is_a_503_with_retry_after(client: Client, no_database: None) -> None:
     response = client.get("/api/leaderboard")
     assert code(response, 503) == "unavailable"
     assert response["Retry-After"] == "5"
@@ -306,5 +307,5 @@ def test_pages_keep_their_own_errors(client: Client, db: None) -> None:
     assert client.get("/nothing")["Content-Type"].startswith("text/html")
 
 
-def test_a_wrong_answer_is_no_error(player: Client, practice: Question) -> None:
+def test_a_wrong_answer_is_not_an_error(player: Client, practice: Question) -> None:
     assert answering(player, practice.id, wrong(practice)).status_code == 201

@@ -1,4 +1,4 @@
-"""The whole API from its OpenAPI document, with values that nobody would send: no 5xx, and nothing undocumented."""
+"""Generated requests for the whole OpenAPI document: no 5xx, no undocumented response."""
 
 from collections.abc import Iterator
 from copy import deepcopy
@@ -22,8 +22,8 @@ guests = schemathesis.openapi.from_wsgi("/api/openapi.json", application)
 
 
 def document_of_a_player() -> dict[str, Any]:
-    """The document without its word on sessions: a player has a real one, and no made-up one is to take its place."""
-    document = deepcopy(guests.raw_schema)
+    """The document without authentication: the client's real session must not be replaced by a generated one."""
+    document: dict[str, Any] = deepcopy(guests.raw_schema)
     for operations in document["paths"].values():
         for operation in operations.values():
             operation.pop("security", None)
@@ -33,7 +33,7 @@ def document_of_a_player() -> dict[str, Any]:
 players = schemathesis.openapi.from_dict(document_of_a_player())
 players.app = application
 
-# Without a token the answer to an unknown method is 403, as to any other: test_api_errors.py has the 405.
+# Without a token, the response to an unknown method is 403: test_api_errors.py tests the 405.
 LEFT_OUT = [unsupported_method]
 
 CSRF_TOKEN = "t" * 32
@@ -43,7 +43,7 @@ per_operation = settings(max_examples=50, suppress_health_check=[HealthCheck.fun
 
 @pytest.fixture(autouse=True)
 def one_connection() -> Iterator[None]:
-    """Keeps the handler from closing the connection, and with it the transaction that the test lives in."""
+    """Keep the handler from closing the connection, and the test's transaction with it."""
     for signal in (request_started, request_finished):
         signal.disconnect(close_old_connections)
     yield
@@ -53,8 +53,8 @@ def one_connection() -> Iterator[None]:
 
 @guests.parametrize()
 @per_operation
-def test_a_guest_can_send_anything(case: schemathesis.Case, countries: dict[str, Country]) -> None:
-    cache.clear()  # or the throttle would answer soon
+def test_any_request_of_a_guest(case: schemathesis.Case, countries: dict[str, Country]) -> None:
+    cache.clear()  # resets the throttle
     case.call_and_validate(
         headers={"X-CSRFToken": CSRF_TOKEN}, cookies={"csrftoken": CSRF_TOKEN}, excluded_checks=LEFT_OUT
     )
@@ -62,7 +62,7 @@ def test_a_guest_can_send_anything(case: schemathesis.Case, countries: dict[str,
 
 @players.parametrize()
 @per_operation
-def test_a_player_can_send_anything(case: schemathesis.Case, countries: dict[str, Country], user: User) -> None:
+def test_any_request_of_a_player(case: schemathesis.Case, countries: dict[str, Country], user: User) -> None:
     cache.clear()
     client = Client()
     client.force_login(user)

@@ -4,6 +4,7 @@ import datetime
 import json
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -24,7 +25,7 @@ def run(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["load_countries", "create_challenges", "expire_streaks", "recount_statistics"])
-def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         run(name, "--help")
     said = " ".join(capsys.readouterr().out.split())
@@ -35,7 +36,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 
 
 @pytest.fixture
-def data() -> dict[str, object]:
+def data() -> Any:
     return json.loads(DATA_FILE.read_text(encoding="utf-8"))
 
 
@@ -56,19 +57,23 @@ def test_loading_twice_changes_nothing() -> None:
     assert list(Country.objects.values()) == before
 
 
-def test_a_changed_name_is_updated_in_place(countries: dict[str, Country], tmp_path: Path, data: dict) -> None:
+def test_a_changed_name_is_updated_in_place(
+    countries: dict[str, Country], tmp_path: Path, data: dict[str, Any]
+) -> None:
     data["countries"][0]["name"] = "Elsewhere"
     assert "0 added, 1 changed" in load(tmp_path, data)
     assert Country.objects.get(name="Elsewhere").id == countries[data["countries"][0]["code"]].id
 
 
-def test_two_countries_can_swap_names(countries: dict[str, Country], tmp_path: Path, data: dict) -> None:
+def test_two_countries_can_swap_names(countries: dict[str, Country], tmp_path: Path, data: dict[str, Any]) -> None:
     one, other = data["countries"][:2]
     one["name"], other["name"] = other["name"], one["name"]
     assert "0 added, 2 changed" in load(tmp_path, data)
 
 
-def test_a_country_that_left_the_file_stays(countries: dict[str, Country], tmp_path: Path, data: dict) -> None:
+def test_a_country_that_left_the_file_stays(
+    countries: dict[str, Country], tmp_path: Path, data: dict[str, Any]
+) -> None:
     gone = data["countries"].pop()
     for country in data["countries"]:
         country["lookalikes"] = []
@@ -89,18 +94,18 @@ def first(**values: object) -> object:
         (lambda data: data.update(countries=data["countries"][:3]), "fewer than 4 countries"),
         (lambda data: data["countries"][0].pop("emoji"), "country 1 lacks 'emoji'"),
         (lambda data: data["countries"].__setitem__(4, "France"), "country 5 is not an object"),
-        (first(code="FRA"), "country 1 is not right: code:"),
-        (first(name="x" * 61), "country 1 is not right: name:"),
-        (first(name=None), "country 1 is not right: name:"),
+        (first(code="FRA"), "country 1 is invalid: code:"),
+        (first(name="x" * 61), "country 1 is invalid: name:"),
+        (first(name=None), "country 1 is invalid: name:"),
         (first(lookalikes="MC"), "country 1 is not an object with a list of lookalikes"),
-        (first(lookalikes=["MCO"]), "country 1 is not right: lookalikes:"),
+        (first(lookalikes=["MCO"]), "country 1 is invalid: lookalikes:"),
         (first(lookalikes=["XX"]), "looks like XX, which the file doesn't have"),
         (first(code="FR"), "the same code twice"),
         (first(name="France"), "the same name twice"),
     ],
 )
 def test_a_bad_file_changes_nothing_and_says_what_is_wrong(
-    tmp_path: Path, data: dict, spoil: object, complaint: str
+    tmp_path: Path, data: dict[str, Any], spoil: object, complaint: str
 ) -> None:
     spoil(data)  # type: ignore[operator]
     with pytest.raises(CommandError, match="Nothing was changed") as failed:
@@ -109,12 +114,12 @@ def test_a_bad_file_changes_nothing_and_says_what_is_wrong(
     assert not Country.objects.exists()
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="can't be read: No such file"):
         run("load_countries", "--file", str(tmp_path / "none"))
 
 
-def test_a_file_that_is_no_json(tmp_path: Path) -> None:
+def test_a_file_that_is_not_json(tmp_path: Path) -> None:
     (file := tmp_path / "countries.json").write_text("{")
     with pytest.raises(CommandError, match="is not a JSON object"):
         run("load_countries", "--file", str(file))
@@ -123,20 +128,20 @@ def test_a_file_that_is_no_json(tmp_path: Path) -> None:
 # --- create_challenges ----------------------------------------------------------------------------------------------
 
 
-def test_challenges_are_made_ahead(countries: dict[str, Country]) -> None:
+def test_challenges_are_created_in_advance(countries: dict[str, Country]) -> None:
     assert len(run("create_challenges", "--days", "3").splitlines()) == 3
     assert DailyChallenge.objects.count() == 3
     assert DailyChallenge.objects.earliest("date").date == services.utc_date()
 
 
-def test_making_them_again_changes_nothing(countries: dict[str, Country]) -> None:
+def test_creating_them_again_changes_nothing(countries: dict[str, Country]) -> None:
     assert run("create_challenges", "--days", "3") == run("create_challenges", "--days", "3")
     assert DailyChallenge.objects.count() == 3
 
 
 @pytest.mark.parametrize("days", ["0", "367", "-1"])
-def test_a_number_of_days_that_makes_no_sense(days: str) -> None:
-    with pytest.raises(CommandError, match="give 1 to 366"):
+def test_an_invalid_number_of_days(days: str) -> None:
+    with pytest.raises(CommandError, match="must be between 1 and 366"):
         run("create_challenges", f"--days={days}")
 
 
@@ -174,18 +179,18 @@ def wrong_totals(practice: Question, user: User) -> UserStats:
 
 
 def test_check_finds_and_changes_nothing(wrong_totals: UserStats) -> None:
-    with pytest.raises(CommandError, match="1 differ: run `python manage") as failed:
+    with pytest.raises(CommandError, match="1 differ from the answers: `python manage") as failed:
         run("recount_statistics", "--check")
     assert failed.value.returncode == 1
     assert UserStats.objects.get().total_answers == 7
 
 
-def test_recount_says_what_it_repairs(wrong_totals: UserStats) -> None:
+def test_recount_prints_what_it_repairs(wrong_totals: UserStats) -> None:
     said = run("recount_statistics")
     assert f"user {wrong_totals.user_id}: total_answers is 7, the answers say 1" in said
     assert UserStats.objects.get().total_answers == 1
 
 
-def test_what_is_right_stays(wrong_totals: UserStats) -> None:
+def test_a_second_check_finds_no_difference(wrong_totals: UserStats) -> None:
     run("recount_statistics")
-    assert run("recount_statistics", "--check") == "The statistics are what the answers say.\n"
+    assert run("recount_statistics", "--check") == "The statistics match the answers.\n"

@@ -1,10 +1,11 @@
-"""What holds when people act in the same moment: real threads, real connections, real transactions."""
+"""Concurrent requests: real threads, connections and transactions."""
 
 import datetime
 import threading
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,14 +14,14 @@ from django.db import connection
 from conftest import right, wrong
 from flags import services
 from flags.countries import load_countries
-from flags.models import Country, DailyChallenge, Question, UserAnswer
+from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
 from flags.totals import differences
 from users.models import User, UserStats
 from users.services import expire_streaks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-# Below the connections that the application's role may have.
+# Below the application role's connection limit.
 CROWD = 40
 
 LAST_MOMENT = datetime.datetime(2026, 3, 10, 23, 59, 59, tzinfo=datetime.UTC)
@@ -28,7 +29,7 @@ MIDNIGHT = datetime.datetime(2026, 3, 11, tzinfo=datetime.UTC)
 
 
 def together(*acts: Callable[[], Any]) -> list[Any]:
-    """Runs the acts at once, each with a connection of its own, and returns what each gave or raised."""
+    """Run the acts concurrently, each on its own connection; return each result or exception."""
     ready = threading.Barrier(len(acts))
 
     def run(act: Callable[[], Any]) -> Any:
@@ -46,32 +47,32 @@ def together(*acts: Callable[[], Any]) -> list[Any]:
 
 
 def practice_questions(user: User, count: int) -> list[Question]:
-    """Practice questions that are all waiting for an answer, which the game itself never allows."""
-    countries = list(Country.objects.all()[: services.OPTIONS_PER_QUESTION])
+    """Several unanswered practice questions, which the game itself never creates."""
+    countries = list(Country.objects.all()[:OPTIONS_PER_QUESTION])
     options = [country.id for country in countries]
     return Question.objects.bulk_create(
         Question(kind="practice", user=user, country=countries[0], options=options) for _ in range(count)
     )
 
 
-def test_a_crowd_that_asks_first_gets_one_challenge(countries: dict[str, Country]) -> None:
+def test_concurrent_first_requests_create_one_challenge(countries: dict[str, Country]) -> None:
     asked = together(*[lambda: services.daily_question(MIDNIGHT).id] * CROWD)
     assert asked == [Question.objects.get().id] * CROWD
     assert DailyChallenge.objects.count() == 1
 
 
-def test_ten_clicks_are_one_practice_question(countries: dict[str, Country], user: User) -> None:
+def test_ten_concurrent_requests_create_one_practice_question(countries: dict[str, Country], user: User) -> None:
     asked = together(*[lambda: services.new_practice_question(user).id] * 10)
     assert asked == [Question.objects.get().id] * 10
 
 
-def test_ten_clicks_are_one_answer(practice: Question, user: User) -> None:
+def test_ten_concurrent_answers_store_one(practice: Question, user: User) -> None:
     results = together(*[lambda: services.answer(user, practice.id, right(practice))] * 10)
     assert Counter(type(result) for result in results) == {UserAnswer: 1, services.AlreadyAnswered: 9}
     assert services.statistics(user).total_answers == 1
 
 
-def test_different_answers_of_one_person_all_count(countries: dict[str, Country], user: User) -> None:
+def test_concurrent_answers_of_one_user_all_count(countries: dict[str, Country], user: User) -> None:
     def answering(question: Question) -> Callable[[], UserAnswer]:
         return lambda: services.answer(user, question.id, right(question))
 
@@ -79,7 +80,9 @@ def test_different_answers_of_one_person_all_count(countries: dict[str, Country]
     assert services.statistics(user).total_correct == 20
 
 
-def test_a_crowd_answers_the_daily_challenge(countries: dict[str, Country], make_user: Callable[..., User]) -> None:
+def test_concurrent_users_answer_the_daily_challenge(
+    countries: dict[str, Country], make_user: Callable[..., User]
+) -> None:
     question = services.daily_question(MIDNIGHT)
 
     def answering(player: User) -> Callable[[], UserAnswer]:
@@ -99,8 +102,8 @@ def test_answers_on_both_sides_of_midnight(
     yesterday, today = services.daily_question(LAST_MOMENT), services.daily_question(MIDNIGHT)
     for player in [make_user() for _ in range(10)]:
         together(
-            lambda player=player: services.answer(player, yesterday.id, choose(yesterday), LAST_MOMENT),
-            lambda player=player: services.answer(player, today.id, right(today), MIDNIGHT),
+            partial(services.answer, player, yesterday.id, choose(yesterday), LAST_MOMENT),
+            partial(services.answer, player, today.id, right(today), MIDNIGHT),
         )
         assert services.statistics(player, MIDNIGHT).current_streak == streak
     assert differences(MIDNIGHT.date()) == []
@@ -114,7 +117,7 @@ def test_a_streak_is_not_expired_while_it_is_extended(
     for player in [make_user() for _ in range(5)]:
         services.answer(player, first.id, right(first), days[0])
         together(
-            lambda player=player: services.answer(player, second.id, right(second), days[1]),
+            partial(services.answer, player, second.id, right(second), days[1]),
             lambda: expire_streaks(days[1].date()),
         )
         assert services.statistics(player, days[1]).current_streak == 2

@@ -1,4 +1,4 @@
-"""The committed country data: the right 195, named, placed, and with options enough to ask about each."""
+"""The committed country data: 195 countries, their names and regions, enough options for each."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def test_an_emoji_spells_its_code_in_regional_indicators() -> None:
 def test_every_country_is_in_one_of_the_un_regions() -> None:
     in_region = Counter(country["region"] for country in COUNTRIES.values())
     assert in_region == {"Africa": 54, "Americas": 35, "Asia": 48, "Europe": 44, "Oceania": 14}
-    assert COUNTRIES["CY"]["region"] == "Asia"  # UN M49, not an opinion
+    assert COUNTRIES["CY"]["region"] == "Asia"  # UN M49
     assert all(country["subregion"] for country in COUNTRIES.values())
 
 

@@ -1,4 +1,4 @@
-"""How the app talks to PostgreSQL."""
+"""The app's connections to PostgreSQL."""
 
 import select
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from users.models import User
 pytestmark = pytest.mark.django_db
 
 
-def test_a_statement_that_comes_again_is_prepared() -> None:
+def test_a_repeated_statement_is_prepared() -> None:
     for number in range(10):
         User.objects.filter(email=f"{number}@example.org").exists()
     with connection.cursor() as cursor:
@@ -25,26 +25,28 @@ def test_a_statement_that_comes_again_is_prepared() -> None:
 
 
 def test_no_cursor_outlives_a_statement() -> None:
-    # The pooler gives the next statement another server session, where a cursor isn't.
+    # PgBouncer may give the next statement another server session, without the cursor.
     assert connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"]
 
 
-def test_connections_are_kept_checked_and_let_go_some_day() -> None:
+def test_connections_are_persistent_checked_and_closed_in_the_end() -> None:
     assert 60 <= connection.settings_dict["CONN_MAX_AGE"] <= 300
     assert connection.settings_dict["CONN_HEALTH_CHECKS"]
 
 
 @pytest.fixture
 def kept() -> Iterator[DatabaseWrapper]:
-    """A connection as a worker keeps it between requests; not the one that the other fixtures use."""
+    """A persistent connection of a worker; not the other fixtures' connection."""
     wrapper = connections.create_connection(DEFAULT_DB_ALIAS)
+    assert isinstance(wrapper, DatabaseWrapper)
+    assert isinstance(wrapper, DatabaseWrapper)
     wrapper.ensure_connection()
     yield wrapper
     wrapper.close()
 
 
 class TestHealthCheck:
-    def test_a_live_connection_is_usable_without_a_question(self, kept: DatabaseWrapper) -> None:
+    def test_a_live_connection_is_usable_without_a_query(self, kept: DatabaseWrapper) -> None:
         with patch.object(kept.connection, "cursor", side_effect=AssertionError("asked")):
             assert kept.is_usable()
 
@@ -54,7 +56,8 @@ class TestHealthCheck:
 
     def test_the_next_request_gets_a_new_connection(self, kept: DatabaseWrapper) -> None:
         end(kept)
-        kept.health_check_enabled, kept.health_check_done = True, False  # as at the start of a request
+        kept.health_check_enabled = True  # type: ignore[attr-defined]  # as at the start of a request
+        kept.health_check_done = False  # type: ignore[attr-defined]
         with kept.cursor() as cursor:
             cursor.execute("SELECT 1")
             assert cursor.fetchone() == (1,)
@@ -65,12 +68,12 @@ class TestHealthCheck:
             cursor.execute("SELECT nothing")
         assert not kept.is_usable()
 
-    def test_after_an_error_the_server_is_asked(self, kept: DatabaseWrapper) -> None:
+    def test_after_an_error_the_server_is_queried(self, kept: DatabaseWrapper) -> None:
         kept.errors_occurred = True
         with patch.object(kept.connection, "cursor", side_effect=psycopg.OperationalError("asked")):
             assert not kept.is_usable()
 
-    def test_a_notice_is_no_end(self, kept: DatabaseWrapper) -> None:
+    def test_a_notice_does_not_end_the_connection(self, kept: DatabaseWrapper) -> None:
         kept.connection.execute("LISTEN here")
         kept.connection.execute("NOTIFY here")
         select.select([kept.connection.fileno()], [], [], 5)
@@ -78,7 +81,7 @@ class TestHealthCheck:
 
 
 def end(kept: DatabaseWrapper) -> None:
-    """Ends a connection from the other side, as a restart of the pooler or the server does."""
+    """Close a connection from the server's side, as a restart of PgBouncer or PostgreSQL does."""
     pid = kept.connection.info.backend_pid
     with connection.cursor() as cursor:
         # With a timeout it waits until the backend is gone.
@@ -87,7 +90,7 @@ def end(kept: DatabaseWrapper) -> None:
 
 
 class TestChangingPassword:
-    """The secret's file has the old one and the new one; the server has either."""
+    """Dual passwords: the secret file has the old and the new one, the server has one of them."""
 
     @pytest.fixture
     def opens(self, kept: DatabaseWrapper, tmp_path: Path) -> Callable[..., bool]:
@@ -109,9 +112,11 @@ class TestChangingPassword:
         return opens
 
     @pytest.mark.parametrize("lines", [("<the right one>", "new"), ("old", "<the right one>"), ("", "<the right one>")])
-    def test_one_of_them_is_enough(self, opens: Callable[..., bool], lines: tuple[str, ...]) -> None:
+    def test_one_accepted_password_is_enough(self, opens: Callable[..., bool], lines: tuple[str, ...]) -> None:
         assert opens(*lines)
 
     @pytest.mark.parametrize("lines", [("old",), ("old", "new")])
-    def test_without_one_nobody_is_let_in(self, opens: Callable[..., bool], lines: tuple[str, ...]) -> None:
+    def test_without_an_accepted_password_the_connection_fails(
+        self, opens: Callable[..., bool], lines: tuple[str, ...]
+    ) -> None:
         assert not opens(*lines)

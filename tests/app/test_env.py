@@ -1,4 +1,4 @@
-"""Settings from the environment: what stops the start, and that the sentence says what to set."""
+"""Settings from the environment: what stops the start, and that the message says what to set."""
 
 import traceback
 from pathlib import Path
@@ -42,7 +42,7 @@ def test_debug_is_refused_in_production() -> None:
     assert "unset DJANGO_DEBUG" in refusal(production(DJANGO_DEBUG="true").debug)
 
 
-def test_debug_is_yes_or_no() -> None:
+def test_debug_is_a_boolean() -> None:
     assert "set DJANGO_DEBUG=true or DJANGO_DEBUG=false" in refusal(development(DJANGO_DEBUG="maybe").debug)
 
 
@@ -128,13 +128,13 @@ def test_development_serves_this_machine() -> None:
 # --- Database -------------------------------------------------------------------------------------------------------
 
 
-def test_there_are_three_workers_unless_somebody_says_so() -> None:
+def test_three_workers_by_default() -> None:
     assert (production().workers(), production(WEB_CONCURRENCY="8").workers()) == (3, 8)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many", "1.5", "²"])
-def test_without_a_worker_nothing_starts(value: str) -> None:
-    assert "set WEB_CONCURRENCY to a whole number from 1 up" in refusal(production(WEB_CONCURRENCY=value).workers)
+def test_invalid_numbers_of_workers_stop(value: str) -> None:
+    assert "set WEB_CONCURRENCY to a whole number of 1 or more" in refusal(production(WEB_CONCURRENCY=value).workers)
 
 
 def test_a_database_url_becomes_djangos_settings() -> None:
@@ -156,14 +156,14 @@ def test_development_takes_the_references_url() -> None:
 
 @pytest.mark.parametrize("url", ["", "postgresql://db", "postgresql:///flags"])
 def test_a_url_without_host_or_database_stops(url: str) -> None:
-    assert "DATABASE_URL is missing or names no host and database" in refusal(development(DATABASE_URL=url).database)
+    assert "DATABASE_URL is missing, or has no host or no database" in refusal(development(DATABASE_URL=url).database)
 
 
-def test_a_url_that_is_none_stops_without_repeating_it() -> None:
+def test_an_invalid_url_stops_without_being_quoted() -> None:
     env = development(DATABASE_URL="postgresql://app:hunter2@[db/flags")
     with pytest.raises(ImproperlyConfigured, match=r"^DATABASE_URL is not a PostgreSQL URL") as refused:
         env.database()
-    # The parser's message quotes the URL: it must not come along in the traceback either.
+    # The parser's message quotes the URL: it must not be in the traceback either.
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
 
 

@@ -1,4 +1,4 @@
-"""Flag pictures: the same for everybody, cacheable, and silent about whose they are."""
+"""Flag pictures: cacheable, and without a hint of the country."""
 
 import importlib.util
 import json
@@ -6,10 +6,12 @@ import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from flags.flag_images import SVG_DIR, flag_svg, flag_url
 
@@ -18,7 +20,7 @@ COUNTRIES = json.loads((DATA / "countries.json").read_text(encoding="utf-8"))["c
 PICTURES = sorted(SVG_DIR.glob("*.svg"))
 SVG = "{http://www.w3.org/2000/svg}"
 
-# What a picture is made of. Words outside of these lists could be a country's.
+# Elements and attributes of a picture. Other words could name a country.
 ELEMENTS = set(
     re.findall(r"\w+", "circle clipPath defs ellipse g linearGradient marker path radialGradient rect stop svg use")
 )
@@ -88,7 +90,7 @@ def test_an_address_is_opaque_stable_and_different_for_every_country() -> None:
     assert urls == [flag_url(SimpleNamespace(code=country["code"])) for country in COUNTRIES]
 
 
-def test_an_address_depends_on_the_secret_key(settings) -> None:
+def test_an_address_depends_on_the_secret_key(settings: Settings) -> None:
     before = token_of("FR")
     settings.SECRET_KEY = "another deployment's key, as long as any other key has to be"
     assert token_of("FR") != before
@@ -100,11 +102,11 @@ def test_a_token_leads_to_its_own_picture() -> None:
 
 
 @pytest.mark.parametrize("token", ["fr", "FR", "0" * 32, "", "../countries"])
-def test_a_guessed_token_leads_to_nothing(token: str) -> None:
+def test_an_invalid_token_has_no_picture(token: str) -> None:
     assert flag_svg(token) is None
 
 
-def test_a_picture_is_served_for_ever_and_can_do_nothing() -> None:
+def test_a_picture_is_cached_for_ever_and_cannot_run_code() -> None:
     response = Client().get(flag_url(SimpleNamespace(code="BR")))
     assert response.status_code == 200
     assert response["Content-Type"] == "image/svg+xml"
@@ -125,7 +127,7 @@ def test_the_address_of_a_picture_can_only_be_read() -> None:
 
 
 @pytest.fixture(scope="module")
-def clean_svg():
+def clean_svg() -> Any:
     spec = importlib.util.spec_from_file_location("make_data", DATA / "make_data.py")
     assert spec
     assert spec.loader
@@ -135,9 +137,9 @@ def clean_svg():
 
 
 class TestCleaning:
-    """make_data.py refuses what it does not understand, so that a new version of the flags cannot bring a surprise."""
+    """make_data.py rejects unknown elements in a new version of the flags."""
 
-    def test_names_go_and_references_stay(self, clean_svg) -> None:
+    def test_names_are_removed_and_references_stay(self, clean_svg: Any) -> None:
         cleaned = clean_svg(
             '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" id="fr" class="france">'
             '<!-- France --><clipPath id="fr-a"><path id="fr-unused" d="M0 0"/></clipPath>'
@@ -159,6 +161,6 @@ class TestCleaning:
             '<image href="https://example.org/x"/>',
         ],
     )
-    def test_what_it_does_not_know_stops_it(self, clean_svg, body: str) -> None:
+    def test_unknown_elements_stop_it(self, clean_svg: Any, body: str) -> None:
         with pytest.raises(ValueError, match=r"does not expect|style|missing ids"):
             clean_svg(f'<svg xmlns="http://www.w3.org/2000/svg">{body}</svg>')

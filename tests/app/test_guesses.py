@@ -1,4 +1,4 @@
-"""How often each country was answered: sums that equal the raw answers at every moment, whoever writes meanwhile."""
+"""Incremental guess counters: they equal the answers at any time, also during concurrent writes."""
 
 import datetime
 import importlib
@@ -27,40 +27,40 @@ backfill = importlib.import_module("flags.migrations.0003_count_guesses")
 
 
 def counted() -> dict[str, int]:
-    """What is read: guesses by code."""
+    """The guesses by code, as the app reads them."""
     return {code: number for code, _, _, number in guesses.most_guessed(1000, FAR)}
 
 
 def raw() -> dict[str, int]:
-    """What the answers say."""
+    """The guesses by code, counted from the answers."""
     return dict(Counter(UserAnswer.objects.values_list("question__country__code", flat=True)))
 
 
-def line() -> int:
+def mark() -> int:
     return GuessCounting.objects.values_list("counted_to", flat=True).first() or 0
 
 
 def count_all() -> None:
-    """The first makes the row, the second chooses a stop, the third goes there."""
+    """The first call creates the row, the second chooses a stop, the third moves the mark there."""
     for _ in range(3):
         guesses.count_further()
 
 
 @pytest.fixture
 def answers(countries: dict[str, Country], make_user: Callable[..., User]) -> list[UserAnswer]:
-    """Three people's, to ten questions each."""
+    """Three users' answers to ten questions each."""
     return [give(make_user(), country) for country in list(countries.values())[:10] for _ in range(3)]
 
 
 def give(user: User, country: Country) -> UserAnswer:
-    """An answer as any version of the app writes it: a row, and nothing else."""
+    """An answer as any version of the app stores it: one row."""
     question = Question.objects.create(kind="practice", user=user, country=country, options=[country.id, 1, 2, 3])
     return UserAnswer.objects.create(user=user, question=question, answered_country=country, is_correct=True)
 
 
 @contextmanager
 def elsewhere(act: Callable[[], object]) -> Iterator[None]:
-    """In another transaction, which ends when the block does."""
+    """Run in another transaction, which ends with the block."""
     done, go_on = threading.Event(), threading.Event()
 
     def run() -> None:
@@ -83,62 +83,62 @@ def elsewhere(act: Callable[[], object]) -> Iterator[None]:
             running.result()
 
 
-def test_answers_are_there_at_once_counted_or_not(answers: list[UserAnswer]) -> None:
+def test_answers_show_at_once_counted_or_not(answers: list[UserAnswer]) -> None:
     assert counted() == raw()
     count_all()
-    assert line() == answers[-1].id
+    assert mark() == answers[-1].id
     assert counted() == raw()
     give(answers[0].user, answers[0].question.country)
     assert counted() == raw()
     assert guesses.differences() == []
 
 
-def test_one_that_is_on_its_way_is_not_passed(answers: list[UserAnswer], user: User) -> None:
-    """Its id is lower than that of one that is there: the line waits, however often somebody counts."""
+def test_the_mark_does_not_pass_an_uncommitted_answer(answers: list[UserAnswer], user: User) -> None:
+    """Its id is lower than a committed answer's: the mark waits for it."""
     country = answers[0].question.country
     guesses.count_further()
     with elsewhere(lambda: give(user, country)):
         later = give(answers[0].user, country)
         for _ in range(5):
             guesses.count_further()
-        assert line() < later.id - 1
+        assert mark() < later.id - 1
         assert counted() == raw()
     count_all()
-    assert line() == later.id
+    assert mark() == later.id
     assert counted() == raw()
     assert guesses.differences() == []
 
 
-def test_whoever_counts_second_does_not_wait(answers: list[UserAnswer]) -> None:
+def test_a_second_count_does_not_wait(answers: list[UserAnswer]) -> None:
     guesses.count_further()
     with elsewhere(lambda: GuessCounting.objects.select_for_update().get()):
         guesses.count_further()
-        assert line() == 0
+        assert mark() == 0
 
 
-def test_a_backlog_is_counted_bit_by_bit(answers: list[UserAnswer]) -> None:
+def test_a_backlog_is_counted_in_batches(answers: list[UserAnswer]) -> None:
     GuessCounting.objects.create(counted_to=answers[0].id - 1)
     seen = []
     with patch.object(guesses, "AT_MOST", 7):
         for _ in range(8):
             guesses.count_further()
-            seen.append(line() - answers[0].id + 1)
+            seen.append(mark() - answers[0].id + 1)
             assert counted() == raw()
     assert seen == [0, 7, 14, 21, 28, 30, 30, 30]
 
 
-def test_somebody_who_goes_takes_their_answers_along(answers: list[UserAnswer]) -> None:
+def test_deleting_a_user_subtracts_their_answers(answers: list[UserAnswer]) -> None:
     count_all()
     after = give(answers[0].user, answers[0].question.country)
     for user in (answers[0].user, answers[1].user):
         user.delete()
         assert counted() == raw()
-    assert after.id > line()
+    assert after.id > mark()
     assert guesses.differences() == []
 
 
-def test_a_crowd_answers_leaves_and_counts(countries: dict[str, Country], make_user: Callable[..., User]) -> None:
-    """At every moment what is read is what the answers say, and at the end the sums are."""
+def test_concurrent_answers_deletions_and_counts(countries: dict[str, Country], make_user: Callable[..., User]) -> None:
+    """Results equal the answers at any time; in the end the sums do too."""
     some = list(countries.values())[:8]
     people = [make_user() for _ in range(12)]
     wrong: list[object] = []
@@ -176,12 +176,14 @@ def test_a_crowd_answers_leaves_and_counts(countries: dict[str, Country], make_u
             watcher.result(60)
     assert wrong == []
     count_all()
-    assert line() > 0
+    assert mark() > 0
     assert counted() == raw() != {}
     assert guesses.differences() == []
 
 
-def test_todays_challenge_is_kept_apart(countries: dict[str, Country], user: User, noon: datetime.datetime) -> None:
+def test_todays_challenge_is_counted_separately(
+    countries: dict[str, Country], user: User, noon: datetime.datetime
+) -> None:
     question = services.daily_question(noon)
     services.answer(user, question.id, right(question), noon)
     tomorrow = noon + datetime.timedelta(days=1)
@@ -205,9 +207,9 @@ class TestAnswering:
         question = services.new_practice_question(user)
         return services.answer(user, question.id, right(question))
 
-    def test_it_moves_the_line(self, user: User) -> None:
+    def test_it_moves_the_mark(self, user: User) -> None:
         answers = [self.practise(user) for _ in range(4)]
-        assert line() >= answers[0].id
+        assert mark() >= answers[0].id
 
     def test_it_does_not_depend_on_counting(self, user: User) -> None:
         with patch.object(guesses, "count_further", side_effect=DatabaseError("no")):
@@ -218,25 +220,25 @@ class TestAnswering:
 # --- Where the sums come from ---------------------------------------------------------------------------------------
 
 
-def test_the_migration_counts_what_is_there(answers: list[UserAnswer]) -> None:
+def test_the_migration_counts_existing_answers(answers: list[UserAnswer]) -> None:
     with patch.object(backfill, "BATCH", 4), connection.schema_editor(atomic=False) as editor:
         backfill.count(apps, editor)
-        assert line() == answers[-1].id
+        assert mark() == answers[-1].id
         assert (counted(), guesses.differences()) == (raw(), [])
         backfill.count(apps, editor)  # interrupted and run again
     assert (counted(), guesses.differences()) == (raw(), [])
 
 
-def test_the_migration_waits_for_those_who_are_writing(answers: list[UserAnswer], user: User) -> None:
+def test_the_migration_waits_for_writing_transactions(answers: list[UserAnswer], user: User) -> None:
     country = answers[0].question.country
-    with patch.object(backfill, "PATIENCE", 0.5), elsewhere(lambda: give(user, country)):
+    with patch.object(backfill, "WRITERS_TIMEOUT", 0.5), elsewhere(lambda: give(user, country)):
         give(answers[0].user, country)
         with (
             connection.schema_editor(atomic=False) as editor,
-            pytest.raises(RuntimeError, match="somebody has been writing answers"),
+            pytest.raises(RuntimeError, match="transactions write answers"),
         ):
             backfill.count(apps, editor)
-    assert line() == 0
+    assert mark() == 0
 
 
 def test_wrong_sums_are_found_and_repaired(answers: list[UserAnswer]) -> None:
@@ -253,7 +255,7 @@ def test_wrong_sums_are_found_and_repaired(answers: list[UserAnswer]) -> None:
 # --- Indexes that are built while people play -----------------------------------------------------------------------
 
 
-def test_an_index_that_was_left_half_built_is_built_anew(answers: list[UserAnswer]) -> None:
+def test_an_invalid_index_is_built_again(answers: list[UserAnswer]) -> None:
     index = models.Index(fields=["is_correct"], name="useranswer_half")
     with connection.cursor() as cursor:
         failing = "CREATE UNIQUE INDEX CONCURRENTLY useranswer_half ON flags_useranswer (is_correct)"

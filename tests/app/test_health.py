@@ -1,4 +1,4 @@
-"""/healthz and /readyz: true, quick, and silent about secrets, whatever hangs."""
+"""/healthz and /readyz: correct, within the deadline, without secrets."""
 
 import socket
 import threading
@@ -38,7 +38,7 @@ def test_readyz_is_200_when_the_database_answers(client: Client, db: None) -> No
 
 @pytest.fixture
 def database(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The parameters that the probe connects with, to be spoiled."""
+    """The parameters that the probe connects with; tests change them."""
     monkeypatch.setattr(health, "probe", DatabaseProbe())
     parameters = connection.get_connection_params()
     monkeypatch.setattr(connection, "get_connection_params", lambda: parameters)
@@ -52,23 +52,25 @@ def failed(client: Client) -> str:
     return str(response.json()["failed"])
 
 
-def test_a_server_that_is_not_there(client: Client, database: dict[str, Any]) -> None:
+def test_a_server_that_is_down(client: Client, database: dict[str, Any]) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         database |= {"host": "127.0.0.1", "port": free.getsockname()[1]}
     assert failed(client) == "database: connection failed"
 
 
-def test_a_name_that_is_unknown(client: Client, database: dict[str, Any]) -> None:
+def test_an_unknown_host_name(client: Client, database: dict[str, Any]) -> None:
     database["host"] = "no-such-host.invalid"
     assert failed(client) == "database: name lookup failed"
 
 
-def test_a_login_that_is_refused(client: Client, database: dict[str, Any]) -> None:
+def test_a_rejected_login(client: Client, database: dict[str, Any]) -> None:
     database["dbname"] = "no_such_database"
     assert failed(client) == "database: connection failed"
 
 
-def test_a_failure_tells_no_secret(client: Client, database: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_a_failure_contains_no_secret(
+    client: Client, database: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     database |= {"dbname": "no_such_database", "password": "hunter2"}
     response = client.get("/readyz")
     assert set(response.json()) == {"status", "failed"}
@@ -82,13 +84,13 @@ def test_a_failure_tells_no_secret(client: Client, database: dict[str, Any], cap
 
 @pytest.fixture
 def hang() -> Iterator[threading.Event]:
-    """Something to hang on; released at the end."""
+    """An event to block on; set at the end."""
     event = threading.Event()
     yield event
     event.set()
 
 
-def test_a_server_that_accepts_and_says_nothing(client: Client, database: dict[str, Any]) -> None:
+def test_a_server_that_accepts_and_does_not_respond(client: Client, database: dict[str, Any]) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as silent:
         database |= {"host": "127.0.0.1", "port": silent.getsockname()[1]}
         started = time.monotonic()
@@ -149,7 +151,7 @@ def test_it_recovers_when_the_server_comes_back(client: Client, db: None, databa
     assert client.get("/readyz").status_code == 200
 
 
-def test_a_probe_that_breaks_is_a_failure(database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_exception_in_the_probe_is_a_failure(database: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threading, "excepthook", lambda args: None)
     monkeypatch.setattr(psycopg, "connect", lambda **_: 1 / 0)
     assert DatabaseProbe().run(1) == "probe failed"

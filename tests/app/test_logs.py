@@ -1,10 +1,11 @@
-"""Logs: JSON lines with the request's id, and nothing that nobody should read."""
+"""Logs: JSON lines with the request's id, without secrets."""
 
 import io
 import json
 import logging
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -18,7 +19,7 @@ Lines = Callable[[], list[dict[str, object]]]
 
 @pytest.fixture
 def lines() -> Iterator[Lines]:
-    """What was logged so far, as the container's log would have it."""
+    """The log so far, as the container prints it."""
     handler = logging.StreamHandler(io.StringIO())
     handler.setFormatter(JsonFormatter())
     logging.getLogger().addHandler(handler)
@@ -26,7 +27,7 @@ def lines() -> Iterator[Lines]:
     logging.getLogger().removeHandler(handler)
 
 
-def record(message: str, *args: object, **kwargs: object) -> logging.LogRecord:
+def record(message: str, *args: object, **kwargs: Any) -> logging.LogRecord:
     return logging.LogRecord("test", logging.INFO, __file__, 1, message, args, None, **kwargs)
 
 
@@ -48,20 +49,20 @@ def test_a_players_line_has_their_id(client: Client, user: User, lines: Lines) -
     assert lines()[-1]["user_id"] == user.id
 
 
-def test_a_health_check_that_is_well_is_no_line(client: Client, lines: Lines) -> None:
+def test_a_successful_health_check_is_not_logged(client: Client, lines: Lines) -> None:
     client.get("/healthz")
     assert lines() == []
 
 
 @pytest.mark.parametrize("given", ["0123456789abcdef0123456789abcdef", "a1b2-c3d4_E5"])
-def test_a_sane_request_id_is_taken_over(client: Client, lines: Lines, given: str) -> None:
+def test_a_valid_request_id_is_used(client: Client, lines: Lines, given: str) -> None:
     response = client.get("/api/csrf", headers={"X-Request-ID": given})
     assert response["X-Request-ID"] == given
     assert lines()[-1]["request_id"] == given
 
 
 @pytest.mark.parametrize("given", ["", "short", "x" * 65, "a b c d e f", 'id","level":"FAKE', "id\x1b[31mred"])
-def test_another_request_id_is_replaced(client: Client, given: str) -> None:
+def test_an_invalid_request_id_is_replaced(client: Client, given: str) -> None:
     assert re.fullmatch("[0-9a-f]{32}", client.get("/api/csrf", headers={"X-Request-ID": given})["X-Request-ID"])
 
 
@@ -85,7 +86,7 @@ def test_no_password_and_no_session_is_logged(client: Client, user: User, lines:
 
 
 @pytest.mark.parametrize("message", ["two\nlines", "\x1b[31m", '"quoted"', "\ud800", "naïve 🇫🇷"])
-def test_whatever_is_said_is_one_line_of_ascii(message: str) -> None:
+def test_every_message_is_one_line_of_ascii(message: str) -> None:
     line = JsonFormatter().format(record(message))
     assert line.isascii()
     assert line.isprintable()

@@ -1,4 +1,6 @@
-"""What the database itself refuses, and what it indexes."""
+"""Constraints and indexes."""
+
+from collections.abc import Callable
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -46,7 +48,7 @@ def test_no_index_is_the_beginning_of_another() -> None:
 # --- People ---------------------------------------------------------------------------------------------------------
 
 
-def test_an_email_is_the_same_whatever_its_capitals() -> None:
+def test_an_email_is_case_insensitive() -> None:
     created = User.objects.create_user("Ann@Example.ORG", PASSWORD)
     assert created.email == "ann@example.org"
     assert User.objects.get(email="ANN@example.org") == created
@@ -58,7 +60,7 @@ def test_an_email_has_one_account() -> None:
         User.objects.create_user("ANN@example.org")
 
 
-def test_the_database_refuses_capitals_that_bypass_the_field(user: User) -> None:
+def test_the_database_rejects_capitals_that_bypass_the_field(user: User) -> None:
     with pytest.raises(IntegrityError, match="user_email_lowercase"), connection.cursor() as cursor:
         cursor.execute("UPDATE users_user SET email = 'ANN@example.org'")
 
@@ -74,7 +76,7 @@ def test_a_superuser_may_open_the_admin() -> None:
     assert root.is_superuser
 
 
-def test_the_public_name_is_never_the_email(make_user) -> None:
+def test_the_public_name_is_never_the_email(make_user: Callable[..., User]) -> None:
     assert make_user(display_name="Ann").public_name == "Ann"
     anonymous = make_user()
     assert anonymous.public_name == f"Player {anonymous.pk}"
@@ -90,7 +92,7 @@ def test_the_public_name_is_never_the_email(make_user) -> None:
         ({"current_streak": -1}, "users_userstats_current_streak_check"),
     ],
 )
-def test_totals_that_contradict_each_other_are_refused(user: User, totals: dict[str, int], constraint: str) -> None:
+def test_contradictory_totals_are_rejected(user: User, totals: dict[str, int], constraint: str) -> None:
     with pytest.raises(IntegrityError, match=constraint):
         UserStats.objects.create(user=user, **totals)
 
@@ -104,12 +106,12 @@ def question(countries: dict[str, Country], **fields: object) -> Question:
     return Question(**{"kind": "practice", "country": france, "options": options, **fields})
 
 
-def test_a_practice_question_belongs_to_somebody(countries: dict[str, Country]) -> None:
+def test_a_practice_question_has_a_user(countries: dict[str, Country]) -> None:
     with pytest.raises(IntegrityError, match="question_kind_consistent"):
         question(countries).save()
 
 
-def test_a_daily_question_belongs_to_nobody(countries: dict[str, Country], user: User) -> None:
+def test_a_daily_question_has_no_user(countries: dict[str, Country], user: User) -> None:
     with pytest.raises(IntegrityError, match="question_kind_consistent"):
         question(countries, kind="daily", user=user).save()
 
@@ -124,7 +126,7 @@ def test_the_right_answer_is_an_option(countries: dict[str, Country], user: User
         question(countries, user=user, country=countries["JP"]).save()
 
 
-def test_one_practice_question_is_open_per_person(countries: dict[str, Country], user: User) -> None:
+def test_one_practice_question_is_open_per_user(countries: dict[str, Country], user: User) -> None:
     question(countries, user=user, is_open=True).save()
     question(countries, user=user, is_open=False).save()
     with pytest.raises(IntegrityError, match="question_one_open_per_user"):

@@ -1,4 +1,4 @@
-"""What a browser is told, and production's standards."""
+"""Security headers, and production's checks."""
 
 import json
 import os
@@ -27,14 +27,15 @@ PRODUCTION = {
 
 
 def in_production(*command: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python in the app's folder with production's environment, and nothing else of this one's."""
-    environment = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "config.settings", **PRODUCTION, **changes}
+    """Run Python in the app's folder with production's environment variables only."""
+    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH")}
+    environment = {**inherited, "DJANGO_SETTINGS_MODULE": "config.settings", **PRODUCTION, **changes}
     return subprocess.run(
         [sys.executable, *command], cwd=APP, env=environment, capture_output=True, text=True, timeout=60, check=False
     )
 
 
-def test_djangos_own_deployment_check_has_nothing_to_say() -> None:
+def test_djangos_deployment_check_passes() -> None:
     checked = in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
     assert checked.stdout == "System check identified no issues (0 silenced).\n", checked.stderr
     assert checked.returncode == 0
@@ -54,9 +55,7 @@ def test_the_check_silences_nothing() -> None:
     ],
 )
 @pytest.mark.parametrize("command", [["manage.py", "check"], ["-c", "import config.wsgi"]])
-def test_a_setting_that_is_missing_stops_the_start_with_one_sentence(
-    command: list[str], missing: str, sentence: str
-) -> None:
+def test_a_missing_setting_stops_the_start_with_one_message(command: list[str], missing: str, sentence: str) -> None:
     stopped = in_production(*command, **{missing: ""})
     assert stopped.returncode != 0
     assert sentence in stopped.stderr
@@ -74,7 +73,7 @@ def production_settings() -> dict[str, Any]:
     return dict(json.loads(in_production("-c", script).stdout))
 
 
-def test_productions_cookies_travel_over_https_alone(production_settings: dict[str, Any]) -> None:
+def test_productions_cookies_are_https_only(production_settings: dict[str, Any]) -> None:
     assert production_settings["SESSION_COOKIE_SECURE"]
     assert production_settings["CSRF_COOKIE_SECURE"]
     assert production_settings["SECURE_SSL_REDIRECT"]
@@ -86,7 +85,7 @@ def test_no_script_can_read_the_cookies(production_settings: dict[str, Any]) -> 
     assert production_settings["CSRF_COOKIE_HTTPONLY"]
 
 
-def test_http_is_sent_on_to_https(settings: Any) -> None:
+def test_http_redirects_to_https(settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     response = Client().get("/leaderboard/")
     assert (response.status_code, response["Location"]) == (301, "https://testserver/leaderboard/")

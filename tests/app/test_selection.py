@@ -1,4 +1,4 @@
-"""Which country is the challenge of which day."""
+"""The selection of each day's country."""
 
 import datetime
 import random
@@ -23,7 +23,7 @@ def test_the_order_of_the_codes_does_not_matter(day: datetime.date) -> None:
     assert country_code_for(day, CODES) == country_code_for(day, random.sample(CODES, len(CODES)))
 
 
-def test_nobody_repeats_within_157_days() -> None:
+def test_no_country_repeats_within_157_days() -> None:
     # Five cycles: their boundaries are where a repeat would come early.
     last_seen: dict[str, datetime.date] = {}
     gaps = []
@@ -35,7 +35,7 @@ def test_nobody_repeats_within_157_days() -> None:
     assert min(gaps) >= 157
 
 
-def test_everybody_has_a_turn_in_each_cycle() -> None:
+def test_every_country_comes_once_in_each_cycle() -> None:
     first = datetime.date.fromordinal(195 * 3800)
     assert {country_code_for(day, CODES) for day in days_from(first, 195)} == set(CODES)
 
@@ -58,5 +58,5 @@ def test_a_list_of_any_length_works(day: datetime.date, size: int) -> None:
     [("2026-01-01", "FL"), ("2026-11-23", "ML"), ("2030-06-15", "GB")],
 )
 def test_version_1_stays_what_it_is(day: str, code: str) -> None:
-    # If this fails, the algorithm changed: raise VERSION, so that the table says which one chose.
+    # If this fails, the algorithm has changed: raise VERSION, which each challenge stores.
     assert country_code_for(datetime.date.fromisoformat(day), CODES) == code

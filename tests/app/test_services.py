@@ -17,7 +17,7 @@ DAY = datetime.timedelta(days=1)
 # --- The daily challenge --------------------------------------------------------------------------------------------
 
 
-def test_everybody_gets_the_same_challenge(countries: dict[str, Country]) -> None:
+def test_all_players_get_the_same_challenge(countries: dict[str, Country]) -> None:
     today = datetime.date(2026, 3, 10)
     assert services.challenge_for(today) == services.challenge_for(today)
 
@@ -44,11 +44,14 @@ def test_the_daily_question_asks_for_the_challenges_country(
 def test_the_day_is_utcs_wherever_the_clock_is(countries: dict[str, Country], offset: int) -> None:
     zone = datetime.timezone(datetime.timedelta(hours=offset))
     moment = datetime.datetime(2026, 3, 10, 23, 59, 59, tzinfo=UTC).astimezone(zone)
-    assert services.daily_question(moment).challenge.date == datetime.date(2026, 3, 10)
+    challenge = services.daily_question(moment).challenge
+    assert challenge
+    assert challenge.date == datetime.date(2026, 3, 10)
 
 
 def test_without_countries_the_error_says_what_to_run(db: None, user: User) -> None:
-    for ask in (services.daily_question, lambda: services.new_practice_question(user)):
+    asks: list[Callable[[], Question]] = [services.daily_question, lambda: services.new_practice_question(user)]
+    for ask in asks:
         with pytest.raises(services.NoCountries, match="run `python manage"):
             ask()
 
@@ -160,13 +163,13 @@ def test_only_an_option_is_an_answer(practice: Question, user: User, code: str) 
         services.answer(user, practice.id, code)
 
 
-def test_somebody_elses_practice_question_does_not_exist(practice: Question, make_user: Callable[..., User]) -> None:
+def test_another_users_practice_question_does_not_exist(practice: Question, make_user: Callable[..., User]) -> None:
     with pytest.raises(services.QuestionNotFound):
         services.answer(make_user(), practice.id, right(practice))
 
 
 @pytest.mark.parametrize("question_id", [0, -1, 2**63, 10**30])
-def test_an_id_that_cannot_be_does_not_exist(user: User, question_id: int) -> None:
+def test_an_invalid_id_does_not_exist(user: User, question_id: int) -> None:
     with pytest.raises(services.QuestionNotFound):
         services.answer(user, question_id, "FR")
 
@@ -187,7 +190,7 @@ def test_an_unforeseen_constraint_is_not_taken_for_a_second_answer(
         services.answer(user, practice.id, right(practice))
 
 
-def test_answer_to_finds_ones_own_answer(practice: Question, user: User, make_user: Callable[..., User]) -> None:
+def test_answer_to_finds_the_users_own_answer(practice: Question, user: User, make_user: Callable[..., User]) -> None:
     given = services.answer(user, practice.id, right(practice))
     assert services.answer_to(user, practice) == given
     assert services.answer_to(make_user(), practice) is None
@@ -222,7 +225,7 @@ def test_tomorrows_question_does_not_exist_yet(countries: dict[str, Country], us
 
 
 def test_an_answer_that_is_overtaken_at_midnight_still_counts(countries: dict[str, Country], user: User) -> None:
-    # Both arrived in time; the worker that had yesterday's was slower.
+    # Both arrived in time; yesterday's was handled later.
     yesterday, today = services.daily_question(LAST_MOMENT), services.daily_question(MIDNIGHT)
     services.answer(user, today.id, right(today), MIDNIGHT)
     services.answer(user, yesterday.id, right(yesterday), LAST_MOMENT)
@@ -242,7 +245,7 @@ def test_a_wrong_answer_that_is_overtaken_does_not_end_the_new_streak(
 # --- Figures --------------------------------------------------------------------------------------------------------
 
 
-def test_somebody_new_has_nothing_yet(user: User) -> None:
+def test_a_new_user_has_empty_statistics(user: User) -> None:
     assert services.statistics(user) == services.Statistics(0, 0, 0, 0, None)
     assert services.statistics(user).accuracy == 0
 
@@ -273,13 +276,13 @@ def test_the_leaderboard_orders_by_right_answers_then_streak(make_user: Callable
     assert [(row.rank, row.name) for row in services.leaderboard()] == [(1, "Cy"), (2, "Di"), (3, "Bo")]
 
 
-def test_equals_share_a_rank(make_user: Callable[..., User]) -> None:
+def test_equal_results_share_a_rank(make_user: Callable[..., User]) -> None:
     for correct in (7, 7, 3):
         stats_of(make_user(), correct)
     assert [row.rank for row in services.leaderboard()] == [1, 1, 3]
 
 
-def test_the_leaderboard_leaves_out_who_cannot_log_in(make_user: Callable[..., User]) -> None:
+def test_the_leaderboard_leaves_out_deactivated_users(make_user: Callable[..., User]) -> None:
     stats_of(make_user(is_active=False), 5)
     stats_of(make_user(), 0)
     assert services.leaderboard() == []
@@ -319,13 +322,15 @@ def test_most_guessed_leaves_out_todays_challenge_until_it_is_over(
     assert (row.code, row.guesses) == (right(question), 1)
 
 
-def test_most_guessed_is_counted_once_a_minute(practice: Question, user: User) -> None:
+def test_most_guessed_is_cached(practice: Question, user: User) -> None:
     assert services.most_guessed() == []
     services.answer(user, practice.id, wrong(practice))
     assert services.most_guessed() == []
     assert services.most_guessed(9) != []
 
 
-def test_a_challenge_made_ahead_is_used_on_its_day(countries: dict[str, Country], noon: datetime.datetime) -> None:
+def test_a_challenge_created_in_advance_is_used_on_its_day(
+    countries: dict[str, Country], noon: datetime.datetime
+) -> None:
     DailyChallenge.objects.create(date=noon.date(), country=countries["TD"], selection_algorithm_version=0)
     assert services.daily_question(noon).country.code == "TD"

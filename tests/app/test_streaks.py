@@ -1,4 +1,4 @@
-"""Streaks, counted one answer at a time, against the same counted from all answers at once."""
+"""Streaks: updated by each answer, compared with those counted from all answers."""
 
 import datetime
 
@@ -15,7 +15,7 @@ from users.models import User, UserStats
 FIRST = datetime.date(2026, 1, 1)
 DAY = datetime.timedelta(days=1)
 
-# What happens on a day: a right answer, a wrong one, or none.
+# A day's answer: right, wrong, or none.
 histories = st.lists(st.sampled_from(["right", "wrong", None]), max_size=40)
 
 
@@ -29,7 +29,7 @@ def play(history: list[str | None]) -> UserStats:
 
 
 def runs(history: list[str | None]) -> list[int]:
-    """The lengths of the runs of right answers, the last one's last: the definition, spelled as text."""
+    """The lengths of the runs of right answers in order: the definition, by string operations."""
     text = "".join("x" if outcome == "right" else " " for outcome in history)
     return [len(run) for run in text.split(" ")]
 
@@ -41,7 +41,7 @@ def test_the_longest_streak_is_the_longest_run_of_right_days(history: list[str |
 
 @given(histories)
 def test_the_current_streak_is_the_run_that_ends_today(history: list[str | None]) -> None:
-    # Today is the last day of the history; when it has no answer yet, the run through yesterday still stands.
+    # Today is the last day of the history; without an answer today, the run through yesterday counts.
     today = FIRST + (len(history) - 1) * DAY
     through = history[:-1] if history and history[-1] is None else history
     assert play(history).streak_on(today) == runs(through)[-1]
@@ -94,7 +94,7 @@ def streak_of_two(countries: dict[str, Country], user: User, noon: datetime.date
         {"last_guess_date": FIRST},
     ],
 )
-def test_totals_that_went_wrong_are_found_and_repaired(
+def test_wrong_totals_are_found_and_repaired(
     streak_of_two: UserStats, noon: datetime.datetime, lie: dict[str, object]
 ) -> None:
     UserStats.objects.filter(pk=streak_of_two.pk).update(**lie)
@@ -111,7 +111,7 @@ def test_totals_that_went_wrong_are_found_and_repaired(
     }
 
 
-def test_totals_that_are_missing_are_made_again(streak_of_two: UserStats, noon: datetime.datetime) -> None:
+def test_missing_totals_are_created_again(streak_of_two: UserStats, noon: datetime.datetime) -> None:
     streak_of_two.delete()
     repair([difference.user_id for difference in differences(noon.date())], noon.date())
     assert differences(noon.date()) == []

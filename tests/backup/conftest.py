@@ -1,4 +1,4 @@
-"""Physical backups on a stack of their own, with the profile `backup`; its disks are small enough to be filled."""
+"""Backups on a stack of their own, with the profile `backup`; its disks are small enough to be filled."""
 # ruff: noqa: F811 - a fixture that asks for an imported one has its name as an argument
 
 from collections.abc import Iterator
@@ -31,6 +31,6 @@ def repository(stack: Stack, postgres: Postgres) -> Repository:
         database=stack.database,
     )
     eventually(lambda: repository.ops("backup", "info", "--json").json["state"] == "ok", within=30)
-    made = repository.ops("backup", "physical", "--type", "full")
+    made = repository.ops("backup", "create", "--type", "full")
     assert made.status == 0, made.err
     return repository

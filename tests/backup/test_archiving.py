@@ -33,7 +33,7 @@ def test_a_row_is_in_the_archive_within_a_minute_on_a_server_that_does_nothing_e
         until = repository.ops("backup", "info", "--json").json["until"]
         return until is not None and datetime.fromisoformat(until) > written
 
-    eventually(is_safe, within=80, every=1)  # a canary follows after at most 20 s, its segment's end after 45
+    eventually(is_safe, within=80, every=1)  # a heartbeat follows after at most 20 s, its segment's end after 45
     assert time.monotonic() - began < 80
 
 
@@ -47,7 +47,7 @@ def test_without_the_servers_counters_what_would_be_lost_is_known(postgres: Post
 
 
 def test_how_much_would_be_lost_is_measured(postgres: Postgres, repository: Repository) -> None:
-    worst = postgres.superuser("SELECT extract(epoch FROM max(exposed)) FROM operations.canary")
+    worst = postgres.superuser("SELECT extract(epoch FROM max(exposed)) FROM operations.heartbeat")
     assert 0 < float(worst) <= 60
 
 
@@ -69,12 +69,12 @@ def test_the_passphrase_is_on_no_command_line(repository: Repository) -> None:
 
 def test_production_refuses_developments_passphrase() -> None:
     done = run(
-        "docker", "run", "--rm", "--network", "none", "--env", "DEPLOYMENT=production", "--entrypoint", "physical",
+        "docker", "run", "--rm", "--network", "none", "--env", "DEPLOYMENT=production", "--entrypoint", "pgbackup",
         "--volume", f"{ROOT}/docker/secrets.dev/backup_cipher:/etc/pgbackrest/conf.d/backup_cipher.conf:ro",
         f"flaglearning/postgres:{TAG}", "prepare", check=False,
     )  # fmt: skip
-    assert done.returncode == 1
-    assert "HINT:   ./scripts/secrets new" in done.stderr
+    assert done.returncode == 2
+    assert "HINT:  ./scripts/secrets new" in done.stderr
 
 
 @pytest.mark.parametrize("said", ["yes", "true"])
@@ -96,7 +96,7 @@ def test_a_wrong_archiving_says_what_is_right(said: str) -> None:
 
 @pytest.fixture
 def other(request: pytest.FixtureRequest) -> Iterator[Stack]:
-    """The server alone, on volumes as everybody has them."""
+    """The server alone, on named volumes."""
     stack = Stack(f"{PROJECT}-archive", DEVELOPMENT, port=21080, POSTGRES_MEMORY="256m")
     stack.remove()
     yield stack
@@ -104,7 +104,7 @@ def other(request: pytest.FixtureRequest) -> Iterator[Stack]:
 
 
 def test_the_profile_on_the_command_line_is_enough_and_once_is_enough(other: Stack) -> None:
-    """Interpolation can't see it; and whoever forgets it the next time must not tear a hole in the history."""
+    """Interpolation can't see it; and a start without the profile must not leave a gap in the WAL."""
     seen = []
     for profile in ((), ("--profile", "backup"), ()):
         services = ["repository", "postgres"] if profile else ["postgres"]
@@ -116,15 +116,15 @@ def test_the_profile_on_the_command_line_is_enough_and_once_is_enough(other: Sta
 
 def test_without_a_repository_there_is_no_backup_and_it_says_why(other: Stack) -> None:
     other.compose("up", "--detach", "--wait", "postgres")
-    done = other.command("./scripts/ops", "backup", "physical", check=False)
+    done = other.command("./scripts/ops", "backup", "create", check=False)
     assert done.returncode == 1
-    assert "doesn't archive" in done.stderr
-    assert "HINT:   docker compose --profile backup up --wait" in done.stderr
+    assert "does not archive" in done.stderr
+    assert "HINT:  docker compose --profile backup up --wait" in done.stderr
     assert Postgres(other).superuser("SELECT count(*) FROM pg_ls_archive_statusdir()") == "0", "nothing pretends"
 
 
-def test_the_archive_is_asked_for_by_time_with_the_range_that_there_is(repository: Repository) -> None:
+def test_a_time_outside_the_recovery_window_is_refused_with_the_window(repository: Repository) -> None:
     for time_given in ("2020-01-01", "2199-01-01T00:00:00Z"):
-        refused = repository.ops("restore", "physical", "--to", time_given, "--scratch")
-        assert refused.status == 1
-        assert "HINT:   the range is 2" in refused.err
+        refused = repository.ops("restore", "backup", "--to", time_given, "--sandbox")
+        assert refused.status == 2
+        assert "is outside the recovery window (2" in refused.err

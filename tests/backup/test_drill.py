@@ -36,8 +36,8 @@ def test_it_measured_rpo_and_rto(drill: Result) -> None:
 
 
 def test_it_leaves_nothing(drill: Result, stack: Stack) -> None:
-    assert f"{stack.project}-scratch" not in run("docker", "ps", "--all", "--format", "{{.Names}}").stdout
-    assert not run("docker", "volume", "ls", "--quiet", "--filter", f"name={stack.project}_scratch-data").stdout
+    assert f"{stack.project}-sandbox" not in run("docker", "ps", "--all", "--format", "{{.Names}}").stdout
+    assert not run("docker", "volume", "ls", "--quiet", "--filter", f"name={stack.project}_sandbox-data").stdout
 
 
 def test_its_report_has_three_forms(drill: Result, repository: Repository, stack: Stack) -> None:
@@ -49,27 +49,28 @@ def test_its_report_has_three_forms(drill: Result, repository: Repository, stack
     names = ["/reports/flaglearning_backup_drill.prom", "/reports/drill.json"]
     files = run("docker", "run", "--rm", "--volume", volume, "--entrypoint", "cat", image, *names).stdout
     assert "flaglearning_backup_drill_passed 1\n" in files
-    assert drill.json["moment"] in files
+    assert drill.json["restore_point"] in files
 
 
 @pytest.fixture
-def one_moment(repository: Repository) -> Iterator[str]:
+def one_restore_point(repository: Repository) -> Iterator[str]:
     """The only one that a drill can choose; what a test does to it is undone."""
     repository.sql(
-        "CREATE TABLE IF NOT EXISTS operations.aside AS TABLE operations.moment;"
-        "DELETE FROM operations.moment WHERE name <> (SELECT max(name) FROM operations.moment)",
+        "CREATE TABLE IF NOT EXISTS operations.aside AS TABLE operations.restore_point;"
+        "DELETE FROM operations.restore_point WHERE name <> (SELECT max(name) FROM operations.restore_point)",
         database="postgres",
     )
-    yield repository.sql("SELECT name FROM operations.moment", database="postgres")
+    yield repository.sql("SELECT name FROM operations.restore_point", database="postgres")
     repository.sql(
-        "TRUNCATE operations.moment; INSERT INTO operations.moment TABLE operations.aside; DROP TABLE operations.aside",
+        "TRUNCATE operations.restore_point; INSERT INTO operations.restore_point TABLE operations.aside;"
+        " DROP TABLE operations.aside",
         database="postgres",
     )
 
 
-def test_a_row_that_is_not_as_it_was_fails_it(one_moment: str, repository: Repository) -> None:
+def test_a_row_that_is_not_as_it_was_fails_it(one_restore_point: str, repository: Repository) -> None:
     repository.sql(
-        "UPDATE operations.moment"
+        "UPDATE operations.restore_point"
         " SET manifest = jsonb_set(manifest, '{flaglearning_dev.public.flags_country,hash}', '\"1\"')",
         database="postgres",
     )
@@ -79,8 +80,8 @@ def test_a_row_that_is_not_as_it_was_fails_it(one_moment: str, repository: Repos
     assert "flaglearning_dev.public.flags_country" in failed["saw"]
 
 
-def test_a_canary_that_should_not_be_there_fails_it(one_moment: str, repository: Repository) -> None:
-    repository.sql("UPDATE operations.moment SET canary = canary - 1", database="postgres")
+def test_a_heartbeat_that_should_not_be_there_fails_it(one_restore_point: str, repository: Repository) -> None:
+    repository.sql("UPDATE operations.restore_point SET heartbeat = heartbeat - 1", database="postgres")
     done = repository.ops("backup", "drill", "--json")
     assert done.status == 1
-    assert "canaries from after it are not" in [check["check"] for check in done.json["checks"] if not check["ok"]]
+    assert "heartbeats from after it are not" in [check["check"] for check in done.json["checks"] if not check["ok"]]

@@ -62,17 +62,17 @@ def checklist(stack: Stack, folder: Path) -> dict[str, str]:
 
 
 def test_a_piece_of_the_write_ahead_log_is_gone(repository: Repository) -> None:
-    """`--latest` must not end quietly where the hole is."""
+    """`--latest` must not end quietly at a WAL gap."""
     segment = repository.switch()
     eventually(lambda: repository.archived(segment), within=60)
     repository.switch()
-    repository.write("behind-the-hole")
+    repository.write("behind-the-gap")
     with repository.without(f"*/archive/*/{segment}-*") as gone:
         verified = repository.ops("backup", "verify")
         assert verified.status == 1
-        restored = repository.ops("restore", "physical", "--latest", "--scratch")
+        restored = repository.ops("restore", "backup", "--latest", "--sandbox")
         assert restored.status == 1
-        assert "hole" in restored.err, (gone, restored.err)
+        assert "WAL gap" in restored.err, (gone, restored.err)
     assert repository.ops("backup", "verify").status == 0
 
 
@@ -87,7 +87,7 @@ def test_a_byte_of_a_backup_is_another(repository: Repository) -> None:
         assert drill.status == 1
         assert drill.json["passed"] is False
         assert "restored" in drill.json["checks"][0]["check"]
-        refused = repository.ops("restore", "physical", "--backup", label, "--yes")
+        refused = repository.ops("restore", "backup", "--backup", label, "--yes")
         assert refused.status == 1
         assert "HINT:" in refused.err
         assert repository.sql("SELECT 1") == "1", "the server that was there runs again"
@@ -109,28 +109,28 @@ def test_a_page_of_the_live_data_is_damaged(repository: Repository, stack: Stack
     good = repository.labels()[-1]
     write = f"dd if=/dev/urandom of=$PGDATA/{file} bs=1 seek=20000 count=64 conv=notrunc 2>/dev/null"
     repository.shell(f"cp $PGDATA/{file} /tmp/good; {write}")
-    made = repository.ops("backup", "physical")
+    made = repository.ops("backup", "create")
     assert made.status == 1, made.out
     assert file in made.err
     bad = repository.labels()[-1]
     assert bad != good
     assert "wrong checksum" in archiving(repository)["detail"]
     assert checklist(stack, tmp_path)["BACK-02"] == "fail"
-    refused = repository.ops("restore", "physical", "--backup", bad, "--scratch")
+    refused = repository.ops("restore", "backup", "--backup", bad, "--sandbox")
     assert refused.status == 1
     # an older one serves: the newest of all is passed over
-    plan = json.loads(stack.compose("run", "--rm", "--no-deps", "-T", "backup", "plan", "--latest"))
+    plan = json.loads(stack.compose("run", "--rm", "--no-deps", "-T", "backup", "plan", '{"latest": true}'))
     assert plan["label"] == good
     repository.sql("DROP TABLE damaged; CHECKPOINT")
     repository.shell(f"pgbackrest --stanza=flaglearning --set={bad} expire")
-    assert repository.ops("backup", "physical").status == 0
+    assert repository.ops("backup", "create").status == 0
 
 
 def test_another_passphrase(repository: Repository, tmp_path: Path) -> None:
     folder = tmp_path / "secrets"
     shutil.copytree(ROOT / "docker/secrets.dev", folder)
     (folder / "backup_cipher").write_text("[global]\nrepo1-cipher-pass=not-the-one-that-it-was-made-with\n")
-    for command in (["backup", "info"], ["restore", "physical", "--latest", "--yes"]):
+    for command in (["backup", "info"], ["restore", "backup", "--latest", "--yes"]):
         refused: Result = repository.ops(*command, SECRETS_DIR=str(folder))
         assert refused.status == 1
         assert "passphrase" in refused.err + refused.out, refused
@@ -146,7 +146,7 @@ def test_the_disk_is_full_during_a_restore(repository: Repository) -> None:
     room = "$(($(df --output=avail -B1 /var/lib/postgresql | tail -n 1) - 15000000))"
     repository.shell(f"fallocate -l {room} /var/lib/postgresql/filler")
     try:
-        refused = repository.ops("restore", "physical", "--latest", "--yes")
+        refused = repository.ops("restore", "backup", "--latest", "--yes")
         assert refused.status == 1
         assert "disk is full" in refused.err, refused.err
         assert repository.words()[-1] == "before-full", "the server that was there runs again"

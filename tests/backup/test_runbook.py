@@ -1,4 +1,4 @@
-"""docs/runbooks/restore.md, typed line by line: each section's own disaster, then its commands in their order."""
+"""docs/runbooks/restore.md, run line by line: each section's own damage, then its commands in their order."""
 
 import re
 import shlex
@@ -7,12 +7,13 @@ from datetime import datetime
 import pytest
 
 from backup.repository import Repository
+from ops import cli
 from support.ops import Result
 from testing.shell import ROOT
 from testing.stack import Stack
 
 PAGE = (ROOT / "docs/runbooks/restore.md").read_text()
-NO_QUESTION = {"--to", "--latest"}
+EXAMPLE_TIME = "2026-11-23 14:05:30"
 
 
 def commands(section: str) -> list[str]:
@@ -22,17 +23,28 @@ def commands(section: str) -> list[str]:
     return [line for line in found if line.startswith(("./scripts", "docker", "REPOSITORY="))]
 
 
-def follow(repository: Repository, section: str, at: datetime | None = None) -> list[Result]:
-    """Type them; where a person would say yes, --yes."""
+def confirmed(words: list[str]) -> list[str]:
+    """With --yes, if the command would ask."""
+    cli.load_commands()
+    for name, declared in cli.REGISTRY.items():
+        if words[:1] == ["./scripts/ops"] and words[1 : 1 + len(declared.words)] == name.split():
+            return [*words, "--yes"] if cli.YES in declared.options else words
+    return words
+
+
+def follow(repository: Repository, section: str, replaced: dict[str, str] | None = None) -> list[Result]:
+    """Run them, with the page's examples replaced."""
     results = []
     for line in commands(section):
-        words = [at.isoformat() if at and word == "TIME" else word for word in shlex.split(line)]
-        if NO_QUESTION & set(words) and "--scratch" not in words:
-            words.append("--yes")
-        done = repository.stack.command(*words, check=False)
+        words = [(replaced or {}).get(word, word) for word in shlex.split(line)]
+        done = repository.stack.command(*confirmed(words), check=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         results.append(Result(done.returncode, done.stdout, done.stderr))
     return results
+
+
+def to(at: datetime) -> dict[str, str]:
+    return {EXAMPLE_TIME: at.isoformat()}
 
 
 def test_the_first_look(repository: Repository) -> None:
@@ -52,17 +64,28 @@ def test_a_table(repository: Repository, damage: str) -> None:
     at = repository.write("before-the-damage")
     repository.sql(damage)
     repository.write("since-then")
-    follow(repository, "A table", at)
+    follow(repository, "A table", to(at))
     assert repository.sql(good) == before
     assert repository.sql(keys) == referring
     assert repository.words()[-1] == "since-then", "other tables keep what was written since"
     assert repository.postgres.value("app", "SELECT count(*) > 100 FROM flags_country"), "the application may read it"
 
 
+def test_from_a_dump(repository: Repository) -> None:
+    """One table out of a full dump, also one that was dropped."""
+    made = repository.ops("dump", "full", "--json")
+    assert made.status == 0, made.err
+    before = repository.sql("SELECT count(*) FROM flags_country")
+    repository.sql("DROP TABLE flags_country CASCADE")
+    follow(repository, "From a dump", {"NAME": made.json["name"]})
+    assert repository.sql("SELECT count(*) FROM flags_country") == before
+    repository.sql("DROP DATABASE flaglearning_look WITH (FORCE)", database="postgres")
+
+
 def test_the_database(repository: Repository) -> None:
     at = repository.write("good")
     repository.sql("TRUNCATE flags_country CASCADE; DROP TABLE probe")
-    follow(repository, "The database", at)
+    follow(repository, "The database", to(at))
     assert repository.words()[-1] == "good"
     assert int(repository.sql("SELECT count(*) FROM flags_country")) > 100
 

@@ -102,7 +102,7 @@ def page(new_page: NewPage) -> Page:
 
 @pytest.fixture
 def player(page: Page) -> Player:
-    """Somebody who has just signed up."""
+    """A user who has just signed up."""
     player = Player(page)
     player.sign_up()
     return player
@@ -110,7 +110,7 @@ def player(page: Page) -> Player:
 
 @pytest.fixture(scope="session")
 def regular(browser: Browser, base_url: str) -> Account:
-    """Somebody with a history, for tests that only look. Logged in once, because logging in is rate limited."""
+    """A user with answers, for read-only tests. Logged in once, because logins are rate limited."""
     context = browser.new_context(base_url=base_url, ignore_https_errors=is_own_machine(base_url))
     player = Player(context.new_page())
     player.sign_up(name="Ada of Regular House")
@@ -124,7 +124,7 @@ def regular(browser: Browser, base_url: str) -> Account:
 
 @pytest.fixture
 def screenshot(request: pytest.FixtureRequest) -> Screenshot:
-    """Keeps a picture of the page, for people: screenshot(page, "today-answered")."""
+    """Save a screenshot of the page: screenshot(page, "today-answered")."""
     folder: Path = request.config.getoption("--screenshots")
     folder.mkdir(parents=True, exist_ok=True)
 

@@ -1,4 +1,4 @@
-"""What a person does on the site, so that tests read as prose."""
+"""A user's actions on the site."""
 
 import secrets
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from playwright.sync_api import Page, StorageState, expect
 
 KEYS = "1234"
-# The fixtures of these names: open a page in a browser of its own; keep a picture of a page.
+# The fixtures of these names: open a page in a new browser; save a screenshot.
 NewPage = Callable[..., Page]
 Screenshot = Callable[[Page, str], None]
 
 
 @dataclass
 class Account:
-    """How somebody logs in, and the cookies of a browser where they have."""
+    """A user's credentials, and the cookies of a logged-in browser."""
 
     email: str = field(default_factory=lambda: f"{secrets.token_hex(8)}@example.org")
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
@@ -23,7 +23,7 @@ class Account:
 
 
 class Player:
-    """Somebody at a browser, who goes by labels, roles and keys, as people with a screen reader do."""
+    """A user with a browser; finds elements by label, role and key, as a screen reader does."""
 
     def __init__(self, page: Page, account: Account | None = None) -> None:
         self.page = page
@@ -39,7 +39,7 @@ class Player:
         self.page.get_by_label("Password").fill(self.account.password)
         self.page.get_by_role("button", name="Sign up").click()
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
-        self.page.wait_for_load_state()  # before its scripts have run, a page works, but as it does without them
+        self.page.wait_for_load_state()  # until its scripts have run, a page works as without JavaScript
 
     def log_in(self, password: str | None = None) -> None:
         """With the account's password, or another one."""

@@ -1,4 +1,4 @@
-"""Every page, light and dark, on a desktop and a phone: no accessibility rule broken, nothing wider than the screen."""
+"""Every page, light and dark, on a desktop and a phone: no violation of axe's rules, nothing wider than the screen."""
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe

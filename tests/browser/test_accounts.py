@@ -1,4 +1,4 @@
-"""Accounts, and what other people see of them."""
+"""Accounts, and what other users see of them."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -13,15 +13,17 @@ def test_logging_out_and_in_again(player: Player) -> None:
     expect(player.page.locator("header")).to_contain_text(player.account.name)
 
 
-def test_a_wrong_password_says_so_and_nothing_more(page: Page, regular: Account) -> None:
+def test_a_wrong_password_reveals_no_account(page: Page, regular: Account) -> None:
     Player(page, regular).log_in(password="not the password")
     expect(page.get_by_role("alert")).to_contain_text("don’t go together")
     known = page.get_by_role("alert").inner_text()
     Player(page).log_in(password="not the password")
-    assert page.get_by_role("alert").inner_text() == known, "whether an address has an account is nobody's business"
+    assert page.get_by_role("alert").inner_text() == known, (
+        "the message must not reveal whether an address has an account"
+    )
 
 
-def test_signing_up_explains_what_is_wrong(page: Page, regular: Account, screenshot: Screenshot) -> None:
+def test_signing_up_reports_errors(page: Page, regular: Account, screenshot: Screenshot) -> None:
     page.goto("/accounts/signup/")
     page.get_by_label("E-mail address").fill(regular.email)
     page.get_by_label("Display name").fill("me@example.org")
@@ -46,7 +48,7 @@ def test_a_page_for_players_leads_there_after_logging_in(page: Page, regular: Ac
 
 
 @pytest.mark.parametrize("target", ["https://example.org/", "//example.org/", "javascript:alert(1)"])
-def test_next_leads_nowhere_else(new_page: NewPage, regular: Account, base_url: str, target: str) -> None:
+def test_next_leads_to_this_site_only(new_page: NewPage, regular: Account, base_url: str, target: str) -> None:
     page = new_page(storage_state=regular.storage_state)
     page.goto(f"/accounts/login/?next={target}")
     assert page.url == f"{base_url}/"

@@ -10,7 +10,7 @@ from browser.player import KEYS, Account, NewPage, Player, Screenshot
 
 @pytest.fixture(scope="session")
 def todays_country(browser: Browser, base_url: str) -> str:
-    """What a first player learns by answering: the site tells nobody before."""
+    """Today's country, learnt by answering: the site shows it afterwards only."""
     page = browser.new_page(base_url=base_url, ignore_https_errors=True)
     scout = Player(page)
     scout.sign_up()

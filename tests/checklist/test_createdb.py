@@ -46,7 +46,11 @@ def test_create_database_is_refused(target: Target, superuser: Superuser, beside
     assert not created, f"{target.app_role} created a database at: {', '.join(created)}"
 
 
-@check("PRIV-03", claim="no role but postgres has SUPERUSER, CREATEROLE, REPLICATION or BYPASSRLS", remedy=APPLY)
+@check(
+    "PRIV-03",
+    claim="no role but postgres has SUPERUSER, CREATEROLE or REPLICATION; BYPASSRLS only who reads all rows",
+    remedy=APPLY,
+)
 def test_no_dangerous_attributes(superuser: Superuser, evidence: Evidence) -> None:
     rows = superuser.rows(
         "SELECT rolname, concat_ws(' ', CASE WHEN rolsuper THEN 'SUPERUSER' END,"
@@ -56,7 +60,12 @@ def test_no_dangerous_attributes(superuser: Superuser, evidence: Evidence) -> No
     )
     for row in rows:
         evidence(f"{row['rolname']}: {row['attributes'] or 'none of these'}")
-    dangerous = [row["rolname"] for row in rows if row["attributes"] and row["rolname"] != "postgres"]
+    expected = {"flaglearning_ops": "BYPASSRLS", "flaglearning_verifier": "BYPASSRLS"}  # dumps, checksums of rows
+    dangerous = [
+        row["rolname"]
+        for row in rows
+        if row["rolname"] != "postgres" and row["attributes"] not in ("", expected.get(row["rolname"], ""))
+    ]
     assert not dangerous, f"too powerful: {', '.join(dangerous)}"
 
 

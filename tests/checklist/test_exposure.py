@@ -331,7 +331,7 @@ def test_ssh_takes_keys_only(hosts: tuple[Machine, ...], evidence: Evidence) -> 
         # What the running sshd offers; its files may have changed since.
         offered = host.run(
             "ssh -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-            " -o PubkeyAuthentication=no -p %s nobody@localhost; true",
+            " -o PubkeyAuthentication=no -p %s no-such-user@localhost; true",
             told.get("port", "22"),
         ).stderr.strip()
         evidence(f"a client without a key gets: {offered}")

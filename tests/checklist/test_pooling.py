@@ -5,10 +5,10 @@ from typing import Any
 
 from checklist.api import Evidence, check, deviates
 from checklist.client import Client, Superuser
-from checklist.remote import call, connect_as_the_application, crowd, probe
+from checklist.remote import call, connect_as_the_application, many_clients, probe
 from checklist.target import Target
 
-CROWD = 120  # clients: more than the pool has servers, few enough not to disturb
+CLIENTS = 120  # clients: more than the pool has servers, few enough not to disturb
 POOLER = "compare pg/pgbouncer.ini with what runs; then `docker compose up --build pgbouncer`"
 
 
@@ -81,18 +81,18 @@ def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: 
 
 @check(
     "POOL-04",
-    claim=f"{CROWD} clients share few server sessions: transaction pooling, within the pool's size",
+    claim=f"{CLIENTS} clients share few server sessions: transaction pooling, within the pool's size",
     remedy=POOLER,
 )
-def test_crowd_shares_sessions(target: Target, beside: Client, evidence: Evidence) -> None:
+def test_many_clients_share_sessions(target: Target, beside: Client, evidence: Evidence) -> None:
     server, pooler = target.endpoint("postgres"), target.endpoint("pgbouncer")
     seen = call(
         beside.host,
-        crowd,
+        many_clients,
         beside.conninfo(pooler, target.app_role, "app_password"),
         beside.conninfo(server, "flaglearning_ops", "ops_password", dbname="postgres"),
         beside.conninfo(pooler, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
-        CROWD,
+        CLIENTS,
     )
     pool = next(row for row in seen["pools"] if (row["database"], row["user"]) == (target.database, target.app_role))
     config = {row["key"]: row["value"] for row in beside.console("CONFIG")}
@@ -109,9 +109,9 @@ def test_crowd_shares_sessions(target: Target, beside: Client, evidence: Evidenc
         f"admin console: {clients} clients, {servers} server connections;"
         f" pg_stat_activity: {sessions} sessions from the pooler"
     )
-    evidence(f"{CROWD} queries asked at once by {CROWD} clients were served by {seen['backends']} backends")
+    evidence(f"{CLIENTS} queries asked at once by {CLIENTS} clients were served by {seen['backends']} backends")
     assert pool["pool_mode"] == "transaction", f"pool_mode is {pool['pool_mode']}"
-    assert clients >= CROWD, f"the console counts {clients} clients, and this check alone holds {CROWD}"
+    assert clients >= CLIENTS, f"the console counts {clients} clients, and this check alone holds {CLIENTS}"
     assert servers == sessions, f"the pooler counts {servers} server connections, the server {sessions}"
     assert 1 < seen["backends"] <= limit, f"{seen['backends']} backends, more than the pool's {limit}"
     assert sessions <= limit, f"{sessions} sessions, more than the pool's {limit}"

@@ -1,4 +1,4 @@
-"""Section 7: each query says what the reference's own says."""
+"""The application's queries return what the reference document's own return."""
 
 import pytest
 
@@ -25,7 +25,7 @@ REFERENCE = {
 
 
 @pytest.mark.parametrize("name", REFERENCE)
-def test_it_says_what_the_references_says(ops: Ops, postgres: Postgres, players: None, name: str) -> None:
+def test_it_returns_what_the_references_returns(ops: Ops, postgres: Postgres, players: None, name: str) -> None:
     with postgres.connect("readonly") as connection:
         expected = [[str(value) for value in row] for row in connection.execute(REFERENCE[name].encode()).fetchall()]
     found = [[str(value) for value in row.values()] for row in ops("query", name, "--json").json]

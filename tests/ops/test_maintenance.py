@@ -1,6 +1,7 @@
-"""Section 6, doing."""
+"""VACUUM, ANALYZE, REINDEX."""
 # ruff: noqa: S608 - the names pasted into SQL are the tests' own
 
+import signal
 import threading
 from collections.abc import Iterator
 
@@ -45,12 +46,12 @@ def test_one_table_or_all(ops: Ops, table: str, command: str) -> None:
 
 
 def test_a_view_stores_nothing_to_vacuum(ops: Ops) -> None:
-    assert ops("vacuum-analyze", "pg_stat_statements").status == 1
+    assert ops("vacuum-analyze", "pg_stat_statements").status == 2
 
 
-def test_vacuum_full_tells_its_price_and_asks(ops: Ops, table: str) -> None:
-    assert "nobody can read or write it" in ops("vacuum-full", table, "--dry-run").out
-    assert ops("vacuum-full", table).status == 1
+def test_vacuum_full_names_its_lock_and_asks(ops: Ops, table: str) -> None:
+    assert "queries of it wait" in ops("vacuum-full", table, "--dry-run").out
+    assert ops("vacuum-full", table).status == 2
     result = ops("vacuum-full", table, "--yes")
     assert "freed:" in result.out
     assert ops("sizes", "--json").status == 0
@@ -77,11 +78,11 @@ def test_leftovers_are_dropped_what_looks_like_them_is_not(
 ) -> None:
     for name in ("worn_word_ccnew", "worn_word_ccold1", "worn_by_hand_ccnew", "worn_half"):
         owner.execute(f"CREATE INDEX {name} ON worn (word, id)".encode())
-        if name != "worn_by_hand_ccnew":  # a valid index that somebody named so
+        if name != "worn_by_hand_ccnew":  # a valid index of such a name
             invalidate(postgres, name)
     dry = ops("reindex", "--clean", "--dry-run")
     assert "worn_word_ccnew" in dry.out
-    assert ops("reindex", "--clean").status == 1  # nobody to ask
+    assert ops("reindex", "--clean").status == 2  # without a terminal and --yes
     assert len(indexes(ops, table)) == 6
     result = ops("reindex", "--clean", "--yes")
     assert result.status == 0, result.err
@@ -95,7 +96,7 @@ def test_an_interrupted_reindex_cleans_up_after_itself(
     results = []
     with owner.transaction():
         owner.execute("UPDATE worn SET word = 'held' WHERE id = 1")
-        reindex = threading.Thread(target=lambda: results.append(ops.alone("reindex", table, "--yes")))
+        reindex = threading.Thread(target=lambda: results.append(ops("reindex", table, "--yes")))
         reindex.start()
         backend = "SELECT pid FROM pg_stat_activity WHERE query LIKE 'REINDEX%' AND wait_event_type = 'Lock'"
         pid = eventually(lambda: postgres.value("ops", backend), within=15)
@@ -103,15 +104,30 @@ def test_an_interrupted_reindex_cleans_up_after_itself(
         # it waits for us before it can drop what is half built
     reindex.join(30)
     assert results[0].status == 1
-    assert "cancelled" in results[0].err
+    assert "canceling statement" in results[0].err
     assert indexes(ops, table) == {"worn_pkey", "worn_word"}
     leftovers = ops("reindex", "--clean", "--dry-run")
     for line in leftovers.err.splitlines():  # of the TOAST table: the superuser's
-        if line.startswith("docker compose run"):
+        if line.startswith("docker compose exec"):
             postgres.superuser(line.split("'")[1], database=postgres.stack.database)
-    assert "nothing is left behind" in ops("reindex", "--clean").err
+    assert "no interrupted REINDEX left an index" in ops("reindex", "--clean").err
 
 
-def test_reindex_wants_a_name_or_clean(ops: Ops) -> None:
+def test_an_interrupted_command_cancels_its_statement(
+    ops: Ops, owner: psycopg.Connection, postgres: Postgres, table: str
+) -> None:
+    """Ctrl-C on the host: docker exec does not pass signals on."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'VACUUM (FULL%' AND state = 'active'"
+    with owner.transaction():
+        owner.execute("SELECT FROM worn LIMIT 1")
+        process = ops.start_script("vacuum-full", table, "--yes")
+        eventually(lambda: postgres.value("ops", waiting) == 1, within=15)
+        process.send_signal(signal.SIGINT)
+        process.wait(20)
+        assert process.returncode == 130
+        eventually(lambda: postgres.value("ops", waiting) == 0, within=4)
+
+
+def test_reindex_takes_a_name_or_clean(ops: Ops) -> None:
     assert ops("reindex").status == 2
     assert ops("reindex", "flags_country", "--clean").status == 2

@@ -1,4 +1,4 @@
-"""Starting over, on a development server; and that nothing a client says makes a production server one."""
+"""./scripts/ops reset: on a development server; and no client can make a production server look like one."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,12 +33,12 @@ def test_everything_is_new(ops: Ops, postgres: Postgres, bouncer: Bouncer) -> No
 
 def test_it_asks_and_can_tell_what_it_would_do(ops: Ops, postgres: Postgres) -> None:
     before = oid(postgres)
-    assert ops.script("reset").status == 1
-    assert "Nothing was done" in ops.script("reset", "--dry-run").out
+    assert ops.script("reset").status == 2
+    assert "nothing was changed" in ops.script("reset", "--dry-run").out
     assert oid(postgres) == before
 
 
-FOOLING = {
+CLAIMS = {
     "nothing": {},
     "the client's environment": {"DEPLOYMENT": "development"},
     "a setting of the client's sessions": {"PGOPTIONS": "-c flaglearning.deployment=development"},
@@ -47,23 +47,23 @@ FOOLING = {
 
 
 @pytest.mark.usefixtures("production")
-@pytest.mark.parametrize("environment", FOOLING.values(), ids=FOOLING.keys())
+@pytest.mark.parametrize("environment", CLAIMS.values(), ids=CLAIMS.keys())
 def test_a_production_server_is_not_reset(ops: Ops, postgres: Postgres, environment: dict[str, Any]) -> None:
     before = oid(postgres)
     refused = ops.script("reset", "--yes", **environment)
-    assert (refused.status, "this server is production" in refused.err) == (1, True), refused.err
+    assert (refused.status, "the server was set up as production" in refused.err) == (1, True), refused.err
     assert oid(postgres) == before
 
 
 @pytest.mark.usefixtures("production")
-def test_the_superusers_part_refuses_by_itself(ops: Ops, postgres: Postgres) -> None:
-    """Whoever goes round the CLI meets the same answer."""
+def test_pgadmin_refuses_by_itself(ops: Ops, postgres: Postgres) -> None:
+    """It refuses without ./scripts/ops, too."""
     before = oid(postgres)
     done = ops.stack.command(
         "docker", "compose", "run", "--rm", "--no-deps", "-T", "--env", "DEPLOYMENT=development",
-        "--entrypoint", "database-clerk", "roles", "reset", check=False,
+        "--entrypoint", "pgadmin", "roles", "reset", check=False,
     )  # fmt: skip
-    assert (done.returncode, "this server is production" in done.stderr) == (1, True)
+    assert (done.returncode, "the server was set up as production" in done.stderr) == (1, True)
     assert oid(postgres) == before
 
 
@@ -75,7 +75,7 @@ def test_a_production_server_does_not_become_development(ops: Ops) -> None:
 
 
 @pytest.mark.parametrize("role", ["app", "migrator", "ops"])
-def test_nobody_else_can_write_what_the_server_is(postgres: Postgres, role: str) -> None:
+def test_no_other_role_can_change_the_deployment(postgres: Postgres, role: str) -> None:
     database = {"dbname": "postgres"} if role != "migrator" else {}
     with postgres.connect(role, **database) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute("ALTER DATABASE postgres SET flaglearning.deployment = 'development'")

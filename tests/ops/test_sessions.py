@@ -1,4 +1,4 @@
-"""Section 8: sessions."""
+"""Sessions that wait, and ending one."""
 # ruff: noqa: S608 - the ids pasted into SQL are the server's own
 
 import contextlib
@@ -40,12 +40,12 @@ def blocked(postgres: Postgres) -> Iterator[list[int]]:
         connection.close()
 
 
-def test_nobody_waits(ops: Ops) -> None:
-    assert ops("blocking").lines == ["nobody waits for a lock."]
+def test_no_session_waits(ops: Ops) -> None:
+    assert ops("blocking").lines == ["no session waits for a lock"]
 
 
-def test_the_one_that_holds_everybody_up_is_the_root(ops: Ops, blocked: list[int]) -> None:
-    result = ops("blocking", COLUMNS="120")
+def test_the_session_that_holds_the_lock_is_the_root(ops: Ops, blocked: list[int]) -> None:
+    result = ops("blocking")
     assert result.status == 1
     indents = {
         pid: next(line.index(str(pid)) for line in result.lines if re.search(rf"\b{pid}\b", line)) for pid in blocked
@@ -70,9 +70,9 @@ def test_long_ones_are_listed(ops: Ops, blocked: list[int]) -> None:
     assert blocked[0] not in {row["pid"] for row in ops("sessions", "--over", "3600", "--json").json}
 
 
-def test_it_says_whom_and_asks(ops: Ops, blocked: list[int]) -> None:
+def test_it_names_the_session_and_asks(ops: Ops, blocked: list[int]) -> None:
     result = ops("terminate", str(blocked[0]))
-    assert result.status == 1
+    assert result.status == 2
     assert f"{blocked[0]}: flaglearning_migrator in flaglearning_dev" in result.err
     assert "--yes" in result.err
 
@@ -86,15 +86,14 @@ def test_the_superusers_session_is_never_ended(ops: Ops, postgres: Postgres) -> 
     for command in ("cancel", "terminate"):
         result = ops(command, str(pid), "--yes")
         assert result.status == 1
-        assert "is the superuser's" in result.err
+        assert "a superuser's session" in result.err
     sleeper.join()
 
 
 def test_the_servers_own_processes_are_never_ended(ops: Ops, postgres: Postgres) -> None:
     pid = postgres.value("ops", "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'")
-    assert "the server's own process" in ops("terminate", str(pid), "--yes").err
+    assert "a process of the server itself" in ops("terminate", str(pid), "--yes").err
 
 
-@pytest.mark.parametrize(("pid", "status"), [("999999", 4), ("0", 2), ("-1", 2), ("1; DROP", 2), ("99999999999", 2)])
-def test_no_such_session(ops: Ops, pid: str, status: int) -> None:
-    assert ops("terminate", pid, "--yes").status == status
+def test_no_such_session(ops: Ops) -> None:
+    assert ops("terminate", "999999", "--yes").status == 4

@@ -1,4 +1,4 @@
-"""Section 8: space."""
+"""What takes disk space and what can be freed."""
 
 from collections.abc import Iterator
 
@@ -25,11 +25,11 @@ def waste(postgres: Postgres) -> Iterator[None]:
 def test_what_takes_it_and_what_can_be_freed_at_which_price(ops: Ops, waste: None) -> None:
     found = ops("space", "--json").json
     assert 0 < found["disk"][0]["free_pct"] < 100
-    assert "waste" in {row["what"] for row in found["takes"]}
+    assert "public.waste" in {row["what"] for row in found["takes"]}
     assert "write-ahead log" in {row["what"] for row in found["takes"]}
     frees = {row["what"]: row for row in found["frees"]}
-    assert frees["bloat of waste"]["command"] == "./scripts/ops vacuum-full waste"
-    assert "ACCESS EXCLUSIVE" in frees["bloat of waste"]["price"]
+    assert frees["bloat of public.waste"]["command"] == "./scripts/ops vacuum-full public.waste"
+    assert "ACCESS EXCLUSIVE" in frees["bloat of public.waste"]["price"]
     assert "test database test_flaglearning_dev" in frees
 
 
@@ -38,4 +38,4 @@ def test_what_it_names_frees_it(ops: Ops, waste: None) -> None:
         if "waste" in row["what"] and "./scripts/ops" in row["command"]:
             words = row["command"].removeprefix("./scripts/ops ").split()
             assert ops(*words, "--yes").status == 0
-    assert not [row for row in ops("space", "--json").json["frees"] if "bloat of waste" in row["what"]]
+    assert not [row for row in ops("space", "--json").json["frees"] if "bloat of public.waste" in row["what"]]

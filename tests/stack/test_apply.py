@@ -1,4 +1,4 @@
-"""pg/sql/apply.sql: twice changes nothing, after a drift it brings the policy back, and nobody is disturbed."""
+"""pg/sql/apply.sql: a second run changes nothing, a run after drift restores the policy, sessions are undisturbed."""
 
 import psycopg
 import pytest
@@ -14,7 +14,8 @@ SNAPSHOT = """
     SELECT 'member', roleid::regrole, member::regrole, grantor::regrole, admin_option, inherit_option, set_option
         FROM pg_auth_members ORDER BY 2, 3;
     SELECT 'setting', setdatabase, setrole::regrole, setconfig FROM pg_db_role_setting ORDER BY 2, 3;
-    SELECT 'database', datname, datdba::regrole, (SELECT array_agg(a ORDER BY a::text) FROM unnest(datacl) a)
+    SELECT 'database', datname, datdba::regrole, datconnlimit, datistemplate,
+           (SELECT array_agg(a ORDER BY a::text) FROM unnest(datacl) a)
         FROM pg_database ORDER BY 2;
     SELECT 'schema', nspname, nspowner::regrole, (SELECT array_agg(a ORDER BY a::text) FROM unnest(nspacl) a)
         FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 2;
@@ -38,10 +39,16 @@ DRIFT = {
     "no timeout": "ALTER ROLE flaglearning_user SET statement_timeout = 0",
     "a setting of its own": "ALTER ROLE flaglearning_user SET session_replication_role = 'replica'",
     "another password": "ALTER ROLE flaglearning_readonly PASSWORD 'another'",
-    "everybody may connect": "GRANT CONNECT, TEMPORARY ON DATABASE flaglearning_dev TO PUBLIC",
+    "PUBLIC may connect": "GRANT CONNECT, TEMPORARY ON DATABASE flaglearning_dev TO PUBLIC",
     "the app may create": "GRANT CREATE ON DATABASE flaglearning_dev TO flaglearning_user",
     "another owner of the database": "ALTER DATABASE flaglearning_dev OWNER TO flaglearning_user",
-    "everybody may create": "GRANT CREATE ON SCHEMA public TO PUBLIC",
+    "a setting of the database": "ALTER DATABASE flaglearning_dev SET search_path = public, pg_catalog",
+    "a setting of a role in the database": "ALTER ROLE flaglearning_ops IN DATABASE flaglearning_dev SET jit = on",
+    "a connection limit of the database": "ALTER DATABASE flaglearning_dev CONNECTION LIMIT 0",
+    "a template": "ALTER DATABASE flaglearning_dev IS_TEMPLATE true",
+    "the verifier may write": "GRANT pg_write_all_data TO flaglearning_verifier",
+    "the verifier has a password": "ALTER ROLE flaglearning_verifier PASSWORD 'another'",
+    "PUBLIC may create": "GRANT CREATE ON SCHEMA public TO PUBLIC",
     "the app may create in public": "GRANT CREATE ON SCHEMA public TO flaglearning_user",
     "the app may truncate": "GRANT TRUNCATE, TRIGGER ON probe TO flaglearning_user",
     "readonly may write": "GRANT INSERT ON probe TO flaglearning_readonly",
@@ -79,6 +86,12 @@ def test_a_drift_is_repaired(stack: Stack, postgres: Postgres, table: str, drift
     assert changed != before[0], "this drift isn't in the snapshot"
     apply(stack)
     assert (snapshot(postgres), len(verifiers(postgres))) == before
+
+
+def test_a_database_that_takes_no_connections_takes_them_again(stack: Stack, postgres: Postgres) -> None:
+    postgres.superuser(f"ALTER DATABASE {stack.database} ALLOW_CONNECTIONS false")
+    apply(stack)
+    assert postgres.value("app", "SELECT 1") == 1
 
 
 def test_clients_stay_connected(stack: Stack, postgres: Postgres, app: psycopg.Connection) -> None:

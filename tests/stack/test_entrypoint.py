@@ -83,12 +83,6 @@ def test_another_command_runs_instead(container: Container) -> None:
     assert "PostgreSQL) 17" in container.run(command=("psql", "--version")).stdout
 
 
-def test_options_go_to_the_server(container: Container) -> None:
-    container.run(command=("-c", "work_mem=7MB"), detach=True)
-    container.ready()
-    assert container.psql("SHOW work_mem") == "7MB"
-
-
 def test_a_first_start_that_was_killed_is_repeated(container: Container) -> None:
     """Killed in the middle of initdb; in the end the directory is a whole cluster, and nothing else is left."""
     container.run(detach=True)
@@ -104,20 +98,17 @@ def test_a_first_start_that_was_killed_is_repeated(container: Container) -> None
     assert run("docker", "exec", container.name, "ls", "/var/lib/postgresql/17").stdout.split() == ["data"]
 
 
-def test_an_existing_cluster_is_kept(container: Container) -> None:
-    container.run(detach=True)
+def test_from_the_first_start_to_the_second(container: Container) -> None:
+    """Options reach the server, `docker stop` is a clean shutdown, and the next container has the same cluster."""
+    container.run(command=("-c", "work_mem=7MB"), detach=True)
     container.ready()
+    assert container.psql("SHOW work_mem") == "7MB"
     container.psql("CREATE TABLE retained ()")
+    run("docker", "stop", container.name)
+    assert "database system is shut down" in container.logs()
+    assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container.name).stdout.strip() == "0"
     container.remove(volume=False)
     container.run(detach=True)
     container.ready()
     assert container.psql("SELECT count(*) FROM retained") == "0"
     assert container.psql("SELECT rolpassword IS NULL FROM pg_authid WHERE rolname = 'postgres'") == "t"
-
-
-def test_docker_stop_is_a_clean_shutdown(container: Container) -> None:
-    container.run(detach=True)
-    container.ready()
-    run("docker", "stop", container.name)
-    assert "database system is shut down" in container.logs()
-    assert run("docker", "inspect", "--format", "{{.State.ExitCode}}", container.name).stdout.strip() == "0"

@@ -1,7 +1,7 @@
-"""Many clients on few server connections, and none of them notices another."""
+"""Many clients share few server connections, and none sees another's session state."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -34,7 +34,7 @@ def test_two_clients_share_a_server_connection(pair: tuple[psycopg.Connection, p
 
 def test_a_setting_does_not_leak(pair: tuple[psycopg.Connection, psycopg.Connection]) -> None:
     one, other = pair
-    one.execute("SET search_path = nowhere")
+    one.execute("SET search_path = no_such_schema")
     assert other.execute("SHOW search_path").fetchone() == ('"$user", public',)
 
 
@@ -62,7 +62,7 @@ def test_prepared_statements_work_on_every_server_connection(bouncer: Bouncer) -
     """The client prepares once, then runs on a server connection that has never seen the statement."""
     with bouncer.connect("app", prepare_threshold=0) as client, ExitStack() as others:
         first, _ = ask(client, 1)
-        # until somebody else holds the connection that the client had
+        # until another client holds the connection that the client had
         assert any(held_by(others, bouncer) == first for _ in range(20))
         second, answer = ask(client, 2)
         assert (second != first, answer) == (True, 2)
@@ -118,8 +118,8 @@ async def many_clients(bouncer: Bouncer) -> list[int]:
             await client.close()
 
 
-def most_sessions(postgres: Postgres, until) -> int:  # type: ignore[no-untyped-def]
-    """The most server sessions that the application had at any moment."""
+def most_sessions(postgres: Postgres, until: Callable[[], bool]) -> int:
+    """The most server sessions that the application had at one time."""
     most = 0
     with postgres.connect("ops") as ops:
         while not until():
@@ -128,10 +128,10 @@ def most_sessions(postgres: Postgres, until) -> int:  # type: ignore[no-untyped-
     return most
 
 
-def test_the_console_shows_but_the_app_may_not(bouncer: Bouncer) -> None:
+def test_the_console_lists_the_databases(bouncer: Bouncer) -> None:
     assert {row["name"] for row in bouncer.show("DATABASES")} >= {"flaglearning_dev", "pgbouncer"}
 
 
-def test_a_name_in_no_configuration_is_refused(bouncer: Bouncer) -> None:
+def test_an_unknown_database_is_refused(bouncer: Bouncer) -> None:
     with pytest.raises(psycopg.OperationalError):
         bouncer.connect("app", dbname="vantage1")

@@ -62,6 +62,21 @@ FORBIDDEN = {
         *(sql for sql in SUPERUSER_THINGS if "flaglearning_dev" not in sql and "pg_trgm" not in sql),
         "CREATE EXTENSION file_fdw",
         "DROP EXTENSION pgaudit",
+        # What privileged sessions would evaluate, whatever their search_path is.
+        "CREATE EVENT TRIGGER mine ON ddl_command_end EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()",
+        "CREATE EVENT TRIGGER mine ON login EXECUTE FUNCTION pg_catalog.suppress_redundant_updates_trigger()",
+        "CREATE CAST (oid AS json) WITH INOUT AS IMPLICIT",
+        "CREATE TYPE mine (INPUT = int4in, OUTPUT = int4out)",
+        "CREATE OPERATOR CLASS mine FOR TYPE int4 USING btree AS OPERATOR 1 <",
+        "CREATE ACCESS METHOD mine TYPE TABLE HANDLER heap_tableam_handler",
+        "CREATE FUNCTION mine() RETURNS int LANGUAGE c AS 'mine'",
+        "CREATE FUNCTION pg_catalog.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE OPERATOR pg_catalog.>= (LEFTARG = oid, RIGHTARG = integer, FUNCTION = int4ge)",
+        "CREATE SUBSCRIPTION mine CONNECTION 'host=x' PUBLICATION p",
+        "ALTER DATABASE flaglearning_dev SET session_preload_libraries = 'mine'",
+        "ALTER DATABASE postgres SET search_path = public",
+        "ALTER ROLE flaglearning_verifier SET search_path = public",
+        "SET ROLE flaglearning_verifier",
     ],
     # It meets no table at all: it may connect to `postgres` only.
     "pgbouncer": [
@@ -191,7 +206,9 @@ def test_lookup_knows_who_uses_the_pool(postgres: Postgres, name: str) -> None:
     assert postgres.value("pgbouncer", LOOKUP.format(name), dbname="postgres") == 1
 
 
-@pytest.mark.parametrize("name", ["postgres", "flaglearning_migrator", "flaglearning_owner", "pgbouncer", "nobody", ""])
+@pytest.mark.parametrize(
+    "name", ["postgres", "flaglearning_migrator", "flaglearning_owner", "pgbouncer", "no_such_role", ""]
+)
 def test_lookup_says_nothing_about_others(postgres: Postgres, name: str) -> None:
     assert postgres.value("pgbouncer", LOOKUP.format(name), dbname="postgres") == 0
 

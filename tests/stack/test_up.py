@@ -8,7 +8,7 @@ import pytest
 
 from testing.stack import DEVELOPMENT, ERASE_LINE, PROJECT, Stack
 
-ELSEWHERE = f"{PROJECT}-up"  # a project that never starts
+NEVER_STARTED = f"{PROJECT}-up"  # a project that never starts
 
 
 def up(stack: Stack, *arguments: str, **variables: str) -> CompletedProcess[str]:
@@ -20,7 +20,7 @@ def up(stack: Stack, *arguments: str, **variables: str) -> CompletedProcess[str]
 @pytest.fixture(autouse=True)
 def nothing_left_over() -> Iterator[None]:
     yield
-    Stack(ELSEWHERE).remove()
+    Stack(NEVER_STARTED).remove()
 
 
 def refused(done: CompletedProcess[str], *words: str) -> bool:
@@ -52,7 +52,7 @@ def test_it_says_where_to_click_and_how_to_connect(stack: Stack, first_run: Comp
 def test_a_taken_port(variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        stack = Stack(ELSEWHERE, DEVELOPMENT, port=21040, **{variable: port})
+        stack = Stack(NEVER_STARTED, DEVELOPMENT, port=21040, **{variable: port})
         assert refused(up(stack), port, variable)
         assert stack.containers() == {}
 
@@ -66,21 +66,21 @@ def test_a_taken_port(variable: str) -> None:
         ("POSTGRES_MEMORY", "64m"),
         ("DEPLOYMENT", "staging"),
         ("APP_DATABASE", "Other-DB"),
-        ("SECRETS_DIR", "/nowhere"),
+        ("SECRETS_DIR", "/missing"),
     ],
 )
 def test_a_bad_value(variable: str, value: str) -> None:
-    assert refused(up(Stack(ELSEWHERE, DEVELOPMENT, port=21040, **{variable: value})), variable)
+    assert refused(up(Stack(NEVER_STARTED, DEVELOPMENT, port=21040, **{variable: value})), variable)
 
 
 def test_a_value_that_the_app_refuses_stops_the_migrations_before_it(stack: Stack) -> None:
-    elsewhere = Stack(ELSEWHERE, DEVELOPMENT, port=21040, WEB_CONCURRENCY="0")
-    done = up(elsewhere)
+    other = Stack(NEVER_STARTED, DEVELOPMENT, port=21040, WEB_CONCURRENCY="0")
+    done = up(other)
     assert done.returncode == 1
     said = done.stderr.replace(ERASE_LINE, "")
     assert "--- last log lines of migrate:\nWEB_CONCURRENCY is '0'" in said
     assert "HINT:  correct what the log lines above say" in said
-    assert elsewhere.compose("ps", "--quiet", "app") == "", "it did not start"
+    assert other.compose("ps", "--quiet", "app") == "", "it did not start"
 
 
 def test_no_engine(stack: Stack) -> None:
@@ -88,4 +88,4 @@ def test_no_engine(stack: Stack) -> None:
 
 
 def test_an_unreadable_ca_bundle(stack: Stack) -> None:
-    assert refused(up(stack, "--prepare", PIP_CERT="/nowhere/ca.pem"), "/nowhere/ca.pem")
+    assert refused(up(stack, "--prepare", PIP_CERT="/missing/ca.pem"), "/missing/ca.pem")

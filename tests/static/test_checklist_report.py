@@ -132,5 +132,5 @@ def test_a_line_of_evidence_is_about_those_who_were_asked_last_unless_it_names_a
     evidence("of the same answers")
     asked.add("vantage1")
     evidence("a scan of it", "db1")
-    evidence("nobody was asked since")
+    evidence("no host ran a command since")
     assert [seen.host for seen in evidence.lines] == ["app1, db1", "app1, db1", "db1", "db1"]

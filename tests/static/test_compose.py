@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+import secret_files
 from testing.shell import ROOT, run
 from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
 
@@ -13,7 +14,10 @@ WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
 BACKUP_HOST = ("docker/compose/host-backup.yml",)
 # What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
 FLEET = {
-    "certificates repository postgres roles pgbouncer backup": ("docker/compose/host-pooler.yml", "docker/compose/host-database.yml"),
+    "certificates repository postgres roles pgbouncer backup": (
+        "docker/compose/host-pooler.yml",
+        "docker/compose/host-database.yml",
+    ),
     "app proxy": ("docker/compose/host-application.yml",),
 }
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
@@ -143,3 +147,17 @@ def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
     """Whoever registers our images' names at a public registry must not get to run here."""
     services = Stack(f"{PROJECT}-static", files, **NEEDED).config["services"]
     assert {name: service.get("pull_policy") for name, service in services.items()} == dict.fromkeys(services, "never")
+
+
+def test_each_service_gets_the_secrets_that_are_declared_for_it(stack: Stack) -> None:
+    """scripts/lib/secret_files.py names the readers; the compose file mounts each secret into them and no other."""
+    services = stack.config["services"]
+    mounted = {
+        name: {
+            service for service in services if name in {one["source"] for one in services[service].get("secrets", [])}
+        }
+        for name in secret_files.GENERATED
+    }
+    declared = {name: set(secret_files.SECRETS[name].readers) & services.keys() for name in secret_files.GENERATED}
+    assert mounted == declared
+    assert set(stack.config["secrets"]) == {*secret_files.GENERATED, "ca"}

@@ -98,6 +98,7 @@ def preflight(folder: Path, secrets: dict[str, str]) -> CompletedProcess[str]:
     (folder / "variables.json").write_text(variables)
     environment = {
         "ANSIBLE_ROLES_PATH": str(ROOT / "ansible/roles"),
+        "ANSIBLE_FILTER_PLUGINS": str(ROOT / "ansible/filter_plugins"),
         "LC_ALL": "C.UTF-8",
     }
     words = ("-i", "localhost,", "-e", "@variables.json", "play.yml")

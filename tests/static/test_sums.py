@@ -85,8 +85,9 @@ def in_sql() -> set[str]:
 
 def restorer() -> str:
     """The one role that SQL doesn't make: it exists while a restore runs."""
-    clerk = (ROOT / "docker/postgres/database-clerk").read_text()
-    return str(re.search(r'^RESTORER = "(\w+)"', clerk, re.MULTILINE)[1])  # type: ignore[index]
+    found = re.search(r'^RESTORER = "(\w+)"', (ROOT / "docker/postgres/pgadmin/databases.py").read_text(), re.MULTILINE)
+    assert found
+    return found[1]
 
 
 def test_pg_hba_and_the_sql_know_the_same_roles() -> None:

@@ -39,7 +39,7 @@ def test_no_path_of_this_machine() -> None:
     "host", ["pypi" + ".org", "files.python" + "hosted.org", "registry.npm" + "js.org", "deb.debian" + ".org"]
 )
 def test_no_package_registry_is_named(host: str) -> None:
-    """Whoever builds has their own mirror; a name in a file would go round it."""
+    """A build uses the mirror of its machine; a host name in a file would bypass it."""
     assert lines_with(re.escape(host)) == []
 
 

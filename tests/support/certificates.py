@@ -27,7 +27,7 @@ class Certificates:
         if unknown_ca:
             ca = "/tmp"  # noqa: S108 - inside the container
             script += (
-                "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj '/CN=somebody else'"
+                "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj '/CN=another CA'"
                 " -keyout ca.key -out ca.crt\n"
             )
         script += f"""

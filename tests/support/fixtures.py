@@ -26,7 +26,7 @@ def own_stack(
     name that no other run clears away.
 
     `port` is the first that it publishes. `build` names services whose image is this layer's to build: the others are
-    the runner's, and built again they would be other images to whoever uses the tag meanwhile.
+    the runner's; built again, other layers that use the tag would get other images.
     """
     stack = Stack(f"{PROJECT}kept-{layer}" if KEEP else f"{PROJECT}-{layer}", files, port=port, **variables)
     if not KEEP:

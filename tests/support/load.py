@@ -32,7 +32,7 @@ CSRF = "a" * 32  # a cookie of our own: it only has to be what the header says
 
 @dataclasses.dataclass
 class Player:
-    """Somebody who is logged in, and plays one question after the other."""
+    """A client that is logged in and answers one question after the other."""
 
     session: str
     answers: int = 0

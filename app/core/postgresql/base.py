@@ -14,7 +14,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     CONN_HEALTH_CHECKS runs `SELECT 1` before each request's first query: behind PgBouncer that is a whole transaction,
     and was an eighth of a request's CPU over all services. A peer that restarted has closed the connection, and a
-    closed socket is readable. A silent socket counts as alive; TCP keepalives and the server's timeouts cover a lost peer.
+    closed socket is readable. A silent socket counts as alive: TCP keepalives and the server's timeouts cover a peer
+    that is lost.
     """
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:

@@ -106,7 +106,7 @@ DRAWING = {
     "svg",
     "use",
 }
-# Attributes that say something to people or editors, and nothing to the picture: no flag has text in it.
+# Attributes for people or editors, without effect on the picture: no flag contains text.
 SILENT = re.compile(r"id|class|style|version|aria-.*|data-.*|role|font-.*|text-.*|letter-spacing|word-spacing|\{.*\}.*")
 # The only style properties in the source; none of them changes a shape. Any other stops the run: the CSP forbids style.
 NO_OP_STYLE = re.compile(r"marker:none|line-height|text-|-inkscape-|font-")
@@ -159,7 +159,7 @@ def clean_svg(source: str) -> str:
 
     Raises ValueError on what it does not know.
     """
-    root = ET.fromstring(source)  # noqa: S314 (the input is a package that a person chose); drops comments
+    root = ET.fromstring(source)  # noqa: S314 (the input is a chosen package); drops comments
     referenced = set(re.findall(r"url\(#([^)]+)\)|href=\"#([^\"]+)\"", source))
     referenced = {name for pair in referenced for name in pair if name}
     new_names = (f"{letter}{number}" for number in count(1) for letter in string.ascii_lowercase)

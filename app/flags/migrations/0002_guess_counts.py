@@ -56,13 +56,13 @@ class Migration(migrations.Migration):
                         default=0, help_text="Answers up to this id are in the sums, none after it is."
                     ),
                 ),
-                ("stop", models.BigIntegerField(default=0, help_text="Where the line moves next …")),
+                ("stop", models.BigIntegerField(default=0, help_text="The next high-water mark …")),
                 (
                     "writers",
                     django.contrib.postgres.fields.ArrayField(
                         base_field=models.TextField(),
                         default=list,
-                        help_text="… when none of these transactions, which were writing, runs.",
+                        help_text="… as soon as none of these writing transactions is running.",
                         size=None,
                     ),
                 ),

@@ -38,7 +38,7 @@ class Migration(migrations.Migration):
                 (
                     "is_active",
                     models.BooleanField(
-                        default=True, help_text="May log in. Switch it off rather than deleting somebody."
+                        default=True, help_text="May log in. Deactivate accounts rather than deleting them."
                     ),
                 ),
                 ("date_joined", models.DateTimeField(default=django.utils.timezone.now, editable=False)),

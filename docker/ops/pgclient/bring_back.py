@@ -1,4 +1,4 @@
-"""Create a lost table again from the sandbox instance."""
+"""Create a lost table again: from the sandbox instance, or from a staging database."""
 
 import subprocess
 import tempfile
@@ -7,6 +7,7 @@ from typing import Any
 
 from pgclient import stack
 from pgclient.database import at_sandbox, connect
+from pgclient.dump_create import POLICY_EXTENSIONS
 from pgclient.verbs import verb
 from user_errors import OperationError, Status, UserError
 
@@ -21,14 +22,15 @@ TABLE = """
 
 
 @verb("table-bring-back")
-def bring_back(table: str) -> dict[str, Any]:
+def bring_back(table: str, database: str = "") -> dict[str, Any]:
     """A table that the stack has lost: its definition, its rows and others' foreign keys to it, in one transaction.
 
-    `table` is NAME, or SCHEMA.NAME outside public. Raises UserError when the sandbox has no such table.
+    `table` is NAME, or SCHEMA.NAME outside public. `database`: the staging database that has it; '' means the sandbox
+    instance. Raises UserError when the table isn't there.
     """
     schema, _, name = table.rpartition(".")
     schema = schema or "public"
-    with at_sandbox() as source:
+    with connect(database=database) if database else at_sandbox() as source:
         found = source.execute(TABLE, [schema, name]).fetchone()
         if found is None:
             raise UserError(
@@ -46,7 +48,9 @@ def bring_back(table: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         archive, script = Path(folder) / "table.dump", Path(folder) / "table.sql"
         options = ["--format=custom", "--no-owner", "--no-privileges", "--no-password", "--strict-names"]
-        run("pg_dump", *options, f"--table={quoted}", f"--file={archive}", endpoint=stack.SANDBOX)
+        where = stack.POSTGRES if database else stack.SANDBOX
+        options += [f"--exclude-extension={name}" for name in POLICY_EXTENSIONS]
+        run("pg_dump", *options, f"--table={quoted}", f"--file={archive}", database=database, endpoint=where)
         run("pg_restore", "--no-owner", f"--file={script}", str(archive))
         with script.open("a") as file:
             file.writelines(f"{statement};\n" for statement in keys)
@@ -56,12 +60,14 @@ def bring_back(table: str) -> dict[str, Any]:
     return {"table": f"{schema}.{name}", "foreign_keys": len(keys)}
 
 
-def run(*command: str, role: stack.RoleKey = "ops", endpoint: stack.Endpoint = stack.POSTGRES) -> None:
+def run(
+    *command: str, role: stack.RoleKey = "ops", database: str = "", endpoint: stack.Endpoint = stack.POSTGRES
+) -> None:
     """Run a client tool to its end. Raises OperationError with what it printed."""
-    environment = stack.client_environment(role, endpoint=endpoint)
+    environment = stack.client_environment(role, database, endpoint)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OperationError(
-            f"{command[0]} failed", "./scripts/ops sandbox psql shows what the backup holds",
+            f"{command[0]} failed", "read PostgreSQL's message",
             " ".join(done.stderr.split())[-1000:],
         )  # fmt: skip

@@ -20,7 +20,10 @@ Connection = psycopg.Connection[Row]
 # A look never keeps the server busy for long, nor waits long behind a lock. A load has no limit.
 READ_TIMEOUTS = {"statement_timeout": "60s", "lock_timeout": "5s"}
 NO_TIMEOUT = {"statement_timeout": "0", "lock_timeout": "0"}
-SAFE_PATH = {"search_path": "pg_catalog,pg_temp"}
+# A session that waits for a lock in the way of others gives up after this; its work may take as long as it takes.
+SHORT_LOCK_TIMEOUT = {"statement_timeout": "0", "lock_timeout": "10s"}
+# row_security=off: a policy is an error, or passed by (BYPASSRLS), and never evaluated.
+SAFE_PATH = {"search_path": "pg_catalog,pg_temp", "row_security": "off"}
 
 
 def connect(role: stack.RoleKey = "ops", database: str = "", settings: dict[str, str] | None = None) -> Connection:

@@ -8,7 +8,7 @@ import psycopg
 
 import secret_files
 from pgclient import stack
-from pgclient.database import pooler, through_the_pooler
+from pgclient.database import through_the_pooler
 from pgclient.verbs import verb
 from user_errors import OperationError
 
@@ -28,9 +28,6 @@ def prove() -> dict[str, Any]:
     old = [password for password in asked["old"] if password != new]
     if any(logs_in(user, password) for password in old):
         raise OperationError(f"PostgreSQL still accepts an old password of {user}", "./scripts/ops setup apply")
-    if role == "pgbouncer":
-        with pooler() as console:
-            console.execute("RECONNECT")  # the next lookup logs in with the new password
     if role in POOLED:
         with through_the_pooler(POOLED[role]) as connection:
             connection.execute("SELECT 1")

@@ -123,3 +123,10 @@ def client_environment(role: RoleKey = "ops", database: str = "", endpoint: Endp
     passfile.touch(mode=0o600)
     passfile.write_text(f"*:*:*:{role_name(role)}:{escaped}\n")
     return {**os.environ, **variables, "PGPASSFILE": str(passfile)}
+
+
+def renewal() -> str:
+    """The command that renews the servers' certificates."""
+    if IS_DEVELOPMENT:
+        return "docker compose run --rm certificates && docker compose restart proxy pgbouncer postgres"
+    return "./scripts/secrets new renews them; then reload (docs/production.md)"

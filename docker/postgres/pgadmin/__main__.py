@@ -12,6 +12,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "create-staging": databases.create_staging,
     "reassign": databases.reassign,
     "rename": databases.rename,
+    "grant-large-objects": databases.grant_large_objects,
     "drop-staging": databases.drop_staging,
     "drop-retained": databases.drop_retained,
     "reset": databases.reset,

@@ -13,10 +13,12 @@ that is under way; one without was left by a restore that was killed, and is dro
 import os
 import re
 import secrets
+import sys
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
 import psycopg
+from psycopg import sql
 
 from pgadmin import policy
 from pgadmin.session import Session, connect
@@ -52,10 +54,13 @@ def staging_name(name: str) -> str:
 
 
 def create_staging() -> dict[str, Any]:
-    """A new staging database and its role: {"database": NAME}. Drops what killed restores have left.
+    """A new staging database and its role: {"database": NAME}. Standard input: the role's password, for this restore.
 
-    Raises OperationError while another restore is under way.
+    Drops what killed restores have left. Raises OperationError while another restore is under way.
     """
+    password = sys.stdin.readline().strip()
+    if len(password) < 32:
+        raise UserError("standard input has no password for the restore", "./scripts/ops restore dump passes it")
     with connect() as server:
         require_no_restore(server)
         for name in databases(server):
@@ -64,11 +69,10 @@ def create_staging() -> dict[str, Any]:
         drop_restorer(server)
         name = f"{application()}_restoring_{secrets.token_hex(4)}"
         policy.apply_to(name)
-        found = server.row("SELECT rolpassword FROM pg_catalog.pg_authid WHERE rolname = 'flaglearning_migrator'")
-        # It logs in with the migrator's password: a verifier isn't bound to a name.
         server.run(
             "CREATE ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS NOINHERIT"
-            " CONNECTION LIMIT 6 PASSWORD {verifier}", RESTORER, verifier=found["rolpassword"],
+            " CONNECTION LIMIT 6 PASSWORD {verifier}",
+            RESTORER, verifier=policy.scram_verifier(password, secrets.token_bytes(16)),
         )  # fmt: skip
         server.run("ALTER DATABASE {} OWNER TO {}", name, RESTORER)
     return {"database": name}
@@ -101,12 +105,37 @@ def reassign(database: str) -> dict[str, Any]:
             terminate(server, "usename", RESTORER)
             reset_settings(server, database)
             with connect(database) as inside:
+                hand_over_large_objects(inside)
                 inside.run("REASSIGN OWNED BY {} TO {}", RESTORER, OWNER)
                 inside.run("DROP OWNED BY {}", RESTORER)
             server.run("ALTER DATABASE {} OWNER TO {}", database, OWNER)
             drop_restorer(server)
     policy.apply_to(database)
     return {"database": database}
+
+
+def hand_over_large_objects(inside: Session) -> None:
+    """Large objects are the application's own: it made them, and no default privilege covers them."""
+    query = "SELECT oid::bigint AS oid FROM pg_catalog.pg_largeobject_metadata WHERE lomowner = %s::regrole ORDER BY 1"
+    for row in inside.rows(query, RESTORER):
+        statement = sql.SQL("ALTER LARGE OBJECT {} OWNER TO {}")
+        inside.rows(statement.format(sql.Literal(row["oid"]), sql.Identifier(os.environ["APP_ROLE"])))
+
+
+def grant_large_objects() -> dict[str, Any]:
+    """Let ops read every large object of the application's database, to dump it: {"granted": NUMBER}.
+
+    pg_read_all_data does not cover them (PostgreSQL 17 docs, 21.5).
+    """
+    with connect(application()) as inside:
+        query = """SELECT oid::bigint AS oid FROM pg_catalog.pg_largeobject_metadata
+                   WHERE lomacl IS NULL OR NOT lomacl @> pg_catalog.makeaclitem(
+                       'flaglearning_ops'::regrole, lomowner, 'SELECT', false) ORDER BY 1"""
+        found = inside.rows(query)
+        for row in found:
+            grant = sql.SQL("GRANT SELECT ON LARGE OBJECT {} TO flaglearning_ops")
+            inside.rows(grant.format(sql.Literal(row["oid"])))
+    return {"granted": len(found)}
 
 
 def reset_settings(server: Session, database: str) -> None:
@@ -214,7 +243,7 @@ def deployment(server: Session) -> str:
 
 def role_exists(server: Session, role: str) -> bool:
     """Whether there is such a role."""
-    return bool(server.rows("SELECT FROM pg_catalog.pg_roles WHERE rolname = %s", role))
+    return bool(server.rows("SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = %s", role))
 
 
 def drop_database(server: Session, name: str) -> None:

@@ -28,6 +28,11 @@ SETTINGS = (
     "lock_timeout=0",
     "transaction_timeout=0",
     "idle_in_transaction_session_timeout=0",
+    "idle_session_timeout=0",
+    "local_preload_libraries=",
+    "client_encoding=UTF8",
+    "standard_conforming_strings=on",
+    "quote_all_identifiers=off",
     "default_transaction_read_only=off",
     "default_transaction_isolation=read\\ committed",
     "event_triggers=off",
@@ -36,10 +41,16 @@ SETTINGS = (
     "IntervalStyle=postgres",
     "extra_float_digits=1",
     "bytea_output=hex",
+    "lc_monetary=C",
 )
 OPTIONS = " ".join(f"-c {setting}" for setting in SETTINGS)
-# event_triggers may be set by a superuser only.
-OPTIONS_OF_OTHERS = " ".join(f"-c {setting}" for setting in SETTINGS if not setting.startswith(("event_", "pgaudit")))
+# What only a superuser may set.
+SUPERUSER_SETTINGS = ("event_triggers=", "pgaudit.")
+# Read-only: planning a query on a table evaluates constant expressions of its indexes and statistics, whoever plans it.
+READ_ONLY = "-c default_transaction_read_only=on"
+OPTIONS_OF_OTHERS = " ".join(
+    [*(f"-c {setting}" for setting in SETTINGS if not setting.startswith(SUPERUSER_SETTINGS)), READ_ONLY]
+)
 
 Row = dict[str, Any]
 

@@ -110,7 +110,12 @@ def info(repository: str = REPOSITORY) -> dict[str, Any]:
     done = run("--output=json", "info", repository=repository, check=False, quiet=True)
     if done.returncode:
         raise failed("info", done.stdout + done.stderr)
-    found = [stanza for stanza in json.loads(done.stdout or "[]", strict=False) if stanza["name"] == STANZA]
+    return parse_info(done.stdout)
+
+
+def parse_info(printed: str) -> dict[str, Any]:
+    """The same, of what `pgbackrest info --output=json` printed. Raises OperationError if it could not read."""
+    found = [stanza for stanza in json.loads(printed or "[]", strict=False) if stanza["name"] == STANZA]
     if not found:
         return {"backups": [], "systems": [], "archive": None, "state": "there is no stanza yet"}
     [stanza] = found
@@ -158,11 +163,11 @@ def bad_files(label: str) -> list[str]:
     return [str(error) for error in stanza["backup"][0].get("error-list") or []]
 
 
-def missing_wal() -> list[str]:
-    """Segments that are not in the archive although later ones of their timeline are: pgBackRest's verify passes over
-    them, and a recovery would end there."""
+def wal_gaps(listing: str) -> list[str]:
+    """Segments that a listing of the archive (`repo-ls --recurse`) lacks although later ones of their timeline are
+    there: pgBackRest's verify passes over them, and a recovery would end there."""
     numbers: dict[str, set[int]] = {}
-    for timeline, log, segment in SEGMENT.findall(run("repo-ls", "--recurse", f"archive/{STANZA}", quiet=True).stdout):
+    for timeline, log, segment in SEGMENT.findall(listing):
         numbers.setdefault(timeline, set()).add(int(log, 16) * SEGMENTS_PER_LOG + int(segment, 16))
     return [
         f"the WAL {timeline}{number // SEGMENTS_PER_LOG:08X}{number % SEGMENTS_PER_LOG:08X} is missing"
@@ -175,15 +180,21 @@ def missing_wal() -> list[str]:
 def verify() -> list[str]:
     """Read everything in the repository; what is wrong with it."""
     done = run("--output=text", "--verbose", "verify", check=False, quiet=True)
-    said = done.stdout + done.stderr
-    if done.returncode and "status: error" not in said and "error" not in done.stdout.lower():
+    problems = parse_verify(done.returncode, done.stdout, done.stderr)
+    return problems + wal_gaps(run("repo-ls", "--recurse", f"archive/{STANZA}", quiet=True).stdout)
+
+
+def parse_verify(status: int, stdout: str, stderr: str) -> list[str]:
+    """The problems that `pgbackrest verify` found. Raises OperationError if it could not look."""
+    said = stdout + stderr
+    if status and "error" not in stdout.lower():
         raise failed("verify", said)
     problems = [line for line in complaints(said).splitlines() if line]
-    stanza_status = next((line for line in done.stdout.splitlines() if line.startswith("status: ")), "status: ok")
-    if stanza_status != "status: ok" or done.returncode or problems:
-        summary = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    stanza_status = next((line for line in stdout.splitlines() if line.startswith("status: ")), "status: ok")
+    if stanza_status != "status: ok" or status or problems:
+        summary = [line.strip() for line in stdout.splitlines() if line.strip()]
         problems += summary or [said.strip()[-500:]]
-    return problems + missing_wal()
+    return problems
 
 
 def ensure_stanza() -> None:

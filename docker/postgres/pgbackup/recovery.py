@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgbackup import pgbackrest, server
+from pgbackup import pgbackrest, server, timelines
 from pgbackup.notes import note
 from pgbackup.target import Plan
 from user_errors import Failure, OperationError, UserError
@@ -133,17 +133,30 @@ def wait_until_promoted(child: "subprocess.Popen[bytes]", plan: Plan, socket: st
 def check_no_gap(plan: Plan, directory: Path) -> None:
     """`--latest` ends where the next piece of WAL is missing. If there is more behind the gap, it isn't the latest."""
     archive = pgbackrest.info()["archive"]
-    if not archive or int(archive["max"][:8], 16) != plan.timeline:
+    if not archive:
         return
     newest = max(directory.glob("pg_wal/????????.history"), key=lambda file: file.stem).read_text()
-    ended = pgbackrest.lsn(re.findall(r"^\d+\s+([0-9A-F]+/[0-9A-F]+)", newest, re.MULTILINE)[-1]) // SEGMENT_BYTES
-    last = int(archive["max"][8:16], 16) * (1 << 32) // SEGMENT_BYTES + int(archive["max"][16:24], 16)
-    if ended < last:
+    ended = ended_at(newest)
+    missing = segments_behind(ended, plan.timeline, archive["max"])
+    if missing:
         raise OperationError(
-            f"the archive has a WAL gap: a segment is missing, {last - ended} segments before its end",
+            f"the archive has a WAL gap: a segment is missing, {missing} segments before its end",
             "./scripts/ops backup verify names it; --to a time before it works",
-            f"recovery ended in {ended * SEGMENT_BYTES >> 32:X}/{ended * SEGMENT_BYTES & 0xFFFFFFFF:08X}",
+            f"recovery ended in {ended >> 32:X}/{ended & 0xFFFFFFFF:08X}",
         )
+
+
+def ended_at(history: str) -> int:
+    """The position at which the timeline of this history file began: the end of the recovery."""
+    return max(timelines.parse_history(history).values())
+
+
+def segments_behind(ended: int, timeline: int, newest: str) -> int:
+    """How many segments after the end of a recovery the archive's `newest` one is; 0 on another timeline."""
+    if int(newest[:8], 16) != timeline:
+        return 0
+    last = int(newest[8:16], 16) * (1 << 32) // SEGMENT_BYTES + int(newest[16:24], 16)
+    return max(0, last - ended // SEGMENT_BYTES)
 
 
 def why_it_ended(log: str, plan: Plan) -> OperationError:

@@ -45,7 +45,7 @@ TABLES = """
       AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'operations')
     ORDER BY 1, 2"""
 IS_TABLE = """
-    SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+    SELECT 1 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = 'public' AND c.relname = 'django_migrations' AND c.relkind = 'r'"""
 # Without ONLY a parent's rows would contain its children's.
 HASH = """SELECT count(*) AS rows,

@@ -43,14 +43,21 @@ def history(timeline: int) -> dict[int, int]:
         return {}
     file = f"archive/{pgbackrest.STANZA}/{archive['id']}/{timeline:08X}.history"
     done = pgbackrest.run("repo-get", file, check=False, quiet=True)
-    if done.returncode:
-        return {}
-    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(done.stdout)}
+    return {} if done.returncode else parse_history(done.stdout)
+
+
+def parse_history(text: str) -> dict[int, int]:
+    """Parent → the position at which it was left, of a history file."""
+    return {int(parent): pgbackrest.lsn(left) for parent, left in HISTORY.findall(text)}
 
 
 def usable(backups: list[Backup], timeline: int) -> list[Backup]:
     """Those from which a recovery can reach that timeline."""
-    left = history(timeline)
+    return on_the_way(backups, timeline, history(timeline))
+
+
+def on_the_way(backups: list[Backup], timeline: int, left: dict[int, int]) -> list[Backup]:
+    """The backups of a timeline, and those of its ancestors that ended before it left them."""
     return [
         one
         for one in backups

@@ -111,7 +111,7 @@ def _start(stack: Stack) -> Start:
         time.sleep(0.02)
     thread.join()
     if not answered or not healthy:
-        raise AssertionError(f"the stack did not start:\n{stack.tail_of_the_unwell()}")
+        raise AssertionError(f"the stack did not start:\n{stack.logs_of_unhealthy()}")
     return Start(answered, healthy[0])
 
 

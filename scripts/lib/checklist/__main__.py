@@ -1,6 +1,6 @@
 """`./scripts/checklist`: run the checks against a target, print the report; the exit status is the result.
 
-0: every check that can hold for this deployment passed. 1: something failed, and the report says what to do.
+0: every check that applies to this deployment passed. 1: a check failed; the report names the remedy.
 2: the checklist could not run (wrong arguments, no such target, a stack that is down), and an error says why.
 """
 
@@ -14,12 +14,18 @@ CHECKS = Path(__file__).resolve().parents[3] / "tests/checklist"
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="./scripts/checklist", description="Prove the production checklist.")
-    parser.add_argument("--target", metavar="URL", help="docker://COMPOSE_PROJECT (default: docker://flaglearning)")
-    parser.add_argument("-i", "--inventory", metavar="INVENTORY", help="hosts, as ansible-playbook -i; over SSH")
-    parser.add_argument("-k", metavar="EXPRESSION", help="only these checks: TLS-03, tls, 'pooling or backups'")
+    parser = argparse.ArgumentParser(
+        prog="./scripts/checklist", description="Run the production checklist against a stack or a fleet."
+    )
     parser.add_argument(
-        "--artifacts", metavar="DIR", help="where checklist.html, .json and .xml go (default: artifacts/)"
+        "--target", metavar="URL", help="check docker://COMPOSE_PROJECT (default: docker://flaglearning)"
+    )
+    parser.add_argument(
+        "-i", "--inventory", metavar="INVENTORY", help="check the hosts of an Ansible inventory, over SSH"
+    )
+    parser.add_argument("-k", metavar="EXPRESSION", help="run only these checks: TLS-03, tls, 'pooling or backups'")
+    parser.add_argument(
+        "--artifacts", metavar="DIR", help="write checklist.html, .json and .xml there (default: artifacts/)"
     )
     options = parser.parse_args(arguments)
     if options.inventory and options.target:

@@ -65,7 +65,7 @@ class Machine:
         done = self.run("docker" + " %s" * len(arguments), *arguments)
         if done.rc:
             here = f" on {self.name}" if self.name else ""
-            hint = f"ansible-playbook playbooks/site.yml prepares {self.name}" if self.name else "docker version; ./scripts/up"
+            hint = f"ansible-playbook playbooks/site.yml prepares {self.name}" if self.name else "./scripts/up"
             raise TargetError(f"docker {arguments[0]} failed{here}: {done.stderr.strip()[-500:]}", hint)
         return str(done.stdout)
 

@@ -98,7 +98,7 @@ def measure_secrets(public_digests: list[str]) -> dict[str, dict[str, Any]]:
 
     import secret_files
 
-    texts = {file.name: file.read_text() for file in sorted(Path("/run/secrets").iterdir())}
+    texts = {file.name: file.read_text() for file in sorted(Path("/run/secrets").glob("*"))}
     values = {name: secret_files.value(name, text) for name, text in texts.items() if name in secret_files.SECRETS}
     measured: dict[str, dict[str, Any]] = {}
     for name in texts:
@@ -161,44 +161,39 @@ def probe(addresses: list[list[Any]], timeout: float) -> dict[str, str]:
         }
 
 
-def crowd(app: str, ops_server: str, ops_console: str, clients: int) -> dict[str, Any]:
+def many_clients(app: str, ops_server: str, ops_console: str, clients: int) -> dict[str, Any]:
     """Hold many clients at the pooler, let all ask at once; look from both ends: its admin console, and the server."""
     import time
     from concurrent.futures import ThreadPoolExecutor
 
-    import psycopg2
-    import psycopg2.extras
+    import psycopg
+    from psycopg.rows import dict_row
 
-    held = []
+    held: list[Any] = []
 
-    def connect(conninfo: str) -> Any:
-        connection = psycopg2.connect(conninfo)
-        connection.autocommit = True
-        held.append(connection)
-        return connection
+    def connect(conninfo: str, **options: Any) -> Any:
+        held.append(psycopg.connect(conninfo, autocommit=True, **options))
+        return held[-1]
 
     def ask(connection: Any) -> Any:
-        cursor = connection.cursor()
-        cursor.execute("SELECT pg_backend_pid() FROM pg_sleep(0.02)")
-        return cursor.fetchone()[0]
+        return connection.execute("SELECT pg_backend_pid() FROM pg_sleep(0.02)").fetchone()[0]
 
     try:
-        crowd = [connect(app) for _ in range(clients)]
+        at_once = [connect(app) for _ in range(clients)]
         with ThreadPoolExecutor(clients) as pool:
-            backends = set(pool.map(ask, crowd))
-        console = connect(ops_console).cursor(cursor_factory=psycopg2.extras.RealDictCursor)
-        server = connect(ops_server).cursor()
+            backends = set(pool.map(ask, at_once))
+        # The console knows the simple protocol only.
+        console = connect(ops_console, cursor_factory=psycopg.ClientCursor, row_factory=dict_row)
+        server = connect(ops_server)
         # Both ends move while others work: the two counts are taken again until they were taken at the same instant.
         for _ in range(10):
-            console.execute("SHOW POOLS")
-            pools = [dict(row) for row in console.fetchall()]
-            server.execute(
+            pools = console.execute("SHOW POOLS").fetchall()
+            sessions = server.execute(
                 "SELECT usename, datname, host(client_addr), count(*) FROM pg_stat_activity"
                 " WHERE client_addr IS NOT NULL GROUP BY 1, 2, 3"
-            )
-            sessions = server.fetchall()
-            console.execute("SHOW POOLS")
-            if [row["sv_idle"] for row in pools] == [row["sv_idle"] for row in console.fetchall()]:
+            ).fetchall()
+            again = console.execute("SHOW POOLS").fetchall()
+            if [row["sv_idle"] for row in pools] == [row["sv_idle"] for row in again]:
                 break
             time.sleep(0.2)
         return {"backends": len(backends), "pools": pools, "sessions": sessions}

@@ -10,22 +10,26 @@ from testing.shell import Failed
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./scripts/lab", description="Debian 13 machines to try the playbooks on.")
+    parser = argparse.ArgumentParser(
+        prog="./scripts/lab", description="Run test hosts for the playbooks: Debian 13 in containers."
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("up", help="start machines").add_argument("topology", choices=sorted(TOPOLOGIES))
-    commands.add_parser("status", help="which there are")
-    for name, what in (("ssh", "a shell, or a command"), ("restart", "off and on again")):
+    commands.add_parser("up", help="start the hosts of a topology, and write an inventory for them").add_argument(
+        "topology", choices=sorted(TOPOLOGIES)
+    )
+    commands.add_parser("status", help="list the hosts and their addresses")
+    for name, what in (("ssh", "open a shell on a host, or run a command"), ("restart", "reboot a host")):
         command = commands.add_parser(name, help=what)
         command.add_argument("host", choices=HOSTS)
         if name == "ssh":
             command.add_argument("arguments", nargs=argparse.REMAINDER)
-    commands.add_parser("down", help="remove everything")
+    commands.add_parser("down", help="remove the hosts, their disks and the inventory")
     asked = parser.parse_args()
     lab = Lab(os.environ.get("LAB", "flaglearning-lab"))
     try:
         return {"up": up, "status": status, "ssh": shell, "restart": restart, "down": down}[asked.command](lab, asked)
     except Failed as failure:
-        print(f"ERROR: {failure}\nHINT:  ./scripts/lab status; ./scripts/lab down starts afresh", file=sys.stderr)
+        print(f"ERROR: {failure}\nHINT:  ./scripts/lab status; ./scripts/lab down removes the lab", file=sys.stderr)
         return 1
 
 
@@ -35,7 +39,7 @@ def up(lab: Lab, asked: argparse.Namespace) -> int:
     print(f"""
   export ANSIBLE_VAULT_PASSWORD_FILE={lab.vault_password}
   cd ansible && ../.venv/bin/ansible-playbook -i {lab.inventory} playbooks/site.yml
-  ./scripts/lab ssh HOST          remove it all: ./scripts/lab down""")
+  ./scripts/lab ssh HOST          ./scripts/lab down removes the lab""")
     return 0
 
 
@@ -44,7 +48,7 @@ def status(lab: Lab, asked: argparse.Namespace) -> int:
     for host in hosts:
         print(f"  {host:10} {lab.address(host):16} {lab.address6(host)}")
     if not hosts:
-        print(f"the lab {lab.name} has no machines. ./scripts/lab up solo starts some")
+        print(f"the lab {lab.name} has no host; ./scripts/lab up solo starts one")
     return 0
 
 

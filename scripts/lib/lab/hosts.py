@@ -1,4 +1,4 @@
-"""Debian 13 machines in containers as an object.
+"""Debian 13 hosts in containers as an object.
 
 lab = Lab("flaglearning-lab")
 lab.up("split")
@@ -19,8 +19,8 @@ from typing import Any
 from testing.shell import ROOT, Failed, run
 from testing.stack import ARTIFACTS
 
-# Topology → group → hosts. The vantage has access to nothing. Each grows from the one before: the
-# machines that are there stay, with what is on them.
+# Topology → group → hosts. The vantage host has access to none of them. Each grows from the one before: the
+# hosts that run stay, with their disks.
 TOPOLOGIES: dict[str, dict[str, list[str]]] = {
     "solo": {"database": ["db1"], "application": ["db1"], "backup": []},
     "growing": {"database": ["db1"], "application": ["db1", "app1", "app2"], "backup": []},
@@ -32,7 +32,7 @@ COMPOSE_FILE = "docker/lab-host/docker-compose.yml"
 
 
 class Lab:
-    """Machines on a network of their own, and the inventory that describes them (artifacts/lab/NAME)."""
+    """Hosts on a network of their own, and the inventory that describes them (artifacts/lab/NAME)."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -48,7 +48,7 @@ class Lab:
     # ------------------------------------------------------------ life
 
     def up(self, topology: str) -> None:
-        """Start the topology's machines and describe them; what is there already is kept."""
+        """Start the topology's machines and describe them; running hosts stay."""
         self.compose("build", "vantage", timeout=1200)
         self.compose("--profile", topology, "up", "--detach", "--wait", "--wait-timeout", "120", timeout=180)
         self._make_keys()
@@ -63,7 +63,7 @@ class Lab:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def restart(self, host: str, *, wait: bool = True) -> None:
-        """Off and on again; its addresses and disks stay."""
+        """Reboot it; its addresses and disks stay."""
         self.compose("restart", "--timeout", "15", host)
         if wait:
             self.compose("up", "--detach", "--wait", "--no-recreate", "--no-deps", host)
@@ -107,7 +107,11 @@ class Lab:
     ) -> subprocess.CompletedProcess[str]:
         """ansible-playbook with this lab's inventory and vault, of a playbook of ansible/playbooks (or a path)."""
         return run(
-            *self._ansible_playbook(playbook, *options), cwd=ROOT / "ansible", env={**self.environment, **environment}, check=check, timeout=timeout
+            *self._ansible_playbook(playbook, *options),
+            cwd=ROOT / "ansible",
+            env={**self.environment, **environment},
+            check=check,
+            timeout=timeout,
         )
 
     def play_and_kill(self, playbook: str, *options: str, at: str, timeout: float = 900) -> None:

@@ -11,6 +11,7 @@ and its options. The function returns an exit status (None: 0) and raises UserEr
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import inspect
 import os
@@ -166,7 +167,7 @@ def add_command(group: Any, declared: Command) -> Parser:
                 exclusive[given.exclusive] = one.add_mutually_exclusive_group(required=given.exclusive.startswith("!"))
             target = exclusive[given.exclusive]
         target.add_argument(*given.flags, **given.settings)
-    one.set_defaults(run=declared.function)
+    one.set_defaults(run=declared.function, command=one.prog)
     return one
 
 
@@ -184,6 +185,29 @@ def with_separator(arguments: list[str]) -> list[str]:
                     position += 1 if "action" in settings or "=" in arguments[position] else 2
                 return [*arguments[:position], "--", *arguments[position:]]
     return arguments
+
+
+def parse(parser: Parser, arguments: list[str]) -> argparse.Namespace:
+    """The parsed command line. Raises UserError."""
+    asked, rest = parser.parse_known_args(with_separator(arguments))
+    if rest:
+        command = getattr(asked, "command", parser.prog)
+        raise UserError(f"{command}: unrecognized arguments: {' '.join(rest)}", f"{command} --help")
+    if getattr(asked, "arguments", None) and asked.arguments[0] == "--":  # which Python keeps it depends on its version
+        del asked.arguments[0]
+    return asked
+
+
+def first_words() -> set[str]:
+    """The commands and groups that `./scripts/ops` takes as its first word."""
+    return {declared.words[0] for declared in REGISTRY.values()}
+
+
+def unknown(word: str) -> UserError:
+    """The error for a command that does not exist, with the nearest ones."""
+    near = difflib.get_close_matches(word, sorted(first_words()), n=3)
+    meant = f"did you mean {' or '.join(near)}? " if near else ""
+    return UserError(f"there is no command '{word}'", f"{meant}./scripts/ops --help")
 
 
 def line(declared: Command) -> str:
@@ -205,16 +229,11 @@ def main(arguments: list[str], root: Path) -> int:
     """Run one command line in the project's folder; its exit status."""
     os.chdir(root)
     load_commands()
-    name = " ".join(arguments[:2])
-    if (
-        arguments
-        and arguments[0] not in ("--help", "-h")
-        and not any(name == known or name.startswith(f"{known} ") or arguments[0] == known for known in REGISTRY)
-    ):
-        os.execv("scripts/ops-bash", ["scripts/ops-bash", *arguments])  # noqa: S606  # TRANSITION: removed with scripts/flagops
     parser = build_parser()
     try:
-        asked = parser.parse_args(with_separator(arguments))
+        if arguments and not arguments[0].startswith("-") and arguments[0] not in first_words():
+            raise unknown(arguments[0])
+        asked = parse(parser, arguments)
         if not hasattr(asked, "run"):
             parser.parse_args([*arguments, "--help"])
         return int(asked.run(asked) or Status.OK)

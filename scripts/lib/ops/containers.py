@@ -13,11 +13,14 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import IO, Any
 
 from ops import docker
 from user_errors import OperationError, Status
+
+# `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
+QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
 
 
 class Failed(OperationError):
@@ -55,16 +58,40 @@ def completed(argv: list[str], stdin: str | None = None, quiet: bool = False) ->
             encoding="utf-8",
             errors="replace",
             check=False,
-            env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
+            env={**os.environ, **QUIET},
         )
     except FileNotFoundError:
         raise no_docker(f"{argv[0]} is not installed") from None
 
 
+def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a program that cancels its work when its standard input ends: it ends when this process is interrupted or
+    killed. The interruption is raised after the program has ended."""
+    reading, writing = os.pipe()
+    try:
+        process = subprocess.Popen(
+            argv, stdin=reading, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8",
+            errors="replace", env={**os.environ, **QUIET}, start_new_session=True,
+        )  # fmt: skip
+    except FileNotFoundError:
+        os.close(writing)
+        raise no_docker(f"{argv[0]} is not installed") from None
+    finally:
+        os.close(reading)
+    try:
+        output, errors = process.communicate()
+    except BaseException:
+        os.close(writing)
+        process.communicate()
+        raise
+    os.close(writing)
+    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
+
+
 def attach(argv: list[str]) -> int:
     """Run it on this terminal; its exit status."""
     try:
-        return subprocess.run(argv, check=False, env={**os.environ, "COMPOSE_PROGRESS": "quiet"}).returncode
+        return subprocess.run(argv, check=False, env={**os.environ, **QUIET}).returncode
     except FileNotFoundError:
         raise no_docker(f"{argv[0]} is not installed") from None
 
@@ -118,14 +145,19 @@ def not_running(service: str) -> OperationError:
 # ------------------------------------------------------------ the programs inside the images
 
 
-def client(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+def client(verb: str, stdin: str | None = None, environment: dict[str, str] | None = None, **parameters: Any) -> Any:
     """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
-    return answer(docker.run_in("ops", "-m", "pgclient", *docker.verb(verb, parameters), entrypoint="python"), stdin)
+    return answer(docker.run_in("ops", *docker.verb(verb, parameters), environment=environment), stdin)
 
 
-def pgadmin(verb: str, **parameters: Any) -> Any:
+def pgadmin(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgadmin (docker/postgres/pgadmin): the superuser's part, through the socket. Its JSON result."""
-    return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"))
+    return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"), stdin)
+
+
+def loader(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
+    """A verb of pgclient in a container without any secret: what reads a dump. Its JSON result."""
+    return answer(docker.run_in("loader", *docker.verb(verb, parameters)), stdin)
 
 
 def pgbackup(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
@@ -157,13 +189,27 @@ def answer(argv: list[str], stdin: str | None = None) -> Any:
     return json.loads(printed) if printed.strip() else None
 
 
+def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
+    """The JSON that a program prints whose standard input `write` fills. Raises Failed when it ends with an error."""
+    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **QUIET})
+    assert process.stdin
+    assert process.stdout
+    with contextlib.suppress(BrokenPipeError):  # its error is on standard error
+        write(process.stdin)
+        process.stdin.close()
+    printed = process.stdout.read()
+    if process.wait():
+        raise Failed(" ".join(argv[:6]), process.returncode)
+    return json.loads(printed)
+
+
 @contextlib.contextmanager
 def held(argv: list[str], limit: float | None = None) -> Iterator[str]:
     """Keep a program running while the block lasts: its first line of output is the value, the end of its standard
     input is its end. A killed orchestrator ends it too. The value is "" when no line comes within `limit` seconds.
     Raises Failed when it ends before it has printed a line."""
     process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "COMPOSE_PROGRESS": "quiet"},
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
         start_new_session=True,
     )  # fmt: skip
     assert process.stdin

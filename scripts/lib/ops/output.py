@@ -23,7 +23,7 @@ NARROWEST = (24, 16)  # a text column is folded to this width, not further; the 
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)?")
 INTERVAL = re.compile(
     r"P(?=.)(?:(?P<years>-?\d+)Y)?(?:(?P<months>-?\d+)M)?(?:(?P<days>-?\d+)D)?"
-    r"(?:T(?:(?P<hours>-?\d+)H)?(?:(?P<minutes>-?\d+)M)?(?:(?P<seconds>-?[\d.]+)S)?)?"
+    r"(?:T(?=.)(?:(?P<hours>-?\d+)H)?(?:(?P<minutes>-?\d+)M)?(?:(?P<seconds>-?[\d.]+)S)?)?"
 )
 BOLD, DIM = "1", "2"
 
@@ -224,6 +224,12 @@ def cell(column: str, value: Any) -> str:
 def printable(text: str, keep: str = "\n") -> str:
     """Without characters that would steer the terminal: a table can be named with an escape sequence in it."""
     return "".join(char if char.isprintable() or char in keep else repr(char)[1:-1] for char in text)
+
+
+def one_line(statement: str | None, longest: int = 160) -> str | None:
+    """A statement on one line, cut to what identifies it; None for none."""
+    line = " ".join((statement or "").split())
+    return (line if len(line) <= longest else line[: longest - 1] + "…") or None
 
 
 def interval(value: Any) -> timedelta | None:

@@ -17,6 +17,7 @@ from user_errors import OperationError, Status
 Row = dict[str, Any]
 PSQL = ("psql", "--no-psqlrc", "--no-password", "--host=/run/pgbouncer", "--port=6432")
 CONSOLE = (*PSQL, "--username=pgbouncer", "--csv", "pgbouncer")
+END = "-- end --"
 PAUSE_LIMIT = 4.0  # seconds; PAUSE waits for running transactions
 # "$@" is the console's command line. psql prints PAUSE when the pooler has paused. It runs in the background, so that
 # the end of standard input resumes even while it still waits; PgBouncer then never answers it.
@@ -32,10 +33,24 @@ exit 0
 
 def show(what: str) -> list[Row]:
     """The rows of SHOW `what` (POOLS, DATABASES, STATE …). Raises OperationError."""
-    done = containers.completed(docker.exec_in("pgbouncer", *CONSOLE, f"--command=SHOW {what}"), quiet=True)
+    return several(what)[what]
+
+
+def several(*names: str) -> dict[str, list[Row]]:
+    """The rows of several SHOW commands, in one session. Raises OperationError."""
+    words = [word for name in names for word in (f"--command=SHOW {name}", f"--command=\\echo {END}")]
+    done = containers.completed(docker.exec_in("pgbouncer", *CONSOLE, *words), quiet=True)
     if done.returncode:
         raise failure(done.stderr)
-    return parse(done.stdout)
+    return dict(zip(names, (parse(part) for part in done.stdout.split(f"{END}\n"))))
+
+
+def execute(*commands: str) -> None:
+    """Commands of the console (RELOAD, RECONNECT …). Raises OperationError."""
+    words = [f"--command={command}" for command in commands]
+    done = containers.completed(docker.exec_in("pgbouncer", *CONSOLE, *words), quiet=True)
+    if done.returncode:
+        raise failure(done.stderr)
 
 
 def parse(printed: str) -> list[Row]:

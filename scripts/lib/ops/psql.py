@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker
+from ops.output import note
 from user_errors import OperationError, Status
 
 Row = dict[str, Any]
-QUERIES = Path("pg/queries")
+QUERIES = Path(__file__).parents[3] / "pg/queries"
 VARIABLE = re.compile(r":'(\w+)'")
 COMMENT = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 # A look never keeps the server busy for long, nor waits long behind a lock. Maintenance has no limit.
@@ -28,6 +29,15 @@ NO_TIMEOUT = {"statement_timeout": "0", "lock_timeout": "0"}
 # Of every session: names mean PostgreSQL's own objects, whatever the application's database defines.
 SESSION = {"search_path": "pg_catalog,pg_temp", "intervalstyle": "iso_8601", "timezone": "UTC"}
 ERROR = re.compile(r"^(?:psql:.*?: )?(?:ERROR|FATAL):\s+(?:(?P<state>[0-9A-Z]{5}): )?(?P<message>.*)$", re.MULTILINE)
+WARNING = re.compile(
+    r"^(?:psql:.*?: )?(?P<level>WARNING|NOTICE|INFO):\s+(?:[0-9A-Z]{5}: )?(?P<message>.*)$", re.MULTILINE
+)
+
+
+class Refused(OperationError):
+    """An error of PostgreSQL's own, with its SQLSTATE."""
+
+    sqlstate = ""
 
 
 class Query(NamedTuple):
@@ -59,7 +69,7 @@ def rows(name: str, role: str = "ops", dbname: str = "", **variables: str) -> li
 def several(*names: str, dbname: str = "", **variables: str) -> dict[str, list[Row]]:
     """Several queries in one session."""
     script = "".join(as_json(load(name).sql) for name in names)
-    lines = execute(script, dbname=dbname, variables=variables).splitlines()
+    lines = execute(script, dbname=dbname, variables=variables).split("\n")  # no other separator: texts may hold them
     return {name: json.loads(line) for name, line in zip(names, lines)}
 
 
@@ -85,20 +95,66 @@ def execute(
     settings: Mapping[str, str] = READ_TIMEOUTS,
 ) -> str:
     """Run a script of SQL; what it printed. Raises OperationError with PostgreSQL's message."""
-    done = containers.completed(argv(role, dbname, variables or {}, settings), stdin=script, quiet=True)
+    words = command(role, dbname, variables or {})
+    done = containers.completed(in_postgres(words, settings), stdin=script, quiet=True)
     if done.returncode:
         raise failure(done.stderr)
     return done.stdout
 
 
-def argv(role: str, dbname: str, variables: Mapping[str, str], settings: Mapping[str, str]) -> list[str]:
-    """psql's command line."""
-    options = " ".join(f"-c {name}={value}" for name, value in {**SESSION, **settings}.items())
+def maintain(statement: str, role: str = "ops", settings: Mapping[str, str] = NO_TIMEOUT) -> None:
+    """Run one statement that may take long; PostgreSQL's warnings are passed on. Raises OperationError.
+
+    When this process is interrupted or killed, the statement is cancelled: psql gets SIGINT as soon as its standard
+    input ends.
+    """
+    words = ["sh", "-c", CANCELLED_WITH_INPUT, "psql", *command(role, "", {}), f"--command={statement}"]
+    done = containers.interruptible(in_postgres(words, settings))
+    if done.returncode:
+        raise failure(done.stderr)
+    for warning in warnings(done.stderr):
+        note(warning)
+
+
+# "$@" is psql's command line. `cat` ends with standard input, which a background process only gets by another name.
+CANCELLED_WITH_INPUT = """
+exec 3<&0
+"$@" </dev/null 3<&- &
+running=$!
+(cat <&3 >/dev/null; kill -INT $running 2>/dev/null) >/dev/null 2>&1 &
+wait $running
+status=$?
+kill $! 2>/dev/null
+exit $status
+"""
+
+
+def warnings(printed: str) -> list[str]:
+    """The warnings among what psql printed on standard error, without file, line and SQLSTATE."""
+    return [f"{found['level']}: {found['message']}" for found in WARNING.finditer(printed)]
+
+
+def command(role: str, dbname: str, variables: Mapping[str, str]) -> list[str]:
+    """psql's command line; without `dbname` it connects to the application's database, which the container knows."""
     words = ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1"]
     words += ["--set=VERBOSITY=verbose", "--set=SHOW_CONTEXT=never", "--host=/run/postgresql", "--no-password"]
-    words += [f"--username=flaglearning_{role}", f"--dbname={dbname or app_database()}"]
+    words += [f"--username={role_name(role)}"]
     words += [f"--set={name}={value}" for name, value in variables.items()]
+    return [*words, f"--dbname={dbname}"] if dbname else ["sh", "-c", IN_APP_DATABASE, "psql", *words]
+
+
+IN_APP_DATABASE = 'exec "$@" --dbname="$APP_DATABASE"'
+
+
+def in_postgres(words: list[str], settings: Mapping[str, str]) -> list[str]:
+    """The docker command line for psql, with settings for its session."""
+    options = " ".join(f"-c {name}={value}" for name, value in {**SESSION, **settings}.items())
     return docker.exec_in("postgres", *words, environment={"PGOPTIONS": options, "PGAPPNAME": "ops"})
+
+
+def role_name(role: str) -> str:
+    """The server's name of a role; the application's depends on the deployment."""
+    return containers.environment_of("roles")["APP_ROLE"] if role == "app" else f"flaglearning_{role}"
 
 
 def app_database() -> str:
@@ -147,7 +203,9 @@ def failure(printed: str) -> OperationError:
     hint = HINTS.get(state) or HINTS.get(state[:2]) or "./scripts/ops doctor"
     connecting = "connection to server" in text
     status = Status.CANNOT_CONNECT if connecting or (state[:2] in CANNOT_CONNECT and state != "57014") else None
-    return OperationError("PostgreSQL returned an error", hint, message, status)
+    refused = Refused("PostgreSQL returned an error", hint, message, status)
+    refused.sqlstate = state
+    return refused
 
 
 def last_line(text: str) -> str:

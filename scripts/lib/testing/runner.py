@@ -33,7 +33,7 @@ LOG_LINES = 400  # of a failed layer's log that are printed; artifacts/ has all 
 SHARED = Stack(PROJECT, TEST, port=21000)
 # What the unit tests import: the packages of the images, of the host's commands, and of the app.
 PACKAGES = os.pathsep.join(str(ROOT / folder) for folder in ("docker/postgres", "docker/ops", "scripts/lib", "app"))
-PYTEST = [sys.executable, *shlex.split("-m pytest -q --color=no --durations=30 --durations-min=1")]
+PYTEST = [sys.executable, *shlex.split("-m pytest -q --color=no --durations=20 --durations-min=3")]
 PYTEST += shlex.split("-o faulthandler_timeout=300 -p no:cacheprovider")
 APP_TESTS = shlex.split("docker compose run --rm app-tests pytest -q --color=no /tests/app --confcutdir=/tests")
 NOTHING_SELECTED = 5  # pytest's exit status

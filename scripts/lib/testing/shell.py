@@ -1,4 +1,4 @@
-"""Running commands. Only the standard library: scripts/test uses it before anything is installed."""
+"""Running commands. Only the standard library: scripts/bench runs it with the system's Python."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 class Failed(Exception):
-    """A command that didn't exit with 0; says which, how, and the end of what it printed."""
+    """A command that didn't exit with 0: the command, its status, and the end of its output."""
 
     def __init__(self, command: Sequence[str], status: int, output: str) -> None:
         super().__init__(f"{' '.join(command)}\n  exited with {status}:\n{output[-4000:]}")
@@ -44,7 +44,7 @@ def run(
 
 
 def eventually(question: Callable[[], T], within: float, every: float = 0.1) -> T:
-    """Ask until the answer is truthy and return it; after `within` seconds fail with the last answer or exception."""
+    """Repeat until the answer is truthy; return it. After `within` seconds fail with the last answer or exception."""
     deadline = time.monotonic() + within
     while True:
         try:

@@ -1,4 +1,4 @@
-"""A compose project as an object. Only the standard library: scripts/test uses it before anything is installed.
+"""A compose project as an object. Only the standard library: scripts/bench runs it with the system's Python.
 
 stack = Stack("flaglearning-test", DEVELOPMENT, port=21000)
 stack.up()
@@ -19,7 +19,7 @@ DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
 PRODUCTION = ("docker-compose.yml", "docker/compose/production.yml")
 TEST = ("docker-compose.yml", "docker-compose.override.yml", "tests/docker-compose.test.yml")
 PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT")
-# What a run leaves behind for a person to look at; git ignores it.
+# Reports and logs of a run; git ignores it.
 ARTIFACTS = ROOT / "artifacts"
 # Compose 2.26 prints it before each line of a log, --no-color or not.
 ERASE_LINE = "\x1b[2K"
@@ -42,7 +42,7 @@ def variables_of(*files: str) -> dict[str, str]:
 
 
 class Stack:
-    """One compose project with its own name and ports, away from whatever a developer is running."""
+    """One compose project with its own name and ports, apart from a developer's own stack."""
 
     def __init__(self, project: str, files: tuple[str, ...] = DEVELOPMENT, port: int = 21000, **variables: str) -> None:
         self.project = project
@@ -55,9 +55,9 @@ class Stack:
 
     @functools.cached_property
     def environment(self) -> dict[str, str]:
-        """This process's environment without a developer's own choices (theirs are in .env, or exported)."""
+        """This process's environment without the variables of the compose files that a developer exported."""
         kept = {name: value for name, value in os.environ.items() if name not in variables_of(*self.files)}
-        for given in ("BUILD_CA_BUNDLE", "CI", "PIP_CERT"):  # the machine's, not a choice
+        for given in ("BUILD_CA_BUNDLE", "CI", "PIP_CERT"):  # the machine's
             if given in os.environ:
                 kept[given] = os.environ[given]
         return {
@@ -92,21 +92,21 @@ class Stack:
         self.compose("build", *services, timeout=1800)
 
     def up(self, *services: str) -> None:
-        """Start, wait until healthy. On failure the logs of whatever isn't are in the exception."""
+        """Start, and wait until healthy. On failure the exception has the logs of the unhealthy services."""
         try:
             self.compose("up", "--detach", "--wait", "--wait-timeout", "180", *services, timeout=240)
         except Failed as failure:
             raise Failed(
-                ("docker", "compose", "up"), failure.status, failure.output + self.tail_of_the_unwell()
+                ("docker", "compose", "up"), failure.status, failure.output + self.logs_of_unhealthy()
             ) from None
 
     def down(self) -> None:
-        """Remove everything: containers, networks, volumes. Fine when there is nothing."""
+        """Remove containers, networks and volumes, if there are any."""
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "3")
         self.__dict__.pop("ca", None)  # the next stack makes another
 
     def remove(self) -> None:
-        """Remove whatever carries the project's label, at once: for what a killed run left, whatever its files said."""
+        """Remove everything with the project's label at once, also what a killed run left."""
         label = f"label=com.docker.compose.project={self.project}"
         for listing, removing in (
             (("ps", "--all"), ("rm", "--force", "--volumes")),
@@ -122,8 +122,8 @@ class Stack:
             run("docker", "rm", "--force", "--volumes", *strays, check=False)
         self.__dict__.pop("ca", None)
 
-    def well(self) -> bool:
-        """Every service that keeps running is running and healthy."""
+    def all_healthy(self) -> bool:
+        """Whether every service with a health check is healthy."""
         rows = [json.loads(line) for line in self.compose("ps", "--format", "json").splitlines()]
         healthy = {row["Service"] for row in rows if row["Health"] == "healthy"}
         services = self.config["services"].items()  # those of a profile run only when it is asked for
@@ -185,12 +185,12 @@ class Stack:
         text = self.compose("logs", "--no-color", "--tail", tail, *recent, *services)
         return text.replace(ERASE_LINE, "")
 
-    def tail_of_the_unwell(self) -> str:
-        """The last log lines of every service that isn't running well; of all when all are."""
+    def logs_of_unhealthy(self) -> str:
+        """The last log lines of every service that is unhealthy or exited with an error; of all if none."""
         rows = [json.loads(line) for line in self.compose("ps", "--all", "--format", "json", check=False).splitlines()]
-        unwell = [row["Service"] for row in rows if row["ExitCode"] or row["Health"] not in ("", "healthy")]
+        unhealthy = [row["Service"] for row in rows if row["ExitCode"] or row["Health"] not in ("", "healthy")]
         return "\n".join(
-            f"--- {name}\n{self.logs(name, tail='15')}" for name in unwell or [row["Service"] for row in rows]
+            f"--- {name}\n{self.logs(name, tail='15')}" for name in unhealthy or [row["Service"] for row in rows]
         )
 
     # ------------------------------------------------------------ what a client needs

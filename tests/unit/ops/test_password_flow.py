@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import secret_files
-from ops import containers
+from ops import containers, pooler
 from ops.containers import Failed
 from ops.flows import passwords
 from user_errors import OperationError, UserError
@@ -40,6 +40,9 @@ class Stack:
             raise Failed(name, 1)
         return ""
 
+    def pgadmin(self, verb: str) -> None:
+        self.run([verb])
+
     def client(self, verb: str, stdin: str) -> dict[str, Any]:
         self.run([verb])
         self.proof = json.loads(stdin)
@@ -54,6 +57,8 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr(containers, "environment_of", lambda service: {"DEPLOYMENT": stack.deployment})
     monkeypatch.setattr(containers, "is_running", lambda service: service in stack.running)
     monkeypatch.setattr(containers, "run", stack.run)
+    monkeypatch.setattr(containers, "pgadmin", stack.pgadmin)
+    monkeypatch.setattr(pooler, "execute", lambda *commands: stack.run([", ".join(commands)]))
     monkeypatch.setattr(containers, "client", stack.client)
     return stack
 
@@ -61,7 +66,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
 def test_stage_postgresql_commit_prove(stack: Stack, capsys: pytest.CaptureFixture[str]) -> None:
     passwords.reset("app", prompt=False, yes=False)
     new = (stack.folder / "app_password").read_text()
-    assert stack.seen == [("roles", [OLD, new]), ("password-prove", [new])]
+    assert stack.seen == [("apply", [OLD, new]), ("password-prove", [new])]
     assert stack.proof == {"role": "app", "new": new, "old": [OLD]}
     printed = capsys.readouterr()
     assert "logs in with the new password; the old one is refused" in printed.out
@@ -70,17 +75,17 @@ def test_stage_postgresql_commit_prove(stack: Stack, capsys: pytest.CaptureFixtu
 
 def test_the_poolers_own_password_is_reloaded_before_the_proof(stack: Stack) -> None:
     passwords.reset("pgbouncer", prompt=False, yes=False)
-    assert [name for name, _ in stack.seen] == ["roles", "reload", "password-prove"]
+    assert [name for name, _ in stack.seen] == ["apply", "write-userlist", "RELOAD, RECONNECT", "password-prove"]
 
 
 def test_a_pooler_that_does_not_run_is_not_reloaded(stack: Stack) -> None:
     stack.running.remove("pgbouncer")
     passwords.reset("pgbouncer", prompt=False, yes=False)
-    assert [name for name, _ in stack.seen] == ["roles", "password-prove"]
+    assert [name for name, _ in stack.seen] == ["apply", "password-prove"]
 
 
 def test_postgresql_that_refuses_leaves_both_and_the_same_command_completes_it(stack: Stack) -> None:
-    stack.fails = "roles"
+    stack.fails = "apply"
     with pytest.raises(OperationError, match="holds both"):
         passwords.reset("app", prompt=False, yes=False)
     left = secret_files.candidates((stack.folder / "app_password").read_text())

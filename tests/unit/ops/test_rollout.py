@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ops.flows import rollout
+from user_errors import OperationError
 
 A, B = "a" * 64, "b" * 64
 
@@ -46,7 +47,7 @@ def test_a_new_container_is_starting_healthy_or_failed(inspected: dict[str, Any]
 def test_only_one_rollout_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docker-compose.yml").touch()
-    with rollout.lock(), pytest.raises(rollout.OperationError, match="another rollout"), rollout.lock():
+    with rollout.lock(), pytest.raises(OperationError, match="another rollout"), rollout.lock():
         pass
     with rollout.lock():
         pass

@@ -1,4 +1,4 @@
-"""`manage.py create_challenges`: the challenges of the coming days, ahead of time."""
+"""`manage.py create_challenges`: creates the challenges of the coming days in advance."""
 
 import datetime
 from argparse import ArgumentParser
@@ -12,18 +12,16 @@ LONGEST = 366
 
 
 class Command(BaseCommand):
-    """Not needed for the game, which makes a challenge when it is first asked for; it lets an editor look ahead."""
+    """Lets an editor look ahead; the game creates each challenge with the first request for it."""
 
-    help = "Makes the daily challenges of today and the days after it. Running it again changes nothing."
+    help = "Create the daily challenges of today and the following days. Running it again changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--days counts today."""
-        parser.add_argument("--days", type=int, default=7, help=f"how many days, 1 to {LONGEST} (default: 7)")
+        parser.add_argument("--days", type=int, default=7, help=f"days including today, 1 to {LONGEST} (default: 7)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Makes them and prints them."""
         if not 1 <= options["days"] <= LONGEST:
-            raise CommandError(f"--days is {options['days']}, which is out of range: give 1 to {LONGEST}.")
+            raise CommandError(f"--days is {options['days']}: it must be between 1 and {LONGEST}.")
         today = services.utc_date()
         try:
             for offset in range(options["days"]):

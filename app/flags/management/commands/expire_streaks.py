@@ -1,4 +1,4 @@
-"""`manage.py expire_streaks`: for a daily timer, some time after midnight UTC."""
+"""`manage.py expire_streaks`: for a daily timer after midnight UTC."""
 
 from typing import Any
 
@@ -9,10 +9,9 @@ from users.services import expire_streaks
 
 
 class Command(BaseCommand):
-    """Pages count a missed day themselves; this is for those who read the table."""
+    """For queries of the table; pages take a missed day into account themselves."""
 
-    help = "Stores 0 for every streak that ended by a missed day. Running it again changes nothing."
+    help = "Store 0 for every streak that a missed day ended. Running it again changes nothing."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Expires, and says how many."""
         self.stdout.write(f"{expire_streaks(utc_date())} streaks expired.")

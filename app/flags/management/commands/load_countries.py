@@ -1,4 +1,4 @@
-"""`manage.py load_countries`: the 195 countries, into the table."""
+"""`manage.py load_countries`: loads the 195 countries into the table."""
 
 from argparse import ArgumentParser
 from pathlib import Path
@@ -12,14 +12,12 @@ from flags.countries import DATA_FILE, BadDataFile, load_countries
 class Command(BaseCommand):
     """Runs on every start of the stack, after the migrations."""
 
-    help = "Brings flags_country in line with the data file. Running it again changes nothing."
+    help = "Update flags_country from the data file. Running it again changes nothing."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """--file is for trying out a new version of the data."""
         parser.add_argument("--file", type=Path, default=DATA_FILE, help="the data file (default: the app's own)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Loads, and says what changed."""
         try:
             loaded = load_countries(options["file"])
         except BadDataFile as error:

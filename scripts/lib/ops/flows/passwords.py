@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 import secret_files
-from ops import containers, docker
+from ops import containers, docker, pooler
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -45,9 +45,9 @@ def reset(role: str, prompt: bool, yes: bool) -> None:
 
 
 def give_to_postgresql(file: Path) -> None:
-    """The roles' one-shot sets the verifier of each secret's newest password."""
+    """pgadmin sets the verifier of each secret's newest password."""
     try:
-        containers.run(docker.run_in("roles"))
+        containers.pgadmin("apply")
     except containers.Failed as failed:
         raise OperationError(
             f"PostgreSQL did not take the new password; {file} holds both, and clients try both",
@@ -59,7 +59,9 @@ def give_to_postgresql(file: Path) -> None:
 def finalise(role: str, old: list[str]) -> None:
     """PostgreSQL and the file have the new password: PgBouncer reloads its own, then both are proven."""
     if role == "pgbouncer" and containers.is_running("pgbouncer"):
-        containers.run(docker.exec_in("pgbouncer", "docker-entrypoint.sh", "reload"))
+        containers.run(docker.exec_in("pgbouncer", "docker-entrypoint.sh", "write-userlist"))
+        # RECONNECT replaces idle server connections, so that the proof's lookup logs in with the new password.
+        pooler.execute("RELOAD", "RECONNECT")
     proof = {"role": role, "new": read(secret_file(role)), "old": old}
     proven = containers.client("password-prove", stdin=json.dumps(proof))
     say(f"{proven['role']} logs in with the new password{refusal(proven['refused'])}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from ops import containers, docker, psql
 from ops.containers import Failed, pgadmin, pgbackup
-from ops.flows import sandbox
+from ops.flows import restore_dump, sandbox
 from ops.output import note, say
 from ops.prompt import confirm, confirm_by_name
 from user_errors import OperationError
@@ -89,7 +89,7 @@ def beside_the_stack(plan: Plan, dry_run: bool) -> None:
 
 def one_table(plan: Plan, table: str, keep_sandbox: bool, yes: bool, dry_run: bool) -> None:
     """A table's rows out of a sandbox instance; a table that the stack has lost is created again."""
-    exists = table_exists(table)
+    exists = restore_dump.table_exists(table)
     consequence = (
         f"The rows of {table} are replaced, in one transaction, by those of {source(plan)}."
         if exists
@@ -112,19 +112,7 @@ def one_table(plan: Plan, table: str, keep_sandbox: bool, yes: bool, dry_run: bo
             sandbox.drop()
 
 
-def table_exists(table: str) -> bool:
-    """Whether the application's database has it. Outside public its name has the schema in front."""
-    schema, _, name = table.rpartition(".")
-    query = (
-        "SELECT FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = :'schema' AND c.relname = :'name' AND c.relkind IN ('r', 'p')"
-    )
-    return bool(psql.select(query, variables={"schema": schema or "public", "name": name}))
-
-
 def restore_rows(table: str) -> None:
     """Dump the table from the sandbox, and restore that dump as any other: with every check that a restore makes."""
-    from ops.flows import restore_dump
-
-    dumped = containers.client("dump-create", kind="table", table=table, instance="sandbox")
+    dumped = containers.client("dump-create", environment={"INSTANCE": "sandbox"}, kind="table", table=table)
     restore_dump.rows_of_table(dumped["name"], table)

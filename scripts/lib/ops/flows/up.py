@@ -37,6 +37,7 @@ def run(arguments: list[str]) -> None:
     check_ports(ports)
     check_disk()
     start(arguments)
+    build_on_demand()
     say(addresses(ports, containers.environment_of("roles")))
 
 
@@ -159,6 +160,12 @@ def start(arguments: list[str]) -> None:
         raise why_it_failed("".join(printed))
 
 
+def build_on_demand() -> None:
+    """The image of `ops`. Compose builds no service of a profile that is off, and `run` only a missing image, so after
+    a change of the checkout ./scripts/ops would talk to the image of before."""
+    containers.run(docker.compose("build", "ops"))
+
+
 def why_it_failed(printed: str) -> OperationError:
     """The reason, after the last log lines of every service that failed."""
     if "no space left on device" in printed:
@@ -212,5 +219,6 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         *lines,
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
         "",
-        "  prove it     ./scripts/test          stop it   docker compose down      (-v also deletes the data)",
+        "  prove it     ./scripts/test",
+        "  stop it      docker compose --profile '*' down          (-v also deletes the data and all backups)",
     ])  # fmt: skip

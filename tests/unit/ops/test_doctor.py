@@ -1,0 +1,118 @@
+"""`doctor` names the first link that fails."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from ops.flows import doctor
+from user_errors import OperationError
+
+BACKUP = {
+    "label": "20261126-021500F", "error": False, "database_bytes": 8192,
+    "stop": (datetime.now(UTC) - timedelta(hours=1)).isoformat(),
+}  # fmt: skip
+
+
+def healthy() -> dict[str, Any]:
+    """The facts of a stack without a fault."""
+    probes: dict[str, Any] = {
+        name: {"found": None}
+        for name in (
+            "server", "postgres without TLS", "pgbouncer without TLS", "app login through the pooler",
+            *(f"{role} login" for role in doctor.ROLES),
+        )
+    }  # fmt: skip
+    probes.update({f"{service} certificate": {"found": 90} for service in doctor.SERVICES})
+    probes["client"] = {"found": "has the CA's certificate"}
+    probes["app"] = {"found": {"status": 200, "body": '{"status": "ok"}', "ms": 4}}
+    probes["whole way"] = {"found": {"status": 200, "body": "", "ms": 9}}
+    server = {"replica": False, "connections": 3, "max_connections": 100, "archive_mode": "on"}
+    return {
+        "probes": probes,
+        "server": {"server": [server], "migrations_applied": [{"applied": 24}]},
+        "pooler": {
+            "STATE": [{"key": "active", "value": "yes"}],
+            "DATABASES": [{"name": "flaglearning_dev", "paused": 0, "disabled": 0}],
+            "POOLS": [{"cl_waiting": 0}],
+        },
+        "disk": {"free_bytes": 1024**3, "free_pct": 50.0, "size_bytes": 2 * 1024**3},
+        "migrations": [],
+        "backups": {"server": {"archive_mode": "on", "failing": False}, "state": "ok", "backups": [BACKUP]},
+        "development": False,
+        "database": "flaglearning_dev",
+    }
+
+
+FAULT = {"what": "it fails", "reason": "a reason", "hint": "a command"}
+STOPPED = OperationError("the service is not running", "./scripts/up")
+
+
+def test_a_healthy_stack() -> None:
+    results, failure = doctor.walk(healthy())
+    assert failure is None
+    assert {result["status"] for result in results} == {"ok"}
+    assert len(results) == len(doctor.CHAIN)
+
+
+@pytest.mark.parametrize(
+    ("link", "changes"),
+    [
+        ("client", {"probes": STOPPED}),
+        ("client", {"probes.client": FAULT}),
+        ("proxy", {"probes.proxy certificate": FAULT}),
+        ("app", {"probes.app": FAULT}),
+        ("app", {"probes.app": {"found": {"status": 502, "body": "a page", "ms": 1}}}),
+        ("app", {"probes.app": {"found": {"status": 200, "body": "a page", "ms": 1}}}),
+        ("pooler", {"probes.pgbouncer certificate": FAULT}),
+        ("pooler", {"pooler": STOPPED}),
+        ("pooler", {"pooler.STATE": [{"key": "active", "value": "no"}]}),
+        ("pooler", {"pooler.DATABASES": [{"name": "x", "paused": 1, "disabled": 0}]}),
+        ("pooler", {"pooler.POOLS": [{"cl_waiting": 2}]}),
+        ("server", {"probes.postgres certificate": FAULT}),
+        ("server", {"probes.server": FAULT}),
+        ("database", {"server": STOPPED}),
+        ("database", {"server.server": [{"replica": True, "connections": 1, "max_connections": 9}]}),
+        *(("roles", {f"probes.{role} login": FAULT}) for role in doctor.ROLES),
+        ("roles", {"probes.app login through the pooler": FAULT}),
+        *(("TLS", {f"probes.{service} certificate": {"found": 13}}) for service in doctor.SERVICES),
+        ("TLS", {"probes.postgres without TLS": FAULT}),
+        ("TLS", {"probes.pgbouncer without TLS": FAULT}),
+        ("disk", {"disk": STOPPED}),
+        ("disk", {"disk": {"free_bytes": 1, "free_pct": 9.9, "size_bytes": 10}}),
+        ("migrations", {"server.migrations_applied": [{"applied": 0}]}),
+        ("migrations", {"migrations": ["flags.0002_more"]}),
+        ("migrations", {"migrations": STOPPED}),
+        ("whole way", {"probes.whole way": {"found": {"status": 503, "body": "no database", "ms": 1}}}),
+        ("archiving", {"backups": STOPPED}),
+        ("archiving", {"backups.backups": []}),
+        ("archiving", {"backups": {"server": {"archive_mode": "off"}}}),
+    ],
+)  # fmt: skip
+def test_the_first_link_that_fails_is_named(link: str, changes: dict[str, Any]) -> None:
+    facts = healthy()
+    for path, value in changes.items():
+        name, _, inner = path.partition(".")
+        if inner:
+            facts[name] = {**facts[name], inner: value}
+        else:
+            facts[name] = value
+    results, failure = doctor.walk(facts)
+    failed = [result for result in results if result["status"] == "failed"]
+    assert [result["link"] for result in failed] == [link]
+    assert failure
+    assert failed[0]["hint"] == failure.hint
+    after = results[results.index(failed[0]) + 1 :]
+    assert {result["status"] for result in after} <= {"not checked"}
+
+
+def test_development_may_run_without_archiving() -> None:
+    facts = {**healthy(), "development": True, "backups": {"server": {"archive_mode": "off"}}}
+    results, failure = doctor.walk(facts)
+    assert failure is None
+    assert results[-1]["detail"].startswith("off")
+
+
+def test_pending_migrations_are_the_lines_without_an_x() -> None:
+    printed = "[X]  contenttypes.0001_initial\n[ ]  flags.0002_more ... (flags.0001_initial)\n[ ]  users.0003_x\n"
+    assert doctor.pending(printed) == ["flags.0002_more", "users.0003_x"]

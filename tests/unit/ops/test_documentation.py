@@ -1,0 +1,106 @@
+"""What the documentation says about commands and files exists: no Docker, every page."""
+
+import argparse
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ops import cli, cli_page
+from testing.shell import ROOT
+from user_errors import UserError
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "ansible/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+GENERATED = ("cli.md", "benchmarks.md")
+WRITTEN = [page for page in PAGES if page.name not in (*GENERATED, "0009-what-stops-the-aims.md")]
+PLACEHOLDERS = {"PID": "1", "N": "1", "ROLE": "app"}
+COMMAND = re.compile(r"\./scripts/ops (.+)")
+SHELL = re.compile(r"\s(?:[|>&;]|2>|#)\s?.*")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def code(page: Path) -> list[str]:
+    """Indented and fenced lines, and code spans."""
+    text = re.sub(r"<!--.*?-->", "", page.read_text(), flags=re.DOTALL)
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    fenced = [line for block in blocks for line in block.split("\n")]
+    text = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    return [*fenced, *re.findall(r"^ {4,}(\S.*)$", text, re.MULTILINE), *re.findall(r"`([^`\n]+)`", text)]
+
+
+def commands(page: Path) -> list[str]:
+    """The arguments of ./scripts/ops in a page's code."""
+    found = (COMMAND.search(line) for line in code(page))
+    return [SHELL.sub("", match[1].replace(r"\|", "|")).strip() for match in found if match]
+
+
+NAMED = sorted({(name_of(page), line) for page in WRITTEN for line in commands(page)})
+
+
+@pytest.fixture(scope="module")
+def parser() -> cli.Parser:
+    cli.load_commands()
+    return cli.build_parser()
+
+
+def test_the_page_of_commands_is_the_generated_one() -> None:
+    cli.load_commands()
+    assert (ROOT / "docs/cli.md").read_text() == cli_page.render(), "run ./scripts/docs"
+
+
+@pytest.mark.parametrize(("page", "line"), NAMED)
+def test_a_command_in_the_documentation_is_accepted(parser: cli.Parser, page: str, line: str) -> None:
+    words = [PLACEHOLDERS.get(word, word) for word in shlex.split(line)]
+    if words[0] in ("COMMAND", "--help") or words[-1] == "--help":
+        return
+    if "…" in words:  # an abbreviated line: only its command is checked
+        name = " ".join(words[: words.index("…")])
+        assert any(f"{known} ".startswith(f"{name} ") for known in cli.REGISTRY), f"{page}: no command {name}"
+        return
+    try:
+        asked = parser.parse_args(cli.with_separator(words))
+    except (UserError, argparse.ArgumentError) as error:
+        pytest.fail(f"{page}: ./scripts/ops {line}: {error}")
+    assert hasattr(asked, "run"), f"{page}: ./scripts/ops {line} is a group of commands"
+
+
+def test_every_command_is_on_the_reference_page() -> None:
+    cli.load_commands()
+    page = (ROOT / "docs/reference.md").read_text()
+    assert [name for name in cli.REGISTRY if not re.search(rf"(?<![\w-]){name}(?![\w-])", page)] == []
+
+
+@pytest.mark.parametrize("page", [*WRITTEN, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"`[^`\n]*`", "", page.read_text())):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """GitHub's anchors of a page's headings."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+OWN_WORDS = [page for page in WRITTEN if page.parent.name != "ansible"]
+
+
+@pytest.mark.parametrize("page", [*OWN_WORDS, ROOT / "CHANGELOG.md", ROOT / ".env.example"], ids=name_of)
+def test_lines_are_short_and_subjects_are_named(page: Path) -> None:
+    lines = list(enumerate(page.read_text().splitlines(), 1))
+    assert [number for number, line in lines if len(line) > 120 and not line.startswith("|")] == []
+    pronouns = re.compile(r"\b(no|some|every)body\b|\bwhoever\b", re.IGNORECASE)
+    assert [(number, line) for number, line in lines if pronouns.search(line)] == []

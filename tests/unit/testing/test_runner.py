@@ -1,0 +1,63 @@
+"""What the runner makes of a layer's JUnit report, and which of pytest's options it passes on."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from testing import runner
+
+REPORT = """<testsuites><testsuite>
+  <testcase name="one"/>
+  <testcase name="two"><failure/></testcase>
+  <testcase name="three"><error/></testcase>
+  <testcase name="four"><skipped type="pytest.skip"/></testcase>
+  <testcase name="five"><skipped type="pytest.xfail"/></testcase>
+  <testcase name="six"><properties><property name="measured" value="0.2 s"/></properties></testcase>
+</testsuite></testsuites>"""
+
+
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ci: str, status: int = 1) -> runner.Layer:
+    monkeypatch.setattr(runner, "ARTIFACTS", tmp_path)
+    monkeypatch.setenv("CI", ci)
+    layer = runner.Layer("stack", "stack", "", [])
+    layer.report.write_text(REPORT)
+    runner.count(layer, status)
+    return layer
+
+
+def test_a_report_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = counted(tmp_path, monkeypatch, ci="")
+    assert (layer.passed, layer.failed, layer.noted, layer.skipped) == (2, 2, 1, 1)
+    assert layer.measured == ["six: 0.2 s"]
+
+
+def test_in_ci_a_skipped_test_counts_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = counted(tmp_path, monkeypatch, ci="true")
+    assert (layer.failed, layer.skipped) == (3, 0)
+
+
+@pytest.mark.parametrize(("status", "failed"), [(0, 0), (runner.NOTHING_SELECTED, 0), (2, 1), (-9, 1)])
+def test_a_layer_that_ended_without_a_report_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, failed: int
+) -> None:
+    monkeypatch.setattr(runner, "ARTIFACTS", tmp_path)
+    layer = runner.Layer("stack", "stack", "", [])
+    runner.count(layer, status)
+    assert layer.failed == failed
+
+
+@pytest.mark.parametrize(
+    ("name", "everything", "no_docker", "k", "expected"),
+    [
+        ("lab", True, False, None, ["-m", "not long"]),
+        ("lab", False, False, None, []),
+        ("static", False, True, "sums", ["-m", "not docker", "-k", "sums"]),
+        ("checklist", True, False, "TLS-03", ["-k", "TLS-03"]),
+    ],
+)
+def test_options_that_are_passed_on(
+    name: str, everything: bool, no_docker: bool, k: str | None, expected: list[str]
+) -> None:
+    asked = argparse.Namespace(everything=everything, no_docker=no_docker, k=k)
+    assert runner.selection(runner.Layer(name, name, "", []), asked) == expected
