@@ -31,9 +31,8 @@ def connect(role: stack.RoleKey = "ops", database: str = "", settings: dict[str,
 
     `settings` are for this session (READ_TIMEOUTS by default). Pass `role` only when `ops` can't do it.
     """
-    given = SAFE_PATH | (READ_TIMEOUTS if settings is None else settings)
-    options = " ".join(f"-c {name}={value}" for name, value in given.items())
-    return _connect(role, {**stack.parameters(role, database), "options": options})
+    given = READ_TIMEOUTS if settings is None else settings
+    return _connect(role, {**stack.parameters(role, database), "options": options(given)})
 
 
 def pooler() -> Connection:
@@ -43,7 +42,12 @@ def pooler() -> Connection:
 
 def at_sandbox(role: stack.RoleKey = "ops") -> Connection:
     """A connection to the sandbox instance: a backup restored beside the stack."""
-    return _connect(role, stack.parameters(role, endpoint=stack.SANDBOX))
+    return _connect(role, {**stack.parameters(role, endpoint=stack.SANDBOX), "options": options({})})
+
+
+def options(settings: dict[str, str]) -> str:
+    """libpq's options for a session with the safe search_path and these settings."""
+    return " ".join(f"-c {name}={value}" for name, value in (SAFE_PATH | settings).items())
 
 
 def through_the_pooler(role: stack.RoleKey) -> Connection:
@@ -68,7 +72,7 @@ WHY = {
     "timeout": ("{host} does not answer", "docker compose restart {host}"),
     "authentication failed": (
         "{host} does not accept the password of {user} that is in the secrets",
-        "./scripts/ops setup apply gives the roles the passwords of the secrets",
+        "./scripts/ops setup apply changes the server to match the secret files; or restore the previous file",
     ),
     "certificate": ("the certificate of {host} can't be verified", "./scripts/ops doctor"),
     "does not exist": ("{host} has no database {dbname} or no role {user}", "./scripts/ops databases"),

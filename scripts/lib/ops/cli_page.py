@@ -86,7 +86,7 @@ def invocation(one: Option) -> str:
 
 def placeholder(one: Option) -> str:
     """What stands for the value; nothing for a flag."""
-    if one.settings.get("action", "store") != "store":
+    if one.settings.get("action", "store") not in ("store", "append"):
         return ""
     if "metavar" in one.settings:
         return str(one.settings["metavar"])
