@@ -32,6 +32,7 @@ RESTORER = "flaglearning_restorer"
 NEW_NAME = re.compile(r"flaglearning_[a-z0-9_]{1,25}")
 STAGING = re.compile(r"flaglearning_[a-z0-9_]+_restoring_[0-9a-f]{8}")
 MEMORY_MB = 512
+HINT = "read PostgreSQL's message; when an extension is missing, as after pg_dump -n or -t: add --extension NAME"
 # Safe: nothing depends on the staging database yet, and the rename that publishes it waits for the disk.
 BULK_LOAD = "-c synchronous_commit=off -c maintenance_work_mem={memory}MB -c max_parallel_maintenance_workers={workers}"
 
@@ -138,11 +139,18 @@ def remove_definitions(path: str) -> None:
 
 @verb("restore-load")
 def restore_load(
-    database: str, path: str, plain: bool, only_rows_of: str = "", keys: bool = True, schema_only: bool = False
+    database: str,
+    path: str,
+    plain: bool,
+    only_rows_of: str = "",
+    keys: bool = True,
+    schema_only: bool = False,
+    extensions: list[str] | None = None,
 ) -> None:
     """Load a dump into a staging database. Standard input: the restorer's password. Raises OperationError.
 
     `only_rows_of`: the rows of this table (SCHEMA.TABLE) only. `keys`: with foreign keys. `schema_only`: without rows.
+    `extensions`: created first; trusted ones only.
     """
     client_tools.obey_termination()
     environment = restorer(database, sys.stdin.readline().strip())
@@ -156,6 +164,7 @@ def restore_load(
         return extension in available
 
     with step("loading"):
+        create_extensions(environment, extensions or [], available)
         if plain:
             load_sql(FOLDER / path, environment, allowed)
         else:
@@ -178,16 +187,33 @@ def restorer(database: str, password: str) -> dict[str, str]:
     return {**os.environ, **variables, "PGPASSFILE": str(passfile), "PGOPTIONS": bulk}
 
 
+def create_extensions(environment: dict[str, str], wanted: list[str], available: set[str]) -> None:
+    """In the schema public. Raises UserError for one that a role without superuser can't create."""
+    for name in wanted:
+        if name not in available:
+            raise UserError(
+                f"the extension {name} can't be created by this restore", f"one of: {', '.join(sorted(available))}"
+            )
+        with connection_of(environment) as connection:
+            statement = sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public")
+            connection.execute(statement.format(sql.Identifier(name)))
+
+
 def allowed_extensions(environment: dict[str, str]) -> set[str]:
     """Those that a role without superuser may create: trusted ones (PostgreSQL 17 docs, CREATE EXTENSION)."""
-    options = " ".join(f"-c {name}={value}" for name, value in SAFE_PATH.items())
-    with psycopg.connect(
-        host=environment["PGHOST"], dbname=environment["PGDATABASE"], user=RESTORER, passfile=environment["PGPASSFILE"],
-        sslmode="verify-full", sslrootcert=environment["PGSSLROOTCERT"], options=options, row_factory=dict_row,
-    ) as connection:  # fmt: skip
+    with connection_of(environment) as connection:
         query = "SELECT DISTINCT name::text FROM pg_catalog.pg_available_extension_versions WHERE trusted"
         found = {row["name"] for row in connection.execute(query).fetchall()}
     return found - set(POLICY_EXTENSIONS)
+
+
+def connection_of(environment: dict[str, str]) -> Connection:
+    """A session of the restorer's."""
+    options = " ".join(f"-c {name}={value}" for name, value in SAFE_PATH.items())
+    return psycopg.connect(
+        host=environment["PGHOST"], dbname=environment["PGDATABASE"], user=RESTORER, passfile=environment["PGPASSFILE"],
+        sslmode="verify-full", sslrootcert=environment["PGSSLROOTCERT"], options=options, row_factory=dict_row,
+    )  # fmt: skip
 
 
 def load_archive(
@@ -205,8 +231,7 @@ def load_archive(
         command.append(f"--jobs={client_tools.jobs()}")
     if schema_only:
         command.append("--schema-only")
-    hint = "read PostgreSQL's message; an extension, a role or a version that this server lacks can be the reason"
-    client_tools.run([*command, f"--dbname={environment['PGDATABASE']}", str(dump)], environment, hint)
+        client_tools.run([*command, f"--dbname={environment['PGDATABASE']}", str(dump)], environment, HINT)
 
 
 def load_sql(file: Path, environment: dict[str, str], allowed: Any) -> None:
@@ -217,7 +242,7 @@ def load_sql(file: Path, environment: dict[str, str], allowed: Any) -> None:
     # The thread ends with the file, or when psql is gone and nothing reads any more.
     threading.Thread(target=feed, args=(file, writer, allowed), daemon=True).start()
     with os.fdopen(reader, "rb") as source:
-        client_tools.run(command, environment, "read PostgreSQL's message; the dump's file has more around it", source)
+        client_tools.run(command, environment, HINT, source)
 
 
 def feed(file: Path, writer: int, allowed: Any) -> None:

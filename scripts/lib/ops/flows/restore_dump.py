@@ -41,6 +41,7 @@ class Request(NamedTuple):
     from_database: str = ""
     external: bool = False
     with_code: bool = False
+    extensions: tuple[str, ...] = ()
 
 
 def restore(asked: Request, yes: bool, dry_run: bool) -> None:
@@ -144,7 +145,7 @@ def load(made: Staging, plan: Plan, asked: Request) -> None:
     everything = not table or (plan["kind"] == "full" and not table_exists(table))
     loader(
         "restore-load", stdin=made.password, database=made.database, path=plan["path"], plain=plan["plain"],
-        only_rows_of="" if everything else table, keys=everything,
+        only_rows_of="" if everything else table, keys=everything, extensions=list(asked.extensions),
     )  # fmt: skip
     pgadmin("reassign", database=made.database)
     complete = plan["kind"] == "full" and not (asked.into or asked.table or asked.from_database)
