@@ -89,7 +89,8 @@ def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) 
 def test_no_password_is_kept(superuser: Superuser, evidence: Evidence) -> None:
     utility = superuser.value("SHOW pg_stat_statements.track_utility")
     with_password = superuser.value(
-        r"SELECT count(*) FROM public.pg_stat_statements WHERE query ~* '\m(role|user)\M.*\mpassword\M\s+''|SCRAM-SHA-256\$'"
+        r"SELECT count(*) FROM public.pg_stat_statements"
+        r" WHERE query ~* '\m(role|user)\M.*\mpassword\M\s+''|SCRAM-SHA-256\$'"
     )
     total = superuser.value("SELECT count(*) FROM public.pg_stat_statements")
     evidence(f"track_utility = {utility}; of {total} statements {with_password} set a password or hold a verifier")
