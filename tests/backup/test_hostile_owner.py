@@ -28,6 +28,7 @@ def planted(repository: Repository, postgres: Postgres, stack: Stack) -> Iterato
         migrator.execute(f"ALTER DATABASE {stack.database} SET search_path = hostile, public, pg_catalog".encode())
     yield
     repository.sql(f"ALTER DATABASE {stack.database} RESET ALL", database="postgres")
+    repository.sql("DELETE FROM operations.restore_point", database="postgres")
     stack.exec(
         "postgres", "psql", "-X", "--quiet", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", stack.database,
         stdin=hostile.REMOVE,

@@ -16,7 +16,7 @@ PRELOAD = (
 )
 # No other query combines these functions, so its entry in pg_stat_statements counts this check alone.
 MARKER = "SELECT pg_catalog.reverse(pg_catalog.md5(pg_catalog.initcap(current_database())))"
-COUNT = f"SELECT coalesce(sum(calls), 0) FROM pg_stat_statements WHERE query = '{MARKER}'"
+COUNT = f"SELECT coalesce(sum(calls), 0) FROM public.pg_stat_statements WHERE query = '{MARKER}'"
 EXPECTED = {
     "log_connections": "on",
     "log_disconnections": "on",
@@ -69,7 +69,7 @@ def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) 
         target.app_role,
         "app_password",
         "SELECT count(*) FILTER (WHERE query <> '<insufficient privilege>') || ' of ' || count(*)"
-        " FROM pg_stat_statements WHERE userid <> current_user::regrole",
+        " FROM public.pg_stat_statements WHERE userid <> current_user::regrole",
     )
     evidence(f"texts of other roles' queries that {target.app_role} can read: {hidden.text}")
     assert hidden.text.startswith("0 of"), f"{target.app_role} reads other roles' queries: {hidden}"
@@ -89,9 +89,10 @@ def test_others_see_nothing(target: Target, beside: Client, evidence: Evidence) 
 def test_no_password_is_kept(superuser: Superuser, evidence: Evidence) -> None:
     utility = superuser.value("SHOW pg_stat_statements.track_utility")
     with_password = superuser.value(
-        r"SELECT count(*) FROM pg_stat_statements WHERE query ~* '\m(role|user)\M.*\mpassword\M\s+''|SCRAM-SHA-256\$'"
+        r"SELECT count(*) FROM public.pg_stat_statements"
+        r" WHERE query ~* '\m(role|user)\M.*\mpassword\M\s+''|SCRAM-SHA-256\$'"
     )
-    total = superuser.value("SELECT count(*) FROM pg_stat_statements")
+    total = superuser.value("SELECT count(*) FROM public.pg_stat_statements")
     evidence(f"track_utility = {utility}; of {total} statements {with_password} set a password or hold a verifier")
     assert utility == "off", "track_utility is on: the text of ALTER ROLE … PASSWORD is recorded"
     assert with_password == "0", f"{with_password} statements hold a password"

@@ -1,4 +1,4 @@
-"""One host, converged once, and an vantage beside it; for the tests that come last it grows to a fleet."""
+"""One host, converged once, and a vantage host; for the tests that come last it grows to a fleet."""
 
 import os
 from collections.abc import Iterator

@@ -39,7 +39,7 @@ class Players:
         ]
 
     def answer(self) -> None:
-        """A moment of play: some answers are in the database."""
+        """Play until the database has some answers."""
         with self.load() as load:
             eventually(lambda: load.answers > 0, within=30)
         assert load.failures == []
@@ -50,7 +50,7 @@ class Players:
         return int(self.lab.exec("db1", *HERE, "exec", "-T", "postgres", *psql, "-c", COUNT_ANSWERS))
 
     def ask(self, host: str, path: str = "/readyz") -> int:
-        """The status; 0 when nobody answers."""
+        """The HTTP status; 0 without an answer."""
         tls = ssl.create_default_context(cafile=self.ca)
         try:
             return httpx.get(f"https://{self.lab.address(host)}{path}", verify=tls, trust_env=False).status_code

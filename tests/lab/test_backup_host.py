@@ -1,4 +1,4 @@
-"""A database host and its backup host: what gets there, who is let in, timers, restores, a host that is lost."""
+"""A database host and its backup host: repository 2, its ports, timers, restores, the loss of the database host."""
 
 import datetime
 import json
@@ -34,7 +34,7 @@ def info(lab: Lab) -> dict[str, Any]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _backups(split: Lab) -> None:
-    """What the first run of site.yml starts and doesn't wait for: backups, the first dumps, the first drill."""
+    """Wait for what the first run of site.yml starts: backups in both repositories and the first drill."""
     eventually(lambda: info(split)["backups"] and info(split)["copy"]["backups"], within=180, every=3)
     eventually(lambda: sql(split, "SELECT count(*) FROM operations.drill", "postgres") != "0", within=300, every=3)
 
@@ -89,7 +89,7 @@ def test_the_port_is_open_between_these_two_alone(split: Lab, source: str, targe
     assert split.exec(source, "sh", "-c", CONNECT.format(split.address(target))).strip() == answer
 
 
-def test_the_outsider_reaches_no_port_of_the_backup_host(split: Lab) -> None:
+def test_the_vantage_host_reaches_no_port_of_the_backup_host(split: Lab) -> None:
     for address in (split.address("backup1"), split.address6("backup1")):
         assert scan(split, address) == []
 

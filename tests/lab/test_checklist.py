@@ -11,7 +11,7 @@ from lab.hosts import Lab
 from support.checklist import Checklist
 from testing.shell import eventually
 
-# What one host alone can't have: a copy elsewhere.
+# One host alone has no repository 2.
 NOT_PROVEN = {"BACK-04"}
 SECRETS = "/etc/flaglearning/secrets"
 
@@ -57,7 +57,7 @@ def finished(lab: Lab, unit: str) -> bool:
 
 
 class Loosened(NamedTuple):
-    """What somebody does to the host, how it is undone, and the checks that have to notice."""
+    """A change of the host, how it is undone, and the checks that have to fail."""
 
     by: str
     undo: str
@@ -132,7 +132,7 @@ def assert_noticed(lab: Lab, host: str, checklist: Checklist, loosened: Loosened
 
 
 @pytest.mark.long
-def test_without_an_outsider_it_says_what_it_cannot_prove(lab: Lab, checklist: Checklist, tmp_path: Path) -> None:
+def test_without_a_vantage_host_checks_are_not_proven(lab: Lab, checklist: Checklist, tmp_path: Path) -> None:
     shutil.copytree(lab.inventory, tmp_path / "inventory")
     hosts = json.loads((tmp_path / "inventory/hosts.yml").read_text())
     del hosts["vantage"]
@@ -156,7 +156,7 @@ def test_a_stack_that_is_down_on_a_host_says_so(lab: Lab, checklist: Checklist) 
 
 @pytest.mark.long
 def test_a_fleet_is_looked_at_host_by_host(split: Lab, checklist: Checklist) -> None:
-    """Each host's application verifies the pooler of another host, and nobody else gets that far."""
+    """The application of each host verifies PgBouncer on another host; the vantage host can't connect to it."""
     ids = ("TLS-12", "TLS-13", "NET-02", "NET-08", "NET-10", "PASS-07", "MON-07")
     assert checklist.outcomes(*ids) == dict.fromkeys(ids, "pass")
     seen = {check["id"]: {seen["host"] for seen in check["evidence"]} for check in checklist.checks()}

@@ -1,4 +1,4 @@
-"""deploy.yml and rollback.yml under the eyes of players: nobody notices, and a version that isn't fit never serves."""
+"""deploy.yml and rollback.yml under load: no request fails, and a version that is not fit never serves."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What an vantage on the same network reaches: nothing that no service asked for."""
+"""A host on the same network reaches only ports that a service has opened."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def web(lab: Lab) -> Iterator[str]:
     )  # fmt: skip
     address = lab.exec("db1", "docker", "inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "web").strip()
     eventually(lambda: lab.exec("db1", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/") == "", within=20)
-    # What a neighbour would do: send what is for the container, or for the host's loopback, to the host.
+    # A host on the same network can route packets for the container's address through the host.
     lab.exec("vantage", "ip", "route", "add", f"{address}/32", "via", lab.address("db1"))
     yield address
     lab.exec("vantage", "ip", "route", "del", f"{address}/32")

@@ -70,7 +70,7 @@ def test_between_hosts_tls_is_verified_and_plaintext_refused(split: Lab) -> None
 
 
 @pytest.mark.parametrize(("host", "reached"), [("app1", [6432]), ("app2", [6432]), ("vantage", [])])
-def test_only_application_hosts_reach_the_pooler_and_nobody_the_server(
+def test_only_application_hosts_reach_pgbouncer_and_no_host_reaches_postgresql(
     split: Lab, host: str, reached: list[int]
 ) -> None:
     assert scan(split, split.address("db1"), 5432, 6432, host=host) == reached
@@ -94,7 +94,7 @@ def test_passwords_change_on_all_hosts_at_once(split: Lab, players: Players) -> 
     assert {split.exec(host, *secret) for host in ("db1", "app1", "app2")} == {split.secrets()["app_password"]}
 
 
-def test_one_host_that_cannot_be_reached_is_said_and_nobody_is_changed(split: Lab) -> None:
+def test_an_unreachable_host_is_reported_and_no_host_is_changed(split: Lab) -> None:
     split.stop("app2")
     try:
         done = split.play("site.yml", *BUILT, "--timeout", "5", check=False)

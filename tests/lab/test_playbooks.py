@@ -1,8 +1,10 @@
-"""site.yml: run again it changes nothing; what can go wrong is said before anything is changed."""
+"""site.yml: a second run changes nothing; preflight refuses an inventory or host that can't work."""
 
 import json
 import re
 import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -35,20 +37,33 @@ def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
     assert changed(lab.play(ROLE, "-e", "role=base", "--check").stdout) == 0
 
 
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"preflight_memory_mb": 9999999}, "MB of memory"),
-        ({"preflight_disk_mb": 999999999}, "MB free in /var/lib"),
-        ({"preflight_ports": {"database": [22]}}, "port 22 of db1 is taken"),
-        ({"preflight_clock_seconds": -100}, "the clock of db1 differs"),
-        ({"firewall_admin_networks": ["192.0.2.0/24"]}, "the firewall would lock you out"),
-        ({"stack_secrets": {"app_password": "change_me"}}, "the secret app_password is a placeholder"),
-    ],
-    ids=["memory", "disk", "port", "clock", "lock-out", "placeholder"],
-)
-def test_preflight_stops_and_says_what_to_do(lab: Lab, settings: dict[str, object], sentence: str) -> None:
-    done = lab.play(ROLE, "-e", "role=preflight", "-e", json.dumps(settings), check=False)
+# What is wrong → the settings that make preflight find it, and its error.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "memory": ({"preflight_memory_mb": 9999999}, "MB of memory"),
+    "disk": ({"preflight_disk_mb": 999999999}, "MB free in /var/lib"),
+    "port": ({"preflight_ports": {"database": [22]}}, "port 22 of db1 is taken"),
+    "clock": ({"preflight_clock_seconds": -100}, "the clock of db1 differs"),
+    "lock-out": ({"firewall_admin_networks": ["192.0.2.0/24"]}, "the firewall would lock you out"),
+    "placeholder": ({"stack_secrets": {"app_password": "change_me"}}, "the secret app_password is a placeholder"),
+}
+
+
+@pytest.fixture(scope="module")
+def refusals(lab: Lab) -> dict[str, subprocess.CompletedProcess[str]]:
+    """All at once: preflight changes nothing."""
+
+    def preflight(name: str) -> subprocess.CompletedProcess[str]:
+        return lab.play(ROLE, "-e", "role=preflight", "-e", json.dumps(REFUSED[name][0]), check=False)
+
+    with ThreadPoolExecutor(3) as pool:
+        return dict(zip(REFUSED, pool.map(preflight, REFUSED), strict=True))
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_preflight_stops_with_an_error_and_a_hint(
+    refusals: dict[str, subprocess.CompletedProcess[str]], name: str
+) -> None:
+    done, sentence = refusals[name], REFUSED[name][1]
     said = " ".join((done.stdout + done.stderr).split())
     assert done.returncode
     assert sentence in said
@@ -67,7 +82,7 @@ def test_preflight_refuses_another_system(lab: Lab) -> None:
     assert "not Debian 13" in " ".join(done.stdout.split())
 
 
-def test_a_wrong_vault_password_is_said(lab: Lab, tmp_path: Path) -> None:
+def test_a_wrong_vault_password_is_reported(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "wrong").write_text("wrong")
     done = lab.play("site.yml", check=False, ANSIBLE_VAULT_PASSWORD_FILE=str(tmp_path / "wrong"))
     assert done.returncode
@@ -89,7 +104,7 @@ def test_a_missing_vault_password_says_where_it_belongs(lab: Lab, tmp_path: Path
     assert "others may read" in lab.play("site.yml", check=False, **own).stderr
 
 
-def test_an_unreachable_host_is_said_and_the_others_are_left_alone(lab: Lab, tmp_path: Path) -> None:
+def test_an_unreachable_host_is_reported_and_no_host_is_changed(lab: Lab, tmp_path: Path) -> None:
     shutil.copytree(lab.inventory, tmp_path / "inventory")
     hosts = json.loads((tmp_path / "inventory/hosts.yml").read_text())
     hosts["application"]["hosts"]["gone"] = {"ansible_host": f"{lab.net4}.77"}

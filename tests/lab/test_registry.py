@@ -78,8 +78,8 @@ def test_a_version_comes_through_the_registry(lab: Lab, registry: str) -> None:
     before = serving(lab)
     options = json.loads(version("registry")) | {"images_registry": f"{registry}/flags"}
     done = lab.play("deploy.yml", "-e", json.dumps(options))
-    assert "Pull it" in done.stdout
-    assert "Make the archive" not in done.stdout
+    assert "Pull missing images" in done.stdout
+    assert "Write the archive" not in done.stdout
     wanted = run("docker", "image", "inspect", "--format", "{{.Id}}", f"flaglearning/app:{TAG}-registry").stdout.strip()
     assert serving(lab) == wanted != before
     listing = ("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}")
@@ -96,7 +96,7 @@ def test_one_that_is_away_is_said_and_the_host_goes_on(lab: Lab, registry: str) 
         start(lab)
     said = " ".join(done.stdout.split())
     assert done.returncode != 0
-    assert f"ERROR: db1 did not get app through {registry}/flags" in said
+    assert f"ERROR: db1 did not receive app through {registry}/flags" in said
     assert "connection refused" in said
     assert f"HINT: docker login {registry}" in said
     assert serving(lab) == before

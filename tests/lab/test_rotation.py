@@ -1,4 +1,4 @@
-"""rotate-passwords.yml and rotate-certificates.yml: nobody notices, and the old ones open nothing any more."""
+"""rotate-passwords.yml and rotate-certificates.yml: no request fails, and the old passwords are refused."""
 
 import socket
 import ssl

@@ -60,7 +60,7 @@ def visitor(proxy: Proxy) -> Iterator[list[int]]:
 @pytest.fixture
 def dump(ops: Ops, postgres: Postgres) -> Iterator[str]:
     """The name of a dump, after which the server's rows changed."""
-    made = ops.script("backup", "full", "--json")
+    made = ops.script("dump", "full", "--json")
     assert made.status == 0, made.err
     rename = "UPDATE flags_country SET name = '{}' WHERE code = 'FR'"
     postgres.superuser(rename.format("Renamed"), database=DATABASE)
@@ -72,13 +72,13 @@ def test_a_dump_is_restored_while_the_site_serves(
     ops: Ops, postgres: Postgres, bouncer: Bouncer, proxy: Proxy, dump: str
 ) -> None:
     with visitor(proxy) as statuses:
-        done = ops.script("restore", "full", dump, "--yes")
+        done = ops.script("restore", "dump", dump, "--yes")
     assert done.status == 0, done.err
     assert set(statuses) == {200}
     assert france(postgres) == "France"
-    [retained] = ops.script("restore", "kept", "--json").json
+    [retained] = ops.script("retained", "list", "--json").json
     assert france(postgres, retained["name"]) == "Renamed"
-    assert ops.script("restore", "drop", retained["name"], "--yes").status == 0
+    assert ops.script("retained", "drop", retained["name"], "--yes").status == 0
     verified = ops.script("setup", "verify")
     assert verified.status == 0, verified.out
     # The restored objects belong to the owner: the application has rows, and no more than before.

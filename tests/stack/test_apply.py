@@ -111,7 +111,7 @@ def test_new_clients_get_in_while_it_runs(stack: Stack, bouncer: Bouncer) -> Non
 @pytest.mark.parametrize(("variable", "message"), [("DEPLOYMENT=staging", "DEPLOYMENT is 'staging'")])
 def test_a_bad_value_is_one_sentence(stack: Stack, variable: str, message: str) -> None:
     done = stack.command("docker", "compose", "run", "--rm", "--no-deps", "--env", variable, "roles", check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert f"ERROR: {message}" in done.stderr
     assert "HINT:" in done.stderr
     assert "Traceback" not in done.stderr
@@ -121,5 +121,5 @@ def test_a_bad_value_is_one_sentence(stack: Stack, variable: str, message: str) 
 def test_a_hostile_name_is_refused(stack: Stack, postgres: Postgres, variable: str) -> None:
     hostile = f"{variable}=x'; DROP DATABASE flaglearning_dev; --"
     done = stack.command("docker", "compose", "run", "--rm", "--no-deps", "--env", hostile, "roles", check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert postgres.value("app", "SELECT 1") == 1

@@ -22,7 +22,7 @@ OWNED = """
     CREATE TYPE colour AS ENUM ('red'); CREATE DOMAIN word AS text; CREATE TYPE span AS RANGE (SUBTYPE = float8);
     CREATE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1';
     CREATE FUNCTION public.plus(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1';
-    CREATE OPERATOR public.+++ (LEFTARG = int, RIGHTARG = int, FUNCTION = public.plus);
+    CREATE OPERATOR public.@@@ (LEFTARG = int, RIGHTARG = int, FUNCTION = public.plus);
     CREATE AGGREGATE public.total(int) (SFUNC = int4pl, STYPE = int);
     CREATE COLLATION public.plain FROM "C"; CREATE STATISTICS public.s ON id, word FROM loaded;
     CREATE TEXT SEARCH CONFIGURATION public.c (COPY = simple);
@@ -49,17 +49,20 @@ SWAP_BACK = """
 """
 
 
-def pgadmin(stack: Stack, verb: str, /, **parameters: Any) -> tuple[int, Any, str]:
+PASSWORD = "of-one-restore-and-longer-than-32-characters"
+
+
+def pgadmin(stack: Stack, verb: str, /, stdin: str = "", **parameters: Any) -> tuple[int, Any, str]:
     """Its exit status, its JSON, its errors."""
     words = [verb, json.dumps(parameters)] if parameters else [verb]
     run = ("docker", "compose", "run", "--rm", "--no-deps", "-T", "--entrypoint", "pgadmin", "roles")
-    done = stack.command(*run, *words, check=False)
+    done = stack.command(*run, *words, stdin=stdin, check=False)
     return done.returncode, json.loads(done.stdout) if done.stdout.strip() else None, done.stderr
 
 
 @pytest.fixture
 def staging(stack: Stack) -> Iterator[str]:
-    status, made, err = pgadmin(stack, "create-staging")
+    status, made, err = pgadmin(stack, "create-staging", stdin=PASSWORD)
     assert status == 0, err
     yield made["database"]
     pgadmin(stack, "drop-staging", database=made["database"])
@@ -89,12 +92,12 @@ def test_nothing_stays_the_restorers_and_the_databases_settings_are_reset(
 def test_a_second_restore_is_refused_and_one_that_was_killed_is_cleared_away(
     stack: Stack, postgres: Postgres, staging: str
 ) -> None:
-    restorer = postgres.parameters("migrator", dbname=staging, user="flaglearning_restorer")
+    restorer = postgres.parameters("migrator", dbname=staging, user="flaglearning_restorer", password=PASSWORD)
     with psycopg.connect(**restorer):
-        status, _, err = pgadmin(stack, "create-staging")
+        status, _, err = pgadmin(stack, "create-staging", stdin=PASSWORD)
         assert (status, "another restore is under way" in err) == (1, True)
         assert staging in databases(postgres)
-    status, made, err = pgadmin(stack, "create-staging")
+    status, made, err = pgadmin(stack, "create-staging", stdin=PASSWORD)
     assert status == 0, err
     assert staging not in databases(postgres)
     assert pgadmin(stack, "drop-staging", database=made["database"]) == (0, {"dropped": True}, "")

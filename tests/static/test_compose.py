@@ -144,7 +144,7 @@ def test_the_example_is_valid_as_it_stands(tmp_path) -> None:  # type: ignore[no
 
 @pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION], ids=["development", "production"])
 def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
-    """Whoever registers our images' names at a public registry must not get to run here."""
+    """An image of the same name in a public registry must never run here."""
     services = Stack(f"{PROJECT}-static", files, **NEEDED).config["services"]
     assert {name: service.get("pull_policy") for name, service in services.items()} == dict.fromkeys(services, "never")
 

@@ -37,7 +37,7 @@ class Ops:
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
-    def __call__(self, *arguments: str, stdin: str | None = None, **environment: str) -> Result:
+    def __call__(self, *arguments: str, stdin: str | None = None, **environment: Any) -> Result:
         """As people run it; a terminal's width or a variable of the machine comes as a keyword."""
         return self.script(*arguments, stdin=stdin, **environment)
 

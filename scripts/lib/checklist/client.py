@@ -111,7 +111,9 @@ class Superuser:
 
     def rows(self, sql: str, database: str = "") -> list[dict[str, str]]:
         done = self.host.run(
-            "psql -X --csv -v ON_ERROR_STOP=1 -U postgres -h /run/postgresql -d %s -c %s",
+            # A name is PostgreSQL's own object, whatever another role has created.
+            "env PGOPTIONS='-c search_path=pg_catalog,pg_temp -c row_security=off'"
+            " psql -X --csv -v ON_ERROR_STOP=1 -U postgres -h /run/postgresql -d %s -c %s",
             database or self.target.database,
             sql,
         )
