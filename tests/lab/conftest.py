@@ -47,7 +47,7 @@ def split(lab: Lab, players: Players) -> Lab:
         return lab
     players.answer()
     lab.up("growing")
-    lab.play_and_kill("site.yml", *BUILT, at="Install the engine")
+    lab.play_and_kill("site.yml", *BUILT, at="Install Docker Engine")
     lab.play("site.yml", *BUILT)
     lab.up("split")
     lab.play("site.yml", *BUILT)
