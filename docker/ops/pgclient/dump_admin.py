@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pgclient import client_tools, dump_store
-from pgclient.dump_create import readable
+from pgclient.dump_create import row_counts
 from pgclient.dump_store import Dump, Manifest
 from pgclient.progress import note, step
 from pgclient.verbs import verb
@@ -81,7 +81,7 @@ def problem_of(found: Dump) -> Failure | None:
     try:
         with found.in_use(), step(f"reading {found.name}"):
             found.check()
-            readable(found)
+            row_counts(found)
     except Failure as failure:
         return failure
     return None

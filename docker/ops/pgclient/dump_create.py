@@ -1,21 +1,22 @@
 """Create dumps: pg_dump as flaglearning_ops, which may read every row and change none, over verified TLS.
 
-Everything in a dump is of one instant: a snapshot that is exported once, and that pg_dump's workers and the counting of
-rows import. When it is written it is read back, and only then gets its name (dump_store.py).
+Everything in a dump is of one instant: a snapshot that is exported once, and that pg_dump's workers
+import. When it is written it is read back, and only then gets its name (dump_store.py).
 """
 
 import os
+import re
+import subprocess
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from psycopg import sql
-
 from pgclient import catalog, client_tools, dump_store, stack
-from pgclient.database import NO_TIMEOUT, Connection, Row, connect, identifier, rows
+from pgclient.database import NO_TIMEOUT, Connection, Row, connect, rows
 from pgclient.dump_store import Dump, Kind, Manifest
 from pgclient.progress import step
 from pgclient.queries import load
@@ -52,9 +53,7 @@ def create(kind: Kind, plain: bool = False, table: str = "") -> dict[str, Any]:
             with dump_store.new(name) as folder:
                 with step("dumping"):
                     dump(folder, manifest, exported, found)
-                if kind != "schema":
-                    with step("counting rows"):
-                        manifest.rows = count(connection, found)
+                manifest.rows = {f"{row['schema']}.{row['name']}": 0 for row in found} if kind != "schema" else {}
                 with step("reading back"):
                     read_back(folder, manifest)
                 manifest.seconds = round(time.monotonic() - began, 3)
@@ -113,35 +112,60 @@ def quoted(*parts: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
-def count(connection: Connection, tables: list[Row]) -> dict[str, int]:
-    """The rows of each table, in the snapshot of the connection's transaction."""
-    counts = {}
-    for row in tables:
-        query = sql.SQL("SELECT pg_catalog.count(*) AS rows FROM ONLY {}")
-        found = connection.execute(query.format(identifier(row["schema"], row["name"]))).fetchone()
-        assert found
-        counts[f"{row['schema']}.{row['name']}"] = found["rows"]
-    return counts
-
-
 def read_back(folder: Path, manifest: Manifest) -> None:
-    """Read every byte as a restore will; record sizes and checksums."""
-    readable(Dump(folder, manifest))
+    """Read every byte as a restore will; record the rows of each table, and size and checksum of each file.
+
+    Rows are counted in the dump, not in the database: a query there would plan, and so evaluate the constant parts of
+    index expressions, which are the tables' owner's, with the rights of ops. pg_dump's COPY plans nothing.
+    """
+    made = Dump(folder, manifest)
+    counted = row_counts(made)
+    if manifest.kind != "schema":
+        manifest.rows = {name: counted.get(name, 0) for name in manifest.rows}
     for name, path in dump_store.files(folder).items():
         manifest.files[name] = {"bytes": path.stat().st_size, "sha256": dump_store.checksum(path)}
 
 
-def readable(made: Dump) -> None:
-    """Raises OperationError unless the client tools can read all of it."""
+def row_counts(made: Dump) -> dict[str, int]:
+    """SCHEMA.TABLE → rows, of the whole dump. Raises OperationError unless the client tools can read all of it."""
     if made.manifest.plain:
         with made.dump.open("rb") as file:
             file.seek(max(0, made.dump.stat().st_size - 4096))
             if b"-- PostgreSQL database dump complete" not in file.read():
                 raise dump_store.damaged(made.folder, "its end is missing")
-        return
-    # The whole of it is decompressed and turned into SQL, which is thrown away.
-    command = ["pg_restore", "--file=/dev/null", "--no-password", str(made.dump)]
-    try:
-        client_tools.run(command, dict(os.environ), dump_store.LIST)
-    except client_tools.ToolFailed as failed:
-        raise dump_store.damaged(made.folder, failed.reason) from None
+            file.seek(0)
+            return copied_rows(file)
+    # The whole of it is decompressed and turned into SQL.
+    command = ["pg_restore", "--file=-", "--no-password", str(made.dump)]
+    with tempfile.TemporaryFile() as errors, subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as tool:
+        assert tool.stdout
+        counted = copied_rows(tool.stdout)
+        status = tool.wait()
+        printed = os.pread(errors.fileno(), 1 << 20, 0).decode(errors="replace")
+    if status:
+        raise dump_store.damaged(made.folder, client_tools.ending(printed))
+    return counted
+
+
+COPY = re.compile(rb'COPY ("(?:[^"]|"")+"|[^\s."]+)\.("(?:[^"]|"")+"|[^\s."]+) .*FROM stdin;\r?\n')
+
+
+def copied_rows(lines: Iterable[bytes]) -> dict[str, int]:
+    """SCHEMA.TABLE → the lines of its COPY: text format writes a row as one line (PostgreSQL 17 docs, COPY)."""
+    counts: dict[str, int] = {}
+    table = ""
+    for line in lines:
+        if table:
+            if line.rstrip(b"\r\n") == b"\\.":
+                table = ""
+            else:
+                counts[table] += 1
+        elif line.startswith(b"COPY ") and (found := COPY.fullmatch(line)):
+            table = ".".join(unquoted(part.decode()) for part in found.groups())
+            counts.setdefault(table, 0)
+    return counts
+
+
+def unquoted(name: str) -> str:
+    """A name without the quotation marks that SQL needs."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') else name

@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 
 from pgclient import client_tools, dump_store, sql_filter, stack, toc
 from pgclient.database import NO_TIMEOUT, SAFE_PATH, Connection, Row, connect, identifier, rows
-from pgclient.dump_create import POLICY_EXTENSIONS, count
+from pgclient.dump_create import POLICY_EXTENSIONS
 from pgclient.dump_store import FOLDER
 from pgclient.progress import note, step
 from pgclient.queries import load
@@ -283,9 +283,10 @@ def check(
         tables = rows(connection, load("stored_tables"))
         if not tables:
             raise OperationError(f"{name} has no tables", dump_store.LIST)
-        later = missing_tables(connection, name, tables) if complete else []
-        analyze(database, tables)
-        counted = count(connection, [row for row in tables if f"{row['schema']}.{row['name']}" in rows_expected])
+        later = missing_tables(database, name, tables) if complete else []
+    # As the owner of what is evaluated from here on.
+    analyze(database, tables)
+    counted = count(database, [row for row in tables if f"{row['schema']}.{row['name']}" in rows_expected])
     if counted != rows_expected:
         differ = [f"{t}: {counted.get(t, 0)} instead of {n}" for t, n in rows_expected.items() if counted.get(t) != n]
         raise OperationError(
@@ -294,20 +295,20 @@ def check(
     return {"later": later, "tables": len(tables)}
 
 
-def missing_tables(restored: Connection, name: str, tables: list[Row]) -> list[str]:
+def missing_tables(database: str, name: str, tables: list[Row]) -> list[str]:
     """Raises OperationError when tables of the application are missing, unless migrations explain it: those, then."""
     has = {f"{row['schema']}.{row['name']}" for row in tables}
     try:
         with connect() as connection:
             wanted = {f"{row['schema']}.{row['name']}" for row in rows(connection, load("stored_tables"))}
-            now = applied(connection) if "public.django_migrations" in wanted else set()
+        now = applied("readonly") if "public.django_migrations" in wanted else set()
     except OperationError as error:  # the application's database is gone, which is when a restore matters most
         if "does not exist" not in error.reason:
             raise
         return []
     if not wanted - has:
         return []
-    then = applied(restored) if "public.django_migrations" in has else set()
+    then = applied("migrator", database) if "public.django_migrations" in has else set()
     if then and then < now:
         return sorted(now - then)
     raise OperationError(
@@ -317,9 +318,22 @@ def missing_tables(restored: Connection, name: str, tables: list[Row]) -> list[s
     )
 
 
-def applied(connection: Connection) -> set[str]:
-    """The migrations that a database has had."""
-    return {f"{row['app']} {row['name']}" for row in rows(connection, load("migrations"), limit="100000")}
+def applied(role: stack.RoleKey, database: str = "") -> set[str]:
+    """The migrations that a database has had, as a role that is not privileged there: a query evaluates something."""
+    with connect(role, database) as connection:
+        return {f"{row['app']} {row['name']}" for row in rows(connection, load("migrations"), limit="100000")}
+
+
+def count(database: str, tables: list[Row]) -> dict[str, int]:
+    """SCHEMA.TABLE → its rows. As the tables' owner: planning a query evaluates parts of index expressions."""
+    counts = {}
+    with connect("migrator", database, NO_TIMEOUT) as connection:
+        for row in tables:
+            query = sql.SQL("SELECT pg_catalog.count(*) AS rows FROM ONLY {}")
+            found = connection.execute(query.format(identifier(row["schema"], row["name"]))).fetchone()
+            assert found
+            counts[f"{row['schema']}.{row['name']}"] = found["rows"]
+    return counts
 
 
 def analyze(database: str, tables: list[Row]) -> None:
@@ -327,7 +341,7 @@ def analyze(database: str, tables: list[Row]) -> None:
 
     def some(share: list[Row]) -> None:
         names = sql.SQL(", ").join(identifier(row["schema"], row["name"]) for row in share)
-        with connect(database=database, settings=NO_TIMEOUT) as connection:
+        with connect("migrator", database, NO_TIMEOUT) as connection:
             connection.execute(sql.SQL("ANALYZE {}").format(names))
 
     jobs = client_tools.jobs()

@@ -155,6 +155,11 @@ def pgadmin(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"), stdin)
 
 
+def pgadmin_in_server(verb: str, **parameters: Any) -> Any:
+    """A verb of pgadmin that needs no secret, in the running server's container, which costs no container start."""
+    return answer(docker.exec_in("postgres", "pgadmin", *docker.verb(verb, parameters)))
+
+
 def loader(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgclient in a container without any secret: what reads a dump. Its JSON result."""
     return answer(docker.run_in("loader", *docker.verb(verb, parameters)), stdin)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import pooler, psql
-from ops.containers import client, loader, pgadmin
+from ops.containers import client, loader, pgadmin, pgadmin_in_server
 from ops.output import note, say
 from ops.prompt import confirm
 from user_errors import OperationError
@@ -183,7 +183,7 @@ def publish(made: Staging, plan: Plan, asked: Request) -> None:
         say(f"restored {plan['name']} as {asked.into}")
     elif not replaces_rows(plan, asked):
         with pooler.paused():
-            done = pgadmin("rename", database=made.database)
+            done = pgadmin_in_server("rename", database=made.database)
         say(f"restored {plan['name']} as {done['database']}")
         if done["retained"]:
             note(f"the previous database is retained as {done['retained']}: ./scripts/ops retained list")
