@@ -13,6 +13,7 @@ DIRECT = {
     "ops": {"flaglearning_dev", "postgres"},
     "pgbouncer": {"postgres"},
     "postgres": set(),
+    "verifier": set(),
 }
 POOLED = {
     "app": {"flaglearning_dev"},
@@ -21,7 +22,9 @@ POOLED = {
     "migrator": set(),
     "pgbouncer": set(),
     "postgres": set(),
+    "verifier": set(),
 }
+WITHOUT_PASSWORD = ("postgres", "verifier")  # they log in through the socket only; here with the password of ops
 DIRECT_DATABASES = ["flaglearning_dev", "postgres", "template1"]
 POOLED_DATABASES = ["flaglearning_dev", "postgres", "template1", "pgbouncer"]
 
@@ -40,8 +43,10 @@ def test_logins_at_the_pooler(bouncer: Bouncer, role: str, database: str) -> Non
 
 def gets_in(server: Server, role: str, database: str) -> bool:
     """Log in and ask something; the console (`pgbouncer`) knows no SELECT."""
+    known = "ops" if role in WITHOUT_PASSWORD else role
+    user = server.stack.role(role)
     try:
-        with server.connect(role, dbname=database, cursor_factory=psycopg.ClientCursor) as connection:
+        with server.connect(known, user=user, dbname=database, cursor_factory=psycopg.ClientCursor) as connection:
             connection.execute("SHOW VERSION" if database == "pgbouncer" else "SELECT 1")
     except psycopg.OperationalError:
         return False
