@@ -14,7 +14,7 @@ from pgclient.database import NO_TIMEOUT, SHORT_LOCK_TIMEOUT, Connection, Row, c
 from pgclient.progress import step
 from pgclient.queries import load
 from pgclient.verbs import verb
-from user_errors import OperationError
+from user_errors import OperationError, UserError
 
 SEQUENCES = """
     SELECT s.oid::pg_catalog.regclass::text AS name, n.nspname::text AS schema, s.relname::text AS sequence
@@ -40,6 +40,9 @@ def restore_rows(database: str, tables: list[str] | None = None, truncate: bool 
             for row in rows(source, load("stored_tables"))
             if tables is None or f"{row['schema']}.{row['name']}" in tables
         ]
+        missing = set(tables or ()) - {f"{row['schema']}.{row['name']}" for row in restored}
+        if missing:
+            raise UserError(f"the dump has no table {', '.join(sorted(missing))}", "./scripts/ops dump list")
         with connect() as looking:
             pairs = matching(restored, rows(looking, load("stored_tables")))
         return {"rows": replace(source, target, pairs, "TRUNCATE" if truncate else "DELETE FROM")}

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import zlib
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,8 +18,13 @@ from user_errors import OperationError, Status, UserError
 
 # The files of pg_dump's directory format.
 ARCHIVE_FILE = re.compile(r"toc\.dat|blobs(_\d+)?\.toc|(blob_)?\d+\.dat(\.gz|\.lz4|\.zst)?")
-# A string of toc.dat (a sign, four bytes of length) that leads out of the folder. Nothing there needs one.
-FILE_OUTSIDE = re.compile(rb"\x00([\x03-\xff])\x00\x00\x00((?:[\w.-]*/)*\.\.(?:/[\w.-]*)+)")
+# A string of toc.dat (a sign, four bytes of length) that leads out of the folder. Nothing there needs one: the folder
+# has no folders, so a path that exists can only begin with . and .. and slashes.
+FILE_OUTSIDE = re.compile(rb"\x00.{4}[./]*\.\./", re.DOTALL)
+# pg_dump's header: PGDMP, three bytes of the format's version, the size of an integer. FILE_OUTSIDE relies on 4.
+HEADER = re.compile(rb"PGDMP...\x04", re.DOTALL)
+# A line of blobs.toc: a large object's number, its file.
+LARGE_OBJECT = re.compile(rb"\d+ blob_\d+\.dat")
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,120}", re.ASCII)
 # What a file of another kind begins with → what it is, and what to do instead.
 KINDS_OF_FILES = {
@@ -27,6 +33,7 @@ KINDS_OF_FILES = {
     b"PK\x03\x04": ("is a ZIP archive", "unpack it, and import what is inside"),
     b"\xfd7zXZ": ("is compressed with xz", "unpack it (xz -d), and import the result"),
     b"\x28\xb5\x2f\xfd": ("is compressed with zstd", "unpack it (zstd -d), and import the result"),
+    b"\x04\x22\x4d\x18": ("is compressed with lz4", "unpack it (lz4 -d), and import the result"),
     b"BZh": ("is compressed with bzip2", "unpack it (bunzip2), and import the result"),
 }
 
@@ -81,9 +88,20 @@ def check_folder(path: Path) -> None:
             raise not_a_dump(path.name, f"{entry.name} is a link, a device or a folder")
         if not ARCHIVE_FILE.fullmatch(entry.name):
             raise not_a_dump(path.name, f"{entry.name} is not a file of pg_dump's directory format")
-    for length, name in FILE_OUTSIDE.findall((path / "toc.dat").read_bytes()):
-        if length[0] <= len(name):
-            raise not_a_dump(path.name, f"its table of contents names a file outside of the folder: {name.decode()}")
+        if entry.name.endswith(".toc") and not large_objects_inside(Path(entry.path).read_bytes()):
+            raise not_a_dump(path.name, f"{entry.name} names a file that is not a large object of this folder")
+    if not all_inside((path / "toc.dat").read_bytes()):
+        raise not_a_dump(path.name, "its table of contents names a file outside of the folder, or is not pg_dump's")
+
+
+def all_inside(contents: bytes) -> bool:
+    """Whether a toc.dat is pg_dump's and names no file outside of its folder."""
+    return bool(HEADER.match(contents)) and not FILE_OUTSIDE.search(contents)
+
+
+def large_objects_inside(contents: bytes) -> bool:
+    """Whether a blobs.toc names files of its folder only."""
+    return all(LARGE_OBJECT.fullmatch(line) for line in contents.splitlines() if line)
 
 
 def from_archive(path: Path) -> dict[str, Any]:
@@ -110,7 +128,7 @@ def from_sql(path: Path) -> dict[str, Any]:
             head = file.read(4096).decode(errors="replace")
             while part := file.read(1 << 20):
                 tail = (tail + part)[-4096:]
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise not_a_dump(path.name, f"it can't be unpacked: {error}") from None
     if "-- PostgreSQL database cluster dump" in head:
         raise not_a_dump(

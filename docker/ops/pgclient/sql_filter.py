@@ -14,11 +14,12 @@ LEFT_OUT = re.compile(
     ( GRANT | REVOKE ) \s
     | ALTER \s+ DEFAULT \s+ PRIVILEGES \s
     | ( CREATE | ALTER | DROP | COMMENT \s+ ON ) \s+ ( DATABASE | PUBLICATION | SUBSCRIPTION | EVENT \s+ TRIGGER ) \s
-    | CREATE \s+ ( OR \s+ REPLACE \s+ )? ( TRUSTED \s+ )? ( PROCEDURAL \s+ )? LANGUAGE \s+ "?plpgsql\b
-    | ( ALTER | COMMENT \s+ ON ) \s+ ( PROCEDURAL \s+ )? LANGUAGE \s+ "?plpgsql\b
-    | CREATE \s+ SCHEMA \s+ ( IF \s+ NOT \s+ EXISTS \s+ )? "?public\b
-    | COMMENT \s+ ON \s+ SCHEMA \s+ "?public\b
-    | ALTER \s+ SCHEMA \s+ "?public"? \s+ OWNER \s
+    | ( ALTER | COMMENT \s+ ON ) \s+ ( ROLE | USER \s (?! MAPPING ) )   # pg_dump --create: IN DATABASE x SET y
+    | CREATE \s+ ( OR \s+ REPLACE \s+ )? ( TRUSTED \s+ )? ( PROCEDURAL \s+ )? LANGUAGE \s+ ( plpgsql | "plpgsql" ) [\s;]
+    | ( ALTER | COMMENT \s+ ON ) \s+ ( PROCEDURAL \s+ )? LANGUAGE \s+ ( plpgsql | "plpgsql" ) \s
+    | CREATE \s+ SCHEMA \s+ ( IF \s+ NOT \s+ EXISTS \s+ )? ( public | "public" ) [\s;]
+    | COMMENT \s+ ON \s+ SCHEMA \s+ ( public | "public" ) \s
+    | SELECT \s+ ( pg_catalog\. )? lo_unlink \b       # pg_dump --clean, of large objects
     | SECURITY \s+ LABEL \s
     | SET \s+ SESSION \s+ AUTHORIZATION \s
     | SET \s+ default_tablespace \b
@@ -28,8 +29,15 @@ LEFT_OUT = re.compile(
     """
 )
 # pg_dump --clean drops constraints, defaults and identities with ALTER TABLE.
-DROPPING = re.compile(rb"(?is)ALTER\s+(FOREIGN\s+)?TABLE\b[^;]*\sDROP\s+(CONSTRAINT|DEFAULT|IDENTITY)\b[^;]*;\s*\Z")
-OWNER = re.compile(rb"(?is)ALTER\s[^;']*\sOWNER\s+TO\s+[^;]+;\s*\Z")
+WORDS = rb"""(?:[^;'"]|"[^"]*")"""  # words and quoted names: no string, no end of a statement
+DROPPING = re.compile(
+    rb"(?is)ALTER\s+(?:FOREIGN\s+)?TABLE\s"
+    + WORDS
+    + rb"*\sDROP\s+(?:CONSTRAINT|DEFAULT|IDENTITY)\b"
+    + WORDS
+    + rb"*;\s*\Z"
+)
+OWNER = re.compile(rb"(?is)ALTER\s" + WORDS + rb"*\sOWNER\s+TO\s" + WORDS + rb"+;\s*\Z")
 EXTENSION = re.compile(
     rb'(?is)(?:CREATE\s+EXTENSION\s+(?:IF\s+NOT\s+EXISTS\s+)?|COMMENT\s+ON\s+EXTENSION\s+)("(?:[^"]|"")+"|[a-z_][\w-]*)'
 )
@@ -41,7 +49,8 @@ SPECIAL = re.compile(
     rb"""(?P<string>')|(?P<name>")|(?P<comment>--)|(?P<block>/\*)|(?P<dollar>\$(?:[A-Za-z_\x80-\xff][\w\x80-\xff]*)?\$)|(?P<end>;)"""
 )
 IDENTIFIER = re.compile(rb"[\w$\x80-\xff]")
-ESCAPED_END = re.compile(rb"(?:[^'\\]|\\.|'')*'", re.DOTALL)
+# Possessive: a doubled quote is never taken apart to find an end.
+ESCAPED_END = re.compile(rb"(?:[^'\\]|\\.|'')*+'", re.DOTALL)
 
 
 def filtered(lines: Iterable[bytes], extension_allowed: Callable[[str], bool]) -> Iterator[bytes]:
