@@ -231,7 +231,7 @@ def load_archive(
         command.append(f"--jobs={client_tools.jobs()}")
     if schema_only:
         command.append("--schema-only")
-        client_tools.run([*command, f"--dbname={environment['PGDATABASE']}", str(dump)], environment, HINT)
+    client_tools.run([*command, f"--dbname={environment['PGDATABASE']}", str(dump)], environment, HINT)
 
 
 def load_sql(file: Path, environment: dict[str, str], allowed: Any) -> None:

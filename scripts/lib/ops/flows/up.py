@@ -19,6 +19,7 @@ from user_errors import OperationError, UserError
 
 NEEDED_MB, STARTED_MB = 3000, 300  # of disk: images and data; with the images there already
 LOG_LINES = "8"
+ERASE_LINE = "\x1b[2K"  # Compose writes it before log lines
 ASSIGNMENT = re.compile(r"^\s*([A-Z_]+)=", re.MULTILINE)
 
 
@@ -182,7 +183,7 @@ def why_it_failed(printed: str) -> OperationError:
     for service in failed_services([json.loads(one) for one in listing.splitlines()]):
         note(f"\n--- last log lines of {service}:")
         logs = docker.compose("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service)
-        note(containers.run(logs, quiet=True, check=False).rstrip())
+        note(containers.run(logs, quiet=True, check=False).replace(ERASE_LINE, "").rstrip())
     return OperationError(
         "the stack did not become healthy",
         "correct what the log lines above say, then ./scripts/up (the whole log: docker compose logs)",
