@@ -11,7 +11,8 @@ from support.ops import Ops
 from testing.shell import ROOT
 
 PAGE = (ROOT / "docs/reference.md").read_text()
-PLACEHOLDER = re.compile(r"\b[A-Z]{2,}$|^--help$|'[0-9]{4}-")
+# What can't be typed as it is: a placeholder, an example's time.
+PLACEHOLDER = re.compile(r"\b(NAME|FILE|ROLE|PID|LABEL)\b|--help|'[0-9]{4}-")
 COMMANDS = [
     command for command in re.findall(r"`\./scripts/ops ([^`…]+)`", PAGE)
     if not PLACEHOLDER.search(command) and command not in ("up", "rollout")
