@@ -50,6 +50,15 @@ SELECT place, object, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_u
 FROM owned CROSS JOIN LATERAL pg_catalog.aclexplode(acl)
 GROUP BY place, object, grantee
 UNION ALL
+SELECT pg_catalog.current_database(), 'table ' || c.relname, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.pg_get_userbyid(grantee) END
+           || ' may ' || privilege_type || CASE WHEN is_grantable THEN ' (and grant it)' ELSE '' END
+           || ' of ' || pg_catalog.string_agg(a.attname::text, ', ' ORDER BY a.attname)
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace AND n.nspname = 'public'
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid AND NOT a.attisdropped
+CROSS JOIN LATERAL pg_catalog.aclexplode(a.attacl)
+GROUP BY c.relname, grantee, privilege_type, is_grantable
+UNION ALL
 SELECT pg_catalog.current_database(), 'function ' || p.oid::pg_catalog.regprocedure, 'definition ' || pg_catalog.md5(pg_catalog.pg_get_functiondef(p.oid))
 FROM pg_catalog.pg_proc AS p JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace AND n.nspname = 'pgbouncer'
 UNION ALL

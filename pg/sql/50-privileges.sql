@@ -18,10 +18,10 @@ GRANT USAGE ON SCHEMA public TO :"app_role", flaglearning_readonly, flaglearning
 -- The application reads and writes rows. It can't create, alter, drop or truncate.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO :"app_role";
 GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO :"app_role";
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO flaglearning_readonly;
 GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO flaglearning_readonly;
+\ir readonly-grants.sql
 
--- The same for whatever a later migration creates.
+-- The same for whatever a later migration creates; except that readonly reads no table by default.
 ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
     REVOKE ALL ON TABLES FROM PUBLIC, :"app_role", flaglearning_migrator, flaglearning_readonly, flaglearning_ops, pgbouncer;
 ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
@@ -30,8 +30,6 @@ ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
     GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO :"app_role";
 ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
     GRANT USAGE, SELECT ON SEQUENCES TO :"app_role";
-ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
-    GRANT SELECT ON TABLES TO flaglearning_readonly;
 ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
     GRANT SELECT ON SEQUENCES TO flaglearning_readonly;
 -- Without IN SCHEMA: a per-schema default can only add to the global one, not take EXECUTE from PUBLIC.

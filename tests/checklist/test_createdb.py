@@ -154,3 +154,22 @@ def test_readonly_reads(target: Target, beside: Client, evidence: Evidence) -> N
     assert answers.pop(read).ok, "the read-only role can't even read, so the refusals prove nothing"
     for act, answer in answers.items():
         assert "42501" in answer.text, f"the read-only role may {act}: {answer}"
+
+
+@check("PRIV-08", claim="the read-only role reads no session key and no password hash", remedy=APPLY)
+def test_readonly_takes_over_no_account(target: Target, beside: Client, evidence: Evidence) -> None:
+    read = "SELECT count(email) FROM users_user"
+    secrets = ("SELECT session_key FROM django_session", "SELECT password FROM users_user", "SELECT * FROM users_user")
+    answers = beside.try_all(
+        {
+            sql: beside.attempt(
+                target.endpoint("postgres"), "flaglearning_readonly", "readonly_password", f"{sql} LIMIT 0"
+            )
+            for sql in (read, *secrets)
+        }
+    )
+    for sql, answer in answers.items():
+        evidence(f"{sql}: {answer}")
+    assert answers.pop(read).ok, "the read-only role can't even read, so the refusals prove nothing"
+    for sql, answer in answers.items():
+        assert "42501" in answer.text, f"the read-only role may {sql}: {answer}"

@@ -7,6 +7,8 @@ from testing.shell import run
 DRIFTS = {
     "ALTER ROLE flaglearning_user CREATEROLE": "role flaglearning_user",
     "GRANT INSERT ON flags_country TO flaglearning_readonly": "table flags_country",
+    "GRANT SELECT ON django_session TO flaglearning_readonly": "table django_session",
+    "GRANT SELECT (password) ON users_user TO flaglearning_readonly": "table users_user",
     "GRANT CREATE ON SCHEMA public TO PUBLIC": "schema public",
     "ALTER ROLE flaglearning_user SET statement_timeout = 0": "role flaglearning_user",
     "DROP EXTENSION amcheck": "extension amcheck",

@@ -77,6 +77,11 @@ FAULTS: list[tuple[str, str, dict[str, str]]] = [
         {"PRIV-07": "the read-only role may DELETE"},
     ),
     (
+        "GRANT SELECT (session_key) ON django_session TO flaglearning_readonly",
+        "REVOKE SELECT (session_key) ON django_session FROM flaglearning_readonly",
+        {"PRIV-08": "the read-only role may SELECT session_key"},
+    ),
+    (
         "ALTER SYSTEM SET ssl_min_protocol_version = 'TLSv1.2'",
         "ALTER SYSTEM RESET ssl_min_protocol_version",
         {"TLS-05": "postgres:5432 accepted a TLS version older than 1.3"},

@@ -21,6 +21,8 @@ SNAPSHOT = """
         FROM pg_namespace WHERE nspname !~ '^pg_' ORDER BY 2;
     SELECT 'relation', oid::regclass, relowner::regrole, (SELECT array_agg(a ORDER BY a::text) FROM unnest(relacl) a)
         FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 2;
+    SELECT 'column', attrelid::regclass, attname, (SELECT array_agg(a ORDER BY a::text) FROM unnest(attacl) a)
+        FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384 ORDER BY 2, 3;
     SELECT 'function', oid::regprocedure, proowner::regrole,
            (SELECT array_agg(a ORDER BY a::text) FROM unnest(proacl) a)
         FROM pg_proc WHERE pronamespace::regnamespace::text !~ '^pg_|information' ORDER BY 2;
@@ -52,6 +54,11 @@ DRIFT = {
     "the app may create in public": "GRANT CREATE ON SCHEMA public TO flaglearning_user",
     "the app may truncate": "GRANT TRUNCATE, TRIGGER ON probe TO flaglearning_user",
     "readonly may write": "GRANT INSERT ON probe TO flaglearning_readonly",
+    "readonly may read sessions": "GRANT SELECT ON django_session TO flaglearning_readonly",
+    "readonly may read passwords": "GRANT SELECT (password) ON users_user TO flaglearning_readonly",
+    "readonly lost a column": "REVOKE SELECT (email) ON users_user FROM flaglearning_readonly",
+    "readonly may read what comes": """ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
+                                       GRANT SELECT ON TABLES TO flaglearning_readonly""",
     "a right was lost": "REVOKE SELECT ON probe FROM flaglearning_user",
     "readonly may write what comes": """ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
                                         GRANT INSERT ON TABLES TO flaglearning_readonly""",

@@ -52,9 +52,24 @@ READING_STATISTICS = [
     "SELECT pg_stat_statements_reset()",
     "SELECT pg_ls_waldir()",
 ]
+# What logs a client in, or leads to it; and a table that pg/sql/readonly-grants.sql does not name.
+TAKING_OVER = [
+    "SELECT session_key FROM django_session",
+    "SELECT session_data FROM django_session",
+    "SELECT count(*) FROM django_session",
+    "SELECT password FROM users_user",
+    "SELECT * FROM users_user",
+    "SELECT users_user::text FROM users_user",
+    "SELECT id FROM users_user ORDER BY password",
+    "COPY users_user (password) TO STDOUT",
+    "SELECT passwd FROM pg_shadow",
+    "SELECT query FROM pg_stat_statements",
+    "SELECT object_repr FROM django_admin_log",
+    "SELECT word FROM probe",
+]
 FORBIDDEN = {
     "app": [*SUPERUSER_THINGS, *DEFINING, *READING_STATISTICS],
-    "readonly": [*SUPERUSER_THINGS, *DEFINING, *WRITING, *READING_STATISTICS],
+    "readonly": [*SUPERUSER_THINGS, *DEFINING, *WRITING, *READING_STATISTICS, *TAKING_OVER],
     # It reads pg_authid: pg_read_all_data covers every table, and a dump of the roles needs it.
     "ops": [*(sql for sql in SUPERUSER_THINGS if "pg_authid" not in sql), *DEFINING, *WRITING],
     # The owner of the database may have trusted extensions, and may alter the database.
@@ -94,7 +109,13 @@ PERMITTED = {
         "SELECT FROM probe FOR UPDATE",
         "DELETE FROM probe WHERE word = 'y'",
     ],
-    "readonly": ["SELECT word FROM probe", "COPY probe TO STDOUT"],
+    "readonly": [
+        "SELECT count(*) FROM flags_country",
+        "SELECT id, email, display_name FROM users_user",
+        "SELECT count(*) FROM users_userstats",
+        "SELECT count(*) FROM django_migrations",
+        "COPY flags_country TO STDOUT",
+    ],
     "ops": [
         "SELECT word FROM probe",
         "SELECT query FROM pg_stat_statements LIMIT 1",
@@ -149,9 +170,21 @@ def attempt(session: psycopg.Connection, sql: str) -> None:
         session.execute(sql.encode())
 
 
+def test_readonly_reads_no_statistics_of_a_column_that_it_may_not_read(postgres: Postgres) -> None:
+    postgres.superuser("ANALYZE users_user, flags_country", database=postgres.stack.database)
+    columns = "SELECT count(*) FROM pg_stats WHERE (tablename, attname) = ('{}', '{}')"
+    assert postgres.value("readonly", columns.format("users_user", "password")) == 0
+    assert postgres.value("readonly", columns.format("flags_country", "name")) == 1
+
+
+def test_readonly_has_no_role_that_reads_everything(postgres: Postgres) -> None:
+    roles = "SELECT count(*) FROM pg_auth_members WHERE member = 'flaglearning_readonly'::regrole"
+    assert postgres.value("readonly", roles) == 0
+
+
 def test_readonly_writes_nothing_even_by_mistake(postgres: Postgres) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        postgres.value("readonly", "DELETE FROM probe RETURNING 1")
+        postgres.value("readonly", "DELETE FROM flags_country RETURNING 1")
 
 
 def test_ops_may_end_a_backend(postgres: Postgres) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops import containers
+from ops import containers, psql
 from ops.flows import policy
 from ops.flows.policy import Fact
 from user_errors import OperationError
@@ -60,7 +60,19 @@ def test_the_container_has_no_network_no_secret_and_no_capability() -> None:
 
 def test_the_server_is_made_before_the_policy_is_applied() -> None:
     programs = [step[3] for step in policy.setup_steps("name", "db")]
-    assert programs == ["mkdir", "secret_files.py", "initdb", "pg_ctl", "pgadmin", "psql"]
+    assert programs == ["mkdir", "secret_files.py", "initdb", "pg_ctl", "pgadmin", "psql", "pgadmin"]
+
+
+def test_the_fresh_servers_tables_have_this_servers_names_and_columns() -> None:
+    tables = [
+        {"schema": "public", "name": "users_user", "columns": ["id", 'odd"name']},
+        {"schema": "other", "name": "elsewhere", "columns": ["id"]},
+        {"schema": "public", "name": "empty", "columns": []},
+    ]
+    assert policy.stubs(tables).split("; ") == [
+        'CREATE TABLE public."users_user" ("id" text, "odd""name" text)',
+        'CREATE TABLE public."empty" ()',
+    ]
 
 
 def test_a_fresh_server_without_facts_verifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,6 +80,7 @@ def test_a_fresh_server_without_facts_verifies_nothing(monkeypatch: pytest.Monke
     config = {"services": {"roles": {"image": "image", "environment": environment}}}
     monkeypatch.setattr(containers, "config", lambda: config)
     monkeypatch.setattr(policy, "execute", lambda argv, stdin="": "[]")
+    monkeypatch.setattr(psql, "rows", lambda name: [])
     removed: list[list[str]] = []
     monkeypatch.setattr(containers, "completed", lambda argv, quiet: removed.append(argv))
     with pytest.raises(OperationError, match="no facts"):

@@ -1,7 +1,8 @@
 """What pg/sql/apply.sql decides, as facts: of this server, and of a fresh one that has just applied the same file.
 
 The expected facts are written nowhere else: a PostgreSQL in a throw-away container applies the file, and both servers
-answer the same query (pg/queries/policy.sql).
+answer the same query (pg/queries/policy.sql). It has empty tables with the names and columns of this server's, because
+some privileges depend on them (pg/sql/readonly-grants.sql).
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def wanted_facts() -> set[Fact]:
     database = str(roles["environment"]["APP_DATABASE"])
     query = psql.as_json(psql.load("policy").sql)
     with fresh_container(roles) as container:
-        for step in setup_steps(container, database):
+        for step in setup_steps(container, database, stubs(psql.rows("stored_tables"))):
             execute(step)
         found = [execute(psql_argv(container, name, database), query) for name in (database, "postgres")]
     wanted = set().union(*(facts(json.loads(printed)) for printed in found))
@@ -110,17 +111,31 @@ def container_argv(name: str, image: str, environment: dict[str, Any]) -> list[s
     return [*words, "--entrypoint", "sleep", image, LIFETIME]
 
 
-def setup_steps(container: str, database: str) -> list[list[str]]:
-    """The commands in the container that make a server with the policy and a probe."""
+def stubs(tables: Iterable[dict[str, Any]]) -> str:
+    """Statements that create empty tables with these names and columns; of the application's schema only."""
+
+    def quoted(name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    def created(name: str, columns: Iterable[str]) -> str:
+        return f"CREATE TABLE public.{quoted(name)} ({', '.join(f'{quoted(column)} text' for column in columns)})"
+
+    return "; ".join(created(table["name"], table["columns"]) for table in tables if table["schema"] == "public")
+
+
+def setup_steps(container: str, database: str, tables: str = "") -> list[list[str]]:
+    """The commands in the container that make a server with the policy, a probe, and what `tables` creates."""
     options = " ".join(f"-c {name}={value}" for name, value in SETTINGS.items())
     probe = ("--command", "SET ROLE flaglearning_owner", "--command", PROBE)
+    made = ("--command", tables) if tables else ()
     steps = (
         ("mkdir", "/tmp/secrets"),  # noqa: S108
         ("secret_files.py", "make", "/tmp/secrets"),  # noqa: S108
         ("initdb", "--username", "postgres", "--auth", "peer", "--no-sync"),
         ("pg_ctl", "start", "--wait", "--silent", "--log", "/tmp/log", "--options", options),  # noqa: S108
         ("pgadmin", "apply"),
-        ("psql", "--no-psqlrc", "--quiet", "--dbname", database, *probe),
+        ("psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", database, *probe, *made),
+        ("pgadmin", "apply"),  # again, as at every start of the stack: the tables exist now
     )
     return [["docker", "exec", container, *step] for step in steps]
 
