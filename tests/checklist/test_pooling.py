@@ -106,7 +106,7 @@ def test_many_clients_share_sessions(target: Target, beside: Client, evidence: E
     )
     evidence(f"pool_mode = {pool['pool_mode']}, default_pool_size + reserve_pool_size = {limit}")
     evidence(
-        f"admin console: {clients} clients, {servers} server connections;"
+        f"console: {clients} clients, {servers} server connections;"
         f" pg_stat_activity: {sessions} sessions from the pooler"
     )
     evidence(f"{CLIENTS} queries asked at once by {CLIENTS} clients were served by {seen['backends']} backends")
@@ -154,7 +154,7 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
 
 @check(
     "POOL-06",
-    claim="only the ops role can use the pooler's admin console",
+    claim="only the ops role can use the pooler's console, and can't change anything there",
     remedy=POOLER,
 )
 def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) -> None:
@@ -171,6 +171,15 @@ def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) 
     for role, answer in beside.try_all(attempts).items():
         evidence(f"{role}: {answer}")
         assert answer.ok == (role == "flaglearning_ops"), f"the console answered {role}: {answer}"
+    # An administrator could make the pooler run SQL as the application. Where that is so, these two change nothing.
+    changes = {
+        command: beside.attempt(endpoint, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
+        for command in ("SET stats_period = 60", "RELOAD")
+    }
+    for command, answer in beside.try_all(changes).items():
+        evidence(f"flaglearning_ops, {command}: {answer}")
+        assert not answer.ok, f"the console let flaglearning_ops {command}"
+        assert "admin access needed" in answer.text, f"not refused, but: {answer}"
 
 
 @check(

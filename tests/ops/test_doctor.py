@@ -50,12 +50,11 @@ def test_a_migration_that_waits(ops: Ops, postgres: Postgres) -> None:
 
 
 def test_a_paused_pooler(ops: Ops, bouncer: Bouncer) -> None:
-    with bouncer.console() as console:
-        console.execute("PAUSE flaglearning_dev")
-        try:
-            result = ops("doctor", "--json")
-        finally:
-            console.execute("RESUME flaglearning_dev")
+    bouncer.admin("PAUSE flaglearning_dev")
+    try:
+        result = ops("doctor", "--json")
+    finally:
+        bouncer.admin("RESUME flaglearning_dev")
     assert failed(result)["link"] == "pooler"
 
 

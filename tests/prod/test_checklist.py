@@ -11,10 +11,8 @@ from typing import Any
 import pytest
 
 import secret_files
-from checklist.client import Client
-from checklist.target import DockerTarget
 from support.checklist import Checklist
-from support.postgres import Postgres
+from support.postgres import Bouncer, Postgres
 from testing.shell import ROOT, eventually, run
 from testing.stack import PRODUCTION, SLOT, Stack
 
@@ -162,20 +160,14 @@ def test_a_readable_folder_of_secrets_is_found(checklist: Checklist, secrets_fol
         assert checklist.outcomes("PASS-07") == {"PASS-07": "fail"}
 
 
-def test_a_pool_that_does_not_fit_is_found(checklist: Checklist, stack: Stack) -> None:
-    target = DockerTarget(stack.project)
-    ops, endpoint = Client(target, "database"), target.endpoint("pgbouncer")
-
-    def console(command: str) -> None:
-        answer = ops.login(endpoint, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
-        assert answer.ok, f"{command}: {answer}"
-
+def test_a_pool_that_does_not_fit_and_an_administrator_over_tcp_are_found(checklist: Checklist, stack: Stack) -> None:
+    bouncer = Bouncer(stack)
     try:
-        console("SET max_db_connections = 500")
-        assert checklist.outcomes("POOL-05") == {"POOL-05": "fail"}
+        bouncer.admin("SET max_db_connections = 500", "SET admin_users = flaglearning_ops")
+        assert checklist.outcomes("POOL-05", "POOL-06") == {"POOL-05": "fail", "POOL-06": "fail"}
     finally:
-        console("RELOAD")
-        target.close()
+        bouncer.admin("RELOAD")
+    assert checklist.outcomes("POOL-06") == {"POOL-06": "pass"}
 
 
 def test_a_way_round_the_pooler_and_a_way_out_are_found(checklist: Checklist, stack: Stack) -> None:

@@ -110,8 +110,7 @@ def test_clients_stay_connected(stack: Stack, postgres: Postgres, app: psycopg.C
 
 def test_new_clients_get_in_while_it_runs(stack: Stack, bouncer: Bouncer) -> None:
     apply(stack)
-    with bouncer.console() as console:
-        console.execute("RECONNECT")
+    bouncer.admin("RECONNECT")
     assert bouncer.value("app", "SELECT 1") == 1
 
 

@@ -132,6 +132,39 @@ def test_the_console_lists_the_databases(bouncer: Bouncer) -> None:
     assert {row["name"] for row in bouncer.show("DATABASES")} >= {"flaglearning_dev", "pgbouncer"}
 
 
+# Each of them is any SQL as the application, or an outage.
+ADMINISTRATION = [
+    "SET server_reset_query = 'UPDATE flags_country SET name = name'",
+    "SET auth_type = trust",
+    "PAUSE",
+    "RELOAD",
+    "RECONNECT",
+    "KILL flaglearning_dev",
+    "SHUTDOWN",
+]
+
+
+@pytest.mark.parametrize("command", ADMINISTRATION)
+def test_ops_administers_nothing_over_tcp(bouncer: Bouncer, command: str) -> None:
+    with bouncer.console() as console, pytest.raises(psycopg.Error, match="admin access needed"):
+        console.execute(command.encode())
+    assert bouncer.value("app", "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("role", ["app", "ops", "readonly"])
+def test_the_containers_socket_is_for_its_own_user_alone(bouncer: Bouncer, role: str) -> None:
+    words = (
+        "psql",
+        "-X",
+        "--no-password",
+        "--host=/run/pgbouncer",
+        "--port=6432",
+        f"--username={bouncer.stack.role(role)}",
+    )
+    printed = bouncer.stack.exec("pgbouncer", *words, "--command=SHOW VERSION", "pgbouncer", check=False)
+    assert "FATAL:" in printed, printed
+
+
 def test_an_unknown_database_is_refused(bouncer: Bouncer) -> None:
     with pytest.raises(psycopg.OperationalError):
         bouncer.connect("app", dbname="vantage1")

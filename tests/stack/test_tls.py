@@ -23,8 +23,7 @@ def test_the_pooler_refuses_a_bad_certificate(
 ) -> None:
     certificates.replace("postgres", **spoiled)
     certificates.reload("postgres")
-    with bouncer.console() as console:
-        console.execute("RECONNECT")
+    bouncer.admin("RECONNECT")
     eventually(lambda: refusal(bouncer), within=5)
     certificates.restore()
     eventually(lambda: bouncer.value("app", "SELECT 1") == 1, within=10)

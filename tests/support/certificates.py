@@ -44,8 +44,7 @@ class Certificates:
             case "postgres":
                 Postgres(self.stack).superuser("SELECT pg_reload_conf()")
             case "pgbouncer":
-                with Bouncer(self.stack).console() as console:
-                    console.execute("RELOAD")
+                Bouncer(self.stack).admin("RELOAD")
             case "proxy":
                 self.stack.exec("proxy", "nginx", "-e", "stderr", "-s", "reload")
 

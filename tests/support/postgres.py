@@ -5,6 +5,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from ops import pooler
 from testing.stack import Stack
 
 Row = dict[str, Any]
@@ -80,9 +81,14 @@ class Bouncer(Server):
     service, own_port = "pgbouncer", 6432
 
     def console(self) -> psycopg.Connection[Row]:
-        """The admin console, which speaks the simple protocol only."""
+        """The console over TCP, which speaks the simple protocol only. Ops may look there (SHOW)."""
         parameters = self.parameters("ops", dbname="pgbouncer")
         return psycopg.connect(**parameters, autocommit=True, cursor_factory=psycopg.ClientCursor, row_factory=dict_row)
+
+    def admin(self, *commands: str) -> None:
+        """Commands of the console that change something, the way the orchestrator gives them: in the container."""
+        words = [f"--command={command}" for command in commands]
+        self.stack.exec("pgbouncer", *pooler.CONSOLE, *words)
 
     def show(self, what: str) -> list[Row]:
         """`SHOW POOLS` and its siblings as dictionaries."""

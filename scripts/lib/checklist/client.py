@@ -91,14 +91,14 @@ class Client:
         return self.try_all({"": self.attempt(endpoint, role, password, sql, **changes)})[""]
 
     def console(self, show: str) -> list[dict[str, str]]:
-        """`SHOW …` of the pooler's admin console, as the ops role."""
+        """`SHOW …` of the pooler's console, as the ops role."""
         endpoint = self.target.endpoint("pgbouncer")
         done = self.host.run(
             "psql -X --no-password --csv -d %s -c %s",
             self.conninfo(endpoint, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
             f"SHOW {show}",
         )
-        assert done.rc == 0, f"the admin console refused the ops role: {refusal(done.stderr)}"
+        assert done.rc == 0, f"the console refused the ops role: {refusal(done.stderr)}"
         return list(csv.DictReader(io.StringIO(done.stdout)))
 
 

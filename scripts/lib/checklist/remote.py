@@ -162,7 +162,7 @@ def probe(addresses: list[list[Any]], timeout: float) -> dict[str, str]:
 
 
 def many_clients(app: str, ops_server: str, ops_console: str, clients: int) -> dict[str, Any]:
-    """Hold many clients at the pooler, let all ask at once; look from both ends: its admin console, and the server."""
+    """Hold many clients at the pooler, let all ask at once; look from both ends: its console, and the server."""
     import time
     from concurrent.futures import ThreadPoolExecutor
 
