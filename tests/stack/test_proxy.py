@@ -1,6 +1,8 @@
 """nginx: its own error responses, the one-second cache, the rate limits."""
 
+import contextlib
 import functools
+import socket
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -95,10 +97,58 @@ class TestOneSecondCache:
         assert proxy.get(self.PATH).status_code == 200
         assert proxy.get(self.PATH, headers={"Host": "evil.example"}).status_code == 400
 
+    @pytest.mark.parametrize(
+        "path",
+        [  # each with a limit of its own: another's response would be in the cache
+            "/api/leaderboard?limit=90&_={}",
+            "/api/leaderboard?_={}&limit=91",
+            "/api/leaderboard?limit=92&limit={}",
+            "/api/leaderboard?limit=93&{}",
+            "/api/countries/most-guessed?_={}",
+        ],
+    )
+    def test_a_query_string_does_not_pass_the_cache(self, stack: Stack, proxy: Proxy, path: str) -> None:
+        with proxy.client() as client:
+            answers = [client.get(path.format(number)) for number in range(1000, 1020)]
+        assert {answer.status_code for answer in answers} == {200}
+        assert 1 <= self.reached_app(stack, answers) < 10
+
+    @pytest.mark.parametrize("limit", ["0", "101", "097", "%2B97", "97%20", "abc", "-1", "9" * 30])
+    def test_a_limit_that_is_none_is_an_error_of_the_api(self, proxy: Proxy, limit: str) -> None:
+        assert proxy.get(f"/api/leaderboard?limit={limit}").status_code == 422
+
+    def test_a_host_name_in_capitals_does_not_pass_the_cache(self, stack: Stack, proxy: Proxy) -> None:
+        with proxy.client() as client:
+            names = ("localhost", "LOCALHOST", "Localhost", "localhost:1", "localhost:2")
+            answers = [client.get(self.PATH, headers={"Host": name}) for name in 3 * names]
+        assert {answer.status_code for answer in answers} == {200}
+        assert 1 <= self.reached_app(stack, answers) < 10
+
     def test_a_cached_path_still_rejects_other_methods(self, proxy: Proxy) -> None:
         with proxy.client() as client:
             assert client.get(self.PATH).status_code == 200
             assert client.head(self.PATH).status_code == 405
+
+
+# --- Slow clients -----------------------------------------------------------------------------------------------------
+
+SLOW = 100  # of each kind: many times the application's workers
+HEADER = b"POST /api/none HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+
+
+def test_slow_headers_and_bodies_do_not_slow_others(proxy: Proxy) -> None:
+    """nginx waits for them, for 10 s, and gunicorn's workers do not."""
+    with contextlib.ExitStack() as slow:
+        for beginning in (HEADER, HEADER + b"Content-Length: 60000\r\n\r\n{"):
+            for _ in range(SLOW):
+                connection = slow.enter_context(
+                    socket.create_connection(("localhost", httpx.URL(proxy.http).port or 80))
+                )
+                connection.sendall(beginning)
+        with proxy.client(timeout=30) as client:
+            started = time.monotonic()
+            assert {client.get("/leaderboard/").status_code for _ in range(5)} == {200}
+        assert time.monotonic() - started < 5
 
 
 # --- Rate limits: docker/proxy/nginx.conf -----------------------------------------------------------------------------

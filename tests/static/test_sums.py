@@ -70,6 +70,18 @@ def test_the_poolers_file_limit_covers_its_connections(stack: Stack) -> None:
     assert needed < allowed <= 16384  # above it, a daemon with a low hard limit refuses to start the container
 
 
+def test_the_proxy_knows_each_endpoint_with_a_shared_response() -> None:
+    """Elsewhere a query string would make a response of its own in the cache."""
+    api = (ROOT / "app/flags/api.py").read_text()
+    functions = re.split(r"^@router", api, flags=re.MULTILINE)[1:]
+    shared = {
+        match[1] for text in functions if "= SHARED" in text and (match := re.match(r'\.get\(\s*"([^"]+)"', text))
+    }
+    known = re.search(r"location ~ \^/api/\(([^)]+)\)\$", NGINX)
+    assert known
+    assert set(known[1].split("|")) == shared
+
+
 # ------------------------------------------------------------ names
 
 
