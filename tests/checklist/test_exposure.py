@@ -160,6 +160,32 @@ def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
         assert "open" not in answers.values(), f"{app} reached an address outside"
 
 
+MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
+# A route to one other host, which the firewall of a fleet limits: the backup host; the pooler's (NET-05).
+FOR_ANOTHER_HOST = ("_repository-2", "_application")
+
+
+@check(
+    "NET-13",
+    claim="no service has a way out: its networks are internal, or no answer comes back to its address",
+    remedy="networks of docker-compose.yml: internal, or enable_ip_masquerade false; `docker compose down`, then up",
+)
+def test_services_have_no_way_out(target: Target, evidence: Evidence) -> None:
+    open_networks = []
+    for service in target.services:
+        for name in service.facts["NetworkSettings"]["Networks"]:
+            network = json.loads(service.machine.docker("network", "inspect", name))[0]
+            masquerades = network["Options"].get(MASQUERADE, "true") == "true"
+            other = not network["Internal"] and len(target.machines) > 1 and name.endswith(FOR_ANOTHER_HOST)
+            kind = "internal" if network["Internal"] else "masquerades" if masquerades else "does not masquerade"
+            evidence(f"{service}: {name} {kind}{', for another host' if other else ''}")
+            if masquerades and not network["Internal"] and not other:
+                open_networks.append(f"{service} through {name}")
+        routes = [line.split() for line in service.run("cat /proc/net/route").stdout.splitlines()[1:]]
+        evidence(f"{service}: default routes: {sum(route[1] == '00000000' for route in routes)}")
+    assert not open_networks, f"a way out: {', '.join(open_networks)}"
+
+
 def lasting_processes(host: Container) -> list[str]:
     """/proc/PID/status of the processes that are there twice. The container engine enters a container as root for an
     instant, before it becomes the user that a health check runs as; that one isn't the service's."""

@@ -180,6 +180,19 @@ def test_a_way_round_the_pooler_and_a_way_out_are_found(checklist: Checklist, st
         assert checklist.outcomes("POOL-02", "NET-05") == {"POOL-02": "fail", "NET-05": "fail"}
 
 
+def test_a_way_out_of_the_database_is_found(checklist: Checklist, stack: Stack) -> None:
+    network = f"{stack.project}_probe"
+    run("docker", "network", "create", "--label", f"com.docker.compose.project={stack.project}", network)
+    try:
+        run("docker", "network", "connect", network, stack.container("postgres"))
+        try:
+            assert checklist.outcomes("NET-13") == {"NET-13": "fail"}
+        finally:
+            run("docker", "network", "disconnect", network, stack.container("postgres"))
+    finally:
+        run("docker", "network", "rm", network)
+
+
 def test_a_process_of_roots_that_listens_is_found(checklist: Checklist, stack: Stack) -> None:
     """A process of root's that listens, in the app's container; it ends when its standard input does."""
     program = "import socket, sys; s = socket.create_server(('', 9999)); print('up', flush=True); sys.stdin.read()"

@@ -27,6 +27,17 @@ def test_the_server_is_out_of_reach_from_the_proxys_network(stack: Stack) -> Non
     assert not reaches(stack, "edge", address(stack, "postgres", "database"), 5432)
 
 
+@pytest.mark.parametrize("network", ["database", "site", "application"])
+def test_an_internal_network_has_no_route_out(stack: Stack, network: str) -> None:
+    """192.0.2.1: an address for documentation (RFC 5737). With a route the attempt would time out instead."""
+    done = run(
+        "docker", "run", "--rm", "--network", f"{stack.project}_{network}", "--entrypoint", "timeout",
+        f"flaglearning/postgres:{stack.variables['TAG']}", "2", "bash", "-c", "exec 3<>/dev/tcp/192.0.2.1/443",
+        check=False,
+    )  # fmt: skip
+    assert "Network is unreachable" in done.stderr
+
+
 def test_the_application_has_no_private_key(stack: Stack) -> None:
     """A client only: it has the CA's certificate."""
     assert stack.exec("app", "find", "/tls", "-type", "f").split() == ["/tls/ca.crt"]

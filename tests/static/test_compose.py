@@ -161,3 +161,25 @@ def test_each_service_gets_the_secrets_that_are_declared_for_it(stack: Stack) ->
     declared = {name: set(secret_files.SECRETS[name].readers) & services.keys() for name in secret_files.GENERATED}
     assert mounted == declared
     assert set(stack.config["secrets"]) == {*secret_files.GENERATED, "ca"}
+
+
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST], ids=" + ".join)
+def test_no_network_has_a_way_out(files: tuple[str, ...]) -> None:
+    """Internal, or without masquerading: NET-13 proves it of a running stack."""
+    networks = Stack(f"{PROJECT}-static", files, **NEEDED).config["networks"]
+    masquerade = "com.docker.network.bridge.enable_ip_masquerade"
+    closed = [
+        name
+        for name, network in networks.items()
+        if network.get("internal") or network.get("driver_opts", {}).get(masquerade) == "false"
+    ]
+    assert closed == list(networks)
+
+
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION], ids=" + ".join)
+def test_only_what_publishes_a_port_is_on_a_network_that_is_not_internal(files: tuple[str, ...]) -> None:
+    config = Stack(f"{PROJECT}-static", files, **NEEDED).config
+    internal = {name for name, network in config["networks"].items() if network.get("internal")}
+    outside = {name for name, service in config["services"].items() if set(service.get("networks") or ()) - internal}
+    published = {name for name, service in config["services"].items() if service.get("ports")}
+    assert outside == published | {"proxy"}  # which the base file publishes nowhere
