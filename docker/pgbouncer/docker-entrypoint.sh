@@ -4,6 +4,7 @@
 #   docker-entrypoint.sh COMMAND…          start
 #   docker-entrypoint.sh write-userlist    in the running container, after the secret has changed; RELOAD reads it
 set -Eeuo pipefail
+umask 077
 
 readonly SECRET=/run/secrets/pgbouncer_password USERLIST=/run/pgbouncer/userlist.txt
 
@@ -21,7 +22,6 @@ check_files() {
 
 write_userlist() {
 	local password
-	umask 077
 	# While the password is being changed the file has two lines; the last is the one that PostgreSQL is given.
 	password=$(tail -n 1 "$SECRET")
 	# A quotation mark is doubled in this file (pgbouncer(5), "Authentication file format").

@@ -3,6 +3,7 @@
 # socket (peer). Roles, databases and privileges are made by the service `roles` (apply-roles), not here.
 # Everything here runs as the user postgres: volumes and secrets have to be readable by it.
 set -Eeuo pipefail
+umask 077  # CIS PostgreSQL Benchmark 2.1
 
 readonly CONFIG=/etc/postgresql/postgresql.conf
 readonly SIZING=/run/postgresql-sizing/90-sizing.conf

@@ -12,8 +12,9 @@ WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role)
 -- One transaction: no session ever sees a role between two of its attributes.
 BEGIN;
 
--- Attributes, each spelled out, so that a drifted role comes back. The limits' sum stays below max_connections.
-ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
+-- Attributes, each spelled out, so that a drifted role comes back. The limits' sum stays below max_connections
+-- (CIS 5.5: no role is without one).
+ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 0;
 ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 60 PASSWORD :'app_verifier';
 ALTER ROLE flaglearning_migrator LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'migrator_verifier';
 ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'readonly_verifier';
@@ -64,6 +65,8 @@ ALTER ROLE :"app_role" SET statement_timeout = '15s';
 ALTER ROLE :"app_role" SET lock_timeout = '5s';
 ALTER ROLE :"app_role" SET transaction_timeout = '60s';
 ALTER ROLE :"app_role" SET idle_in_transaction_session_timeout = '30s';
+-- Only the superuser may change it: a query, injected or mistaken, can't fill the disk.
+ALTER ROLE :"app_role" SET temp_file_limit = '1GB';
 
 -- A migration that can't get its lock gives up quickly: the queue behind a waiting ALTER TABLE is an outage.
 ALTER ROLE flaglearning_migrator SET lock_timeout = '5s';
@@ -75,6 +78,7 @@ ALTER ROLE flaglearning_readonly SET statement_timeout = '60s';
 ALTER ROLE flaglearning_readonly SET lock_timeout = '5s';
 ALTER ROLE flaglearning_readonly SET idle_in_transaction_session_timeout = '60s';
 ALTER ROLE flaglearning_readonly SET default_transaction_read_only = on;
+ALTER ROLE flaglearning_readonly SET temp_file_limit = '1GB';
 
 ALTER ROLE flaglearning_verifier SET default_transaction_read_only = on;
 

@@ -32,6 +32,7 @@ ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
     GRANT USAGE, SELECT ON SEQUENCES TO :"app_role";
 ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
     GRANT SELECT ON SEQUENCES TO flaglearning_readonly;
+\ir large-objects.sql
 -- Without IN SCHEMA: a per-schema default can only add to the global one, not take EXECUTE from PUBLIC.
 ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 COMMIT;

@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS operations.drill (
     report jsonb NOT NULL
 );
 
+\ir large-objects.sql
 REVOKE ALL ON ALL TABLES IN SCHEMA operations FROM PUBLIC;
 GRANT USAGE ON SCHEMA operations TO flaglearning_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA operations TO flaglearning_ops;

@@ -12,6 +12,7 @@ DRIFTS = {
     "GRANT CREATE ON SCHEMA public TO PUBLIC": "schema public",
     "ALTER ROLE flaglearning_user SET statement_timeout = 0": "role flaglearning_user",
     "DROP EXTENSION amcheck": "extension amcheck",
+    "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC": "function lo_create(oid)",
 }
 
 

@@ -25,7 +25,7 @@ SNAPSHOT = """
         FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid >= 16384 ORDER BY 2, 3;
     SELECT 'function', oid::regprocedure, proowner::regrole,
            (SELECT array_agg(a ORDER BY a::text) FROM unnest(proacl) a)
-        FROM pg_proc WHERE pronamespace::regnamespace::text !~ '^pg_|information' ORDER BY 2;
+        FROM pg_proc WHERE pronamespace::regnamespace::text !~ '^pg_|information' OR proname ~ '^lo' ORDER BY 2;
     SELECT 'default', defaclrole::regrole, defaclnamespace, defaclobjtype, defaclacl
         FROM pg_default_acl ORDER BY 2, 3, 4;
     SELECT 'extension', extname, extversion FROM pg_extension ORDER BY 2;
@@ -59,6 +59,7 @@ DRIFT = {
     "readonly lost a column": "REVOKE SELECT (email) ON users_user FROM flaglearning_readonly",
     "readonly may read what comes": """ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
                                        GRANT SELECT ON TABLES TO flaglearning_readonly""",
+    "PUBLIC may create large objects": "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC",
     "a right was lost": "REVOKE SELECT ON probe FROM flaglearning_user",
     "readonly may write what comes": """ALTER DEFAULT PRIVILEGES FOR ROLE flaglearning_owner IN SCHEMA public
                                         GRANT INSERT ON TABLES TO flaglearning_readonly""",

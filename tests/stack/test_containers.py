@@ -43,6 +43,24 @@ def test_the_application_has_no_private_key(stack: Stack) -> None:
     assert stack.exec("app", "find", "/tls", "-type", "f").split() == ["/tls/ca.crt"]
 
 
+def test_the_servers_configuration_is_readable_by_the_server_alone(stack: Stack) -> None:
+    """And it can't write it. PGDSAT 2.4."""
+    files = stack.exec("postgres", "find", "/etc/postgresql", "-printf", "%y %m %u:%g\n").split("\n")
+    assert {line for line in files if line} == {"f 640 root:postgres", "d 750 root:postgres"}
+
+
+@pytest.mark.parametrize(("service", "process"), [("postgres", "postgres"), ("pgbouncer", "pgbouncer")])
+def test_what_a_service_creates_is_its_own(stack: Stack, service: str, process: str) -> None:
+    """CIS PostgreSQL Benchmark 2.1."""
+    script = f"for one in /proc/[0-9]*; do if grep -qx {process} $one/comm; then grep ^Umask $one/status; fi; done"
+    assert set(stack.exec(service, "sh", "-c", script).splitlines()) == {"Umask:\t0077"}
+
+
+def test_the_computed_settings_are_the_servers_own(stack: Stack) -> None:
+    """The entrypoint writes them before the server sets a mask of its own."""
+    assert stack.exec("postgres", "stat", "-c", "%a", "/run/postgresql-sizing/90-sizing.conf").strip() == "600"
+
+
 def test_every_setting_is_in_force(postgres: Postgres) -> None:
     """No line of the files failed to apply, and none waits for a restart."""
     problems = "SELECT sourcefile, name, error FROM pg_file_settings WHERE error IS NOT NULL"

@@ -1,5 +1,7 @@
 """Which role opens which database, at the server and at the pooler; every other combination is refused."""
 
+import time
+
 import psycopg
 import pytest
 
@@ -24,7 +26,8 @@ POOLED = {
     "postgres": set(),
     "verifier": set(),
 }
-WITHOUT_PASSWORD = ("postgres", "verifier")  # they log in through the socket only; here with the password of ops
+# They log in through the socket only; here with the password of ops.
+WITHOUT_PASSWORD = ("postgres", "verifier")
 DIRECT_DATABASES = ["flaglearning_dev", "postgres", "template1"]
 POOLED_DATABASES = ["flaglearning_dev", "postgres", "template1", "pgbouncer"]
 
@@ -51,6 +54,23 @@ def gets_in(server: Server, role: str, database: str) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+def test_a_wrong_password_is_refused_with_a_delay_and_a_right_one_is_not(postgres: Postgres) -> None:
+    delay = int(postgres.superuser("SELECT setting FROM pg_settings WHERE name = 'auth_delay.milliseconds'")) / 1000
+    assert delay == 0.5
+    started = time.monotonic()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        postgres.connect("readonly", password="wrong")
+    assert time.monotonic() - started > delay
+    # The fastest of several: a machine under load may be slow once, but not faster than the delay.
+    assert min(duration_of_login(postgres) for _ in range(10)) < delay
+
+
+def duration_of_login(postgres: Postgres) -> float:
+    started = time.monotonic()
+    postgres.connect("readonly").close()
+    return time.monotonic() - started
 
 
 def test_an_unknown_user_is_refused(server: Server) -> None:

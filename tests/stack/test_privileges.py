@@ -67,11 +67,22 @@ TAKING_OVER = [
     "SELECT object_repr FROM django_admin_log",
     "SELECT word FROM probe",
 ]
+# What fills the disk.
+FILLING = [
+    "SET temp_file_limit = '100GB'",
+    "SELECT lo_creat(-1)",
+    "SELECT lo_create(4711)",
+    "SELECT lo_from_bytea(0, 'x')",
+    "SELECT lo_put(4711, 0, 'x')",
+    "SELECT lowrite(0, 'x')",
+    "SELECT lo_truncate(0, 1)",
+    "SELECT lo_truncate64(0, 1)",
+]
 FORBIDDEN = {
-    "app": [*SUPERUSER_THINGS, *DEFINING, *READING_STATISTICS],
-    "readonly": [*SUPERUSER_THINGS, *DEFINING, *WRITING, *READING_STATISTICS, *TAKING_OVER],
+    "app": [*SUPERUSER_THINGS, *DEFINING, *READING_STATISTICS, *FILLING],
+    "readonly": [*SUPERUSER_THINGS, *DEFINING, *WRITING, *READING_STATISTICS, *TAKING_OVER, *FILLING],
     # It reads pg_authid: pg_read_all_data covers every table, and a dump of the roles needs it.
-    "ops": [*(sql for sql in SUPERUSER_THINGS if "pg_authid" not in sql), *DEFINING, *WRITING],
+    "ops": [*(sql for sql in SUPERUSER_THINGS if "pg_authid" not in sql), *DEFINING, *WRITING, *FILLING],
     # The owner of the database may have trusted extensions, and may alter the database.
     "migrator": [
         *(sql for sql in SUPERUSER_THINGS if "flaglearning_dev" not in sql and "pg_trgm" not in sql),
@@ -132,6 +143,7 @@ PERMITTED = {
         "CREATE INDEX ON mine (more)",
         "TRUNCATE mine",
         "DROP TABLE mine",
+        "SELECT lo_unlink(lo_from_bytea(0, 'x'))",
     ],
 }
 
@@ -185,6 +197,18 @@ def test_readonly_has_no_role_that_reads_everything(postgres: Postgres) -> None:
 def test_readonly_writes_nothing_even_by_mistake(postgres: Postgres) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         postgres.value("readonly", "DELETE FROM flags_country RETURNING 1")
+
+
+@pytest.mark.parametrize("role", ["app", "readonly"])
+def test_a_sort_cannot_fill_the_disk(postgres: Postgres, role: str) -> None:
+    assert postgres.value(role, "SHOW temp_file_limit") == "1GB"
+    # A lower limit for this test: the same error, without a gigabyte.
+    postgres.superuser(f"ALTER ROLE {postgres.stack.role(role)} SET temp_file_limit = '1MB'")
+    try:
+        with pytest.raises(psycopg.errors.ConfigurationLimitExceeded, match="temp_file_limit"):
+            postgres.value(role, "SELECT n FROM generate_series(1, 1000000) AS n ORDER BY n DESC, n::text")
+    finally:
+        postgres.superuser(f"ALTER ROLE {postgres.stack.role(role)} SET temp_file_limit = '1GB'")
 
 
 def test_ops_may_end_a_backend(postgres: Postgres) -> None:

@@ -74,6 +74,11 @@ def create_staging() -> dict[str, Any]:
             " CONNECTION LIMIT 6 PASSWORD {verifier}",
             RESTORER, verifier=policy.scram_verifier(password, secrets.token_bytes(16)),
         )  # fmt: skip
+        with connect(name) as inside:  # a dump may hold large objects (pg/sql/large-objects.sql)
+            inside.run(
+                "GRANT EXECUTE ON FUNCTION pg_catalog.lo_create(oid), pg_catalog.lowrite(integer, bytea) TO {}",
+                RESTORER,
+            )
         server.run("ALTER DATABASE {} OWNER TO {}", name, RESTORER)
     return {"database": name}
 
