@@ -15,7 +15,7 @@ WITH owned AS (  -- everything with an owner and privileges
     SELECT pg_catalog.current_database(), 'function ' || p.oid::pg_catalog.regprocedure, p.proowner, COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))
     FROM pg_catalog.pg_proc AS p
     JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname = 'pgbouncer' OR (n.nspname = 'pg_catalog' AND p.proname ~ '^(lo_|lowrite$)')
+    WHERE n.nspname = 'pgbouncer' OR (n.nspname = 'pg_catalog' AND p.proname ~ '^(lo_|lowrite$|pg_backup_st|pg_create_restore_point$|pg_switch_wal$)')
 )
 SELECT '' AS place, 'role ' || rolname AS object,
        pg_catalog.concat_ws(', ', CASE WHEN rolcanlogin THEN 'login' ELSE 'no login' END, CASE WHEN rolsuper THEN 'superuser' END,

@@ -5,7 +5,7 @@ SELECT :'deployment' = 'development' AS is_development \gset
 
 SELECT pg_catalog.format('CREATE ROLE %I', role)
 FROM pg_catalog.unnest(ARRAY[:'app_role', 'flaglearning_owner', 'flaglearning_migrator', 'flaglearning_readonly',
-                             'flaglearning_ops', 'flaglearning_verifier', 'pgbouncer']) AS role
+                             'flaglearning_ops', 'flaglearning_verifier', 'flaglearning_backup', 'pgbouncer']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role)
 \gexec
 
@@ -15,13 +15,15 @@ BEGIN;
 -- Attributes, each spelled out, so that a drifted role comes back. The limits' sum stays below max_connections
 -- (CIS 5.5: no role is without one).
 ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 0;
-ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 60 PASSWORD :'app_verifier';
+ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 57 PASSWORD :'app_verifier';
 ALTER ROLE flaglearning_migrator LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'migrator_verifier';
 ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'readonly_verifier';
 -- It reads every row, to dump it; BYPASSRLS, so that no policy's functions run with its rights.
 ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
 -- It hashes rows for restore points and drills, in the superuser's stead. Through the socket only (pg_ident.conf): no password.
 ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 2  PASSWORD NULL;
+-- pgBackRest's sessions: what it calls is granted in 60-operations.sql. Through the socket only, too; it reads no table.
+ALTER ROLE flaglearning_backup   LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 3  PASSWORD NULL;
 ALTER ROLE pgbouncer             LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'pgbouncer_verifier';
 -- The superuser logs in through the socket (peer authentication) only.
 ALTER ROLE postgres PASSWORD NULL;
@@ -38,6 +40,7 @@ INSERT INTO wanted_membership VALUES
     ('pg_maintain',                 'flaglearning_ops'),   -- VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, LOCK
     ('pg_read_all_data',            'flaglearning_ops'),   -- dump
     ('pg_read_all_data',            'flaglearning_verifier'),
+    ('pg_read_all_settings',        'flaglearning_backup'), -- data_directory, archive_command
     ('pg_signal_backend',           'flaglearning_ops'),   -- cancel and terminate
     ('pg_use_reserved_connections', 'flaglearning_ops');   -- get in when the server is full
 

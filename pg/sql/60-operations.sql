@@ -32,6 +32,9 @@ CREATE TABLE IF NOT EXISTS operations.drill (
 );
 
 \ir large-objects.sql
+-- What pgBackRest calls (pg/pgbackrest.conf, pg1-user). No more: another host may send SQL through its protocol (ADR 8).
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_backup_start(text, boolean), pg_catalog.pg_backup_stop(boolean),
+                          pg_catalog.pg_create_restore_point(text), pg_catalog.pg_switch_wal() TO flaglearning_backup;
 REVOKE ALL ON ALL TABLES IN SCHEMA operations FROM PUBLIC;
 GRANT USAGE ON SCHEMA operations TO flaglearning_ops;
 GRANT SELECT ON ALL TABLES IN SCHEMA operations TO flaglearning_ops;

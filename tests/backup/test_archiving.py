@@ -1,5 +1,6 @@
 """What is written is in the repository soon, encrypted, on an idle server too; and nothing pretends."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import datetime
@@ -49,6 +50,13 @@ def test_without_the_servers_counters_what_would_be_lost_is_known(postgres: Post
 def test_how_much_would_be_lost_is_measured(postgres: Postgres, repository: Repository) -> None:
     worst = postgres.superuser("SELECT extract(epoch FROM max(exposed)) FROM operations.heartbeat")
     assert 0 < float(worst) <= 60
+
+
+def test_pgbackrest_is_not_the_superuser(repository: Repository, stack: Stack) -> None:
+    """A stanza was created and a full backup made (fixture): each session of these ended under the role's name."""
+    sessions = re.findall(r"(\w+)@(\w+) pgBackRest \[([\w-]+)\] .*disconnection", stack.logs("postgres"))
+    assert {session[:2] for session in sessions} == {("flaglearning_backup", "postgres")}
+    assert "backup" in {session[2] for session in sessions}
 
 
 def test_the_repository_is_encrypted(repository: Repository) -> None:

@@ -15,7 +15,11 @@ NEW_SECRETS = (
     "`./scripts/secrets new` makes random ones; then start the stack again with SECRETS_DIR set to that folder"
 )
 REFERENCE_USER = "flaglearning_user"
-SOCKET_ONLY = ("postgres", "flaglearning_verifier")  # as the server's own user, by peer authentication
+SOCKET_ONLY = (
+    "postgres",
+    "flaglearning_verifier",
+    "flaglearning_backup",
+)  # as the server's own user, by peer authentication
 
 
 @check(

@@ -16,6 +16,7 @@ DIRECT = {
     "pgbouncer": {"postgres"},
     "postgres": set(),
     "verifier": set(),
+    "backup": set(),
 }
 POOLED = {
     "app": {"flaglearning_dev"},
@@ -25,9 +26,10 @@ POOLED = {
     "pgbouncer": set(),
     "postgres": set(),
     "verifier": set(),
+    "backup": set(),
 }
 # They log in through the socket only; here with the password of ops.
-WITHOUT_PASSWORD = ("postgres", "verifier")
+WITHOUT_PASSWORD = ("postgres", "verifier", "backup")
 DIRECT_DATABASES = ["flaglearning_dev", "postgres", "template1"]
 POOLED_DATABASES = ["flaglearning_dev", "postgres", "template1", "pgbouncer"]
 

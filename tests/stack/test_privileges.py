@@ -194,6 +194,39 @@ def test_readonly_has_no_role_that_reads_everything(postgres: Postgres) -> None:
     assert postgres.value("readonly", roles) == 0
 
 
+# What a host that speaks pgBackRest's protocol may try (ADR 8), in `postgres`, the only database that the role opens.
+NOT_FOR_BACKUPS = [
+    *(sql for sql in SUPERUSER_THINGS if "probe" not in sql),
+    "SELECT * FROM operations.heartbeat",
+    "SELECT pgbouncer.lookup('flaglearning_ops')",
+    "SELECT pg_read_binary_file('global/pg_control')",
+    "SELECT pg_ls_dir('.')",
+    "SELECT pg_promote()",
+    "CHECKPOINT",
+    "CREATE TABLE mine (id int)",
+    "CREATE TEMPORARY TABLE mine (id int)",
+    "SET ROLE flaglearning_ops",
+]
+
+
+def as_backup(postgres: Postgres, sql: str, database: str = "postgres") -> str:
+    """What psql prints, through the socket: the role's only way in."""
+    words = ("psql", "-XAtq", "-v", "VERBOSITY=verbose", "-h", "/run/postgresql", "-U", "flaglearning_backup", database)
+    return postgres.stack.exec("postgres", *words, stdin=sql, check=False).strip()
+
+
+@pytest.mark.parametrize("sql", NOT_FOR_BACKUPS)
+def test_backups_role_may_not(postgres: Postgres, sql: str) -> None:
+    assert "ERROR:  42501:" in as_backup(postgres, sql)
+
+
+def test_backups_role_opens_no_other_database_and_runs_a_backup(postgres: Postgres) -> None:
+    assert "FATAL:" in as_backup(postgres, "SELECT 1", postgres.stack.database)
+    run = "SELECT pg_backup_start('probe', true) > '0/0';"
+    run += " SELECT lsn > '0/0' FROM pg_backup_stop(false); SHOW data_directory"
+    assert as_backup(postgres, run).splitlines()[-3:-1] == ["t", "t"]
+
+
 def test_readonly_writes_nothing_even_by_mistake(postgres: Postgres) -> None:
     with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         postgres.value("readonly", "DELETE FROM flags_country RETURNING 1")
