@@ -107,6 +107,9 @@ CACHES = {
 
 AUTH_USER_MODEL = "users.User"
 SESSION_ENGINE = "users.sessions"
+# Sessions name the second, which the first only precedes.
+AUTHENTICATION_BACKENDS = ["users.login_attempts.LimitBackend", "django.contrib.auth.backends.ModelBackend"]
+PASSWORD_RESET_TIMEOUT = 3600  # seconds that the link of a mail is good for
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -119,6 +122,21 @@ AUTH_PASSWORD_VALIDATORS = [
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
+
+# --- Mail -----------------------------------------------------------------------------------------------------------
+
+# Without a mail server development prints mails. Production sends none, and offers no password reset: a printed link
+# would be in the log.
+EMAIL_HOST = env.text("EMAIL_HOST")
+EMAIL_PORT = env.port("EMAIL_PORT", 587)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
+EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD")
+EMAIL_USE_SSL = EMAIL_PORT == 465
+EMAIL_USE_TLS = not EMAIL_USE_SSL
+EMAIL_TIMEOUT = 5  # a worker waits for it
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "Flag Learning <noreply@localhost>")
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+SENDS_MAIL = bool(EMAIL_HOST) or not env.production
 
 # --- Time and language ----------------------------------------------------------------------------------------------
 

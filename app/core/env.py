@@ -76,6 +76,13 @@ class Environment:
             )
         return int(value)
 
+    def port(self, name: str, default: int) -> int:
+        """Return a TCP port."""
+        value = self.text(name, str(default))
+        if not value.isdecimal() or not 0 < int(value) < 65536:
+            raise ImproperlyConfigured(f"{name} is {value!r}, which is not a port: set {name} to a number up to 65535.")
+        return int(value)
+
     def debug(self) -> bool:
         """Return DJANGO_DEBUG, which production rejects: debug pages show settings and source to visitors."""
         debug = self.flag("DJANGO_DEBUG")

@@ -11,6 +11,8 @@ from ninja.throttling import AnonRateThrottle
 
 from core.errors import error_response
 from core.schemas import errors
+from users.forms import TOO_MANY
+from users.login_attempts import too_many
 from users.models import User
 
 router = Router(tags=["session"])
@@ -75,6 +77,8 @@ def who_am_i(request: HttpRequest) -> dict[str, Any]:
 def log_in(request: HttpRequest, body: Credentials) -> Any:
     """Log in and set the session cookie."""
     user = authenticate(request, username=body.email, password=body.password)
+    if user is None and too_many(body.email):
+        return error_response(429, "too_many_requests", TOO_MANY)
     if user is None:
         return error_response(401, "wrong_credentials", "The e-mail address or the password is wrong.")
     login(request, user)

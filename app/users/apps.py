@@ -11,5 +11,7 @@ class UsersConfig(AppConfig):
 
     def ready(self) -> None:
         from core.privileges import grant_to_readonly
+        from users import login_attempts
 
+        login_attempts.connect()
         post_migrate.connect(grant_to_readonly, sender=self)  # once for each `migrate`: one sender

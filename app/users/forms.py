@@ -1,15 +1,18 @@
 """Forms to sign up and log in."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from django import forms
 from django.contrib.auth import password_validation
-from django.contrib.auth.forms import AuthenticationForm
+from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from users.login_attempts import too_many
 from users.models import User
 
+TOO_MANY = "Too many attempts for this e-mail address. Wait a quarter of an hour, and try again."
 HAS_ACCOUNT = "This e-mail address has an account already. Log in instead, or use another address."
 
 
@@ -31,6 +34,26 @@ class LoginForm(AuthenticationForm):
     def clean_username(self) -> str:
         """Return the address in lower case, as it is stored."""
         return str(self.cleaned_data["username"]).lower()
+
+    def get_invalid_login_error(self) -> ValidationError:
+        """Say when the right password would be refused, too."""
+        if too_many(self.cleaned_data["username"]):
+            return ValidationError(TOO_MANY, code="too_many")
+        return super().get_invalid_login_error()
+
+
+class ResetForm(PasswordResetForm):
+    """Django's form, which would look for the address without an index."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["email"].label = "E-mail address"
+        self.fields["email"].widget.attrs["autofocus"] = True
+
+    def get_users(self, email: str) -> Iterable[User]:
+        """Return the account, if it may log in with a password."""
+        users = User.objects.filter(email=email.lower(), is_active=True)
+        return [user for user in users if user.has_usable_password()]
 
 
 class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time

@@ -34,6 +34,12 @@ def test_an_unknown_deployment_stops() -> None:
     assert "set DEPLOYMENT=development or" in refusal(lambda: Environment({"DEPLOYMENT": "staging"}))
 
 
+@pytest.mark.parametrize("value", ["0", "65536", "smtp", "-1"])
+def test_a_port_is_a_number(value: str) -> None:
+    assert "set EMAIL_PORT to a number" in refusal(lambda: development(EMAIL_PORT=value).port("EMAIL_PORT", 587))
+    assert development(EMAIL_PORT="465").port("EMAIL_PORT", 587) == 465
+
+
 def test_debug_is_off_by_default() -> None:
     assert development().debug() is False
 

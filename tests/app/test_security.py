@@ -85,6 +85,25 @@ def test_no_script_can_read_the_cookies(production_settings: dict[str, Any]) -> 
     assert production_settings["CSRF_COOKIE_HTTPONLY"]
 
 
+MAIL = ("EMAIL_BACKEND", "EMAIL_USE_TLS", "EMAIL_USE_SSL", "SENDS_MAIL")
+BACKENDS = "django.core.mail.backends"
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, [f"{BACKENDS}.console.EmailBackend", True, False, False]),
+        ({"EMAIL_HOST": "smtp.example"}, [f"{BACKENDS}.smtp.EmailBackend", True, False, True]),
+        ({"EMAIL_HOST": "smtp.example", "EMAIL_PORT": "465"}, [f"{BACKENDS}.smtp.EmailBackend", False, True, True]),
+    ],
+)
+def test_production_mails_through_a_server_with_tls_or_not_at_all(
+    variables: dict[str, str], expected: list[object]
+) -> None:
+    script = f"import json; from django.conf import settings; print(json.dumps([getattr(settings, n) for n in {MAIL}]))"
+    assert json.loads(in_production("-c", script, **variables).stdout) == expected
+
+
 def test_http_redirects_to_https(settings: Any) -> None:
     settings.SECURE_SSL_REDIRECT = True
     response = Client().get("/leaderboard/")

@@ -5,10 +5,17 @@ from axe_playwright_python.sync_playwright import Axe
 
 from browser.player import Account, NewPage, Screenshot
 
-GUEST_PAGES = {"today": "/", "login": "/accounts/login/", "signup": "/accounts/signup/", "leaderboard": "/leaderboard/"}
+GUEST_PAGES = {
+    "today": "/",
+    "login": "/accounts/login/",
+    "signup": "/accounts/signup/",
+    "reset": "/accounts/password/reset/",
+    "leaderboard": "/leaderboard/",
+}
 PLAYER_PAGES = {
     "today-answered": "/",
     "practice": "/practice/",
+    "password": "/accounts/password/",
     "statistics": "/statistics/",
     "leaderboard": "/leaderboard/",
     "most-guessed": "/most-guessed/",

@@ -60,3 +60,29 @@ def test_the_leaderboard_shows_names_and_no_address(new_page: NewPage, regular: 
     expect(page.get_by_role("heading", name="Leaderboard")).to_be_visible()
     assert "@" not in page.locator("main").inner_text()
     assert regular.email not in page.content()
+
+
+def test_a_password_is_changed_with_the_keyboard(page: Page) -> None:
+    player = Player(page)
+    player.sign_up()
+    page.get_by_role("link", name=player.account.name).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Change your password")).to_be_visible()
+    old, new = player.account.password, "another long sentence of words"
+    page.get_by_label("Old password").focus()
+    for text in (old, new, new):
+        page.keyboard.type(text)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.locator(".messages")).to_contain_text("Your password is changed")
+    player.log_out()
+    player.log_in(password=new)
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+
+
+def test_a_forgotten_password_leads_to_a_neutral_answer(page: Page) -> None:
+    page.goto("/accounts/login/")
+    page.get_by_role("link", name="Forgot your password?").click()
+    page.get_by_label("E-mail address").fill("unknown@example.org")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()

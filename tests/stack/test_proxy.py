@@ -233,7 +233,17 @@ def test_a_refused_login_page_says_when_to_try_again(logins: list[httpx.Response
     assert logins[-1].headers["retry-after"] == "60"
 
 
-@pytest.mark.parametrize("path", ["/accounts/signup/", "/admin/login/", "/accounts//login/", "/accounts/%6cogin/"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/accounts/signup/",
+        "/admin/login/",
+        "/accounts//login/",
+        "/accounts/%6cogin/",
+        "/accounts/password/",
+        "/accounts/password/reset/",
+    ],
+)
 def test_every_way_to_log_in_counts(proxy: Proxy, logins: list[httpx.Response], path: str) -> None:
     with proxy.client() as client:
         assert 429 in [client.post(path).status_code for _ in range(3)]

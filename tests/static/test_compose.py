@@ -183,3 +183,17 @@ def test_only_what_publishes_a_port_is_on_a_network_that_is_not_internal(files: 
     outside = {name for name, service in config["services"].items() if set(service.get("networks") or ()) - internal}
     published = {name for name, service in config["services"].items() if service.get("ports")}
     assert outside == published | {"proxy"}  # which the base file publishes nowhere
+
+
+def test_mail_gives_the_application_alone_a_way_out_and_a_secret() -> None:
+    needed = {**NEEDED, "EMAIL_HOST": "smtp.example.org", "EMAIL_FROM": "flags@example.org"}
+    config = Stack(f"{PROJECT}-static", (*PRODUCTION, "docker/compose/mail.yml"), **needed).config
+    on_mail = [name for name, service in config["services"].items() if "mail" in (service.get("networks") or ())]
+    knowing = [
+        name
+        for name, service in config["services"].items()
+        if "email_password" in {secret["source"] for secret in service.get("secrets") or ()}
+    ]
+    assert (on_mail, knowing) == (["app"], ["app"])
+    assert "application" in config["services"]["app"]["networks"]
+    assert not config["networks"]["mail"].get("internal")
