@@ -49,11 +49,11 @@ def test_a_bad_line_is_noticed_with_its_file(images: Stack, line: str) -> None:
 
 
 def test_nginx_accepts_its_configuration(images: Stack) -> None:
-    assert "test is successful" in in_image(images, "proxy", WITH_A_CERTIFICATE + "nginx -e stderr -t")
+    assert "test is successful" in in_image(images, "proxy", WITH_A_CERTIFICATE + "configure nginx -e stderr -t")
 
 
 def test_nginx_notices_a_bad_line(images: Stack) -> None:
-    script = WITH_A_CERTIFICATE + "echo nonsense_here on\\; >>/etc/nginx/nginx.conf; nginx -e stderr -t"
+    script = WITH_A_CERTIFICATE + "echo nonsense_here on\\; >>/etc/nginx/nginx.conf; configure true"
     assert "unknown directive" in in_image(images, "proxy", script, check=False)
 
 
