@@ -1,11 +1,14 @@
 """A host on the same network reaches only ports that a service has opened."""
 
+import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from lab.hosts import Lab
 from network import scan
+from players import HERE
 from testing.shell import eventually
 
 
@@ -38,6 +41,21 @@ def shut(lab: Lab, web: str) -> None:
 def test_all_ports_but_the_proxys_are_shut_over_both_families(lab: Lab, web: str) -> None:
     for address in (lab.address("db1"), lab.address6("db1")):
         assert scan(lab, address) == [80, 443]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_proxy_sees_a_visitors_own_address(lab: Lab, family: int) -> None:
+    """Behind Docker's own proxy all visitors would share the bridge's address, and its rate limits."""
+    host, visitor = (
+        (lab.address("db1"), lab.address("vantage"))
+        if family == 4
+        else (f"[{lab.address6('db1')}]", lab.address6("vantage"))
+    )
+    agent = f"visitor-{family}"
+    lab.exec("vantage", "curl", "-fskS", "-o", "/dev/null", "-A", agent, f"https://{host}/accounts/login/", check=False)
+    log = lab.exec("db1", *HERE, "logs", "--no-log-prefix", "--since", "1m", "proxy")
+    [line] = [json.loads(line) for line in re.findall(r"\{.*\}", log) if agent in line]
+    assert line["client"] == visitor
 
 
 def test_without_the_table_the_same_scan_finds_them(lab: Lab, web: str) -> None:
