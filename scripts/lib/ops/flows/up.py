@@ -173,6 +173,8 @@ def why_it_failed(printed: str) -> OperationError:
         return OperationError(
             "the disk is full", "docker system df shows what takes it, docker system prune removes what is unused"
         )
+    if unknown := re.search(r"unknown (?:shorthand )?flag: .*", printed):
+        return OperationError("docker compose up does not accept the arguments", "./scripts/up --help", unknown[0])
     missing = re.search(r"bind source path does not exist: (.*)", printed)
     if missing:
         return OperationError(
