@@ -1,13 +1,13 @@
 """How far the statistics of unused indexes can be trusted; listings that are cut."""
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 
 from ops.commands.monitor import too_young
 from ops.output import show_first
 
-NOW = datetime(2026, 11, 30, 12, 0, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 30, 12, 0, tzinfo=UTC)
 
 
 def test_statistics_of_two_minutes_are_not_trusted() -> None:
