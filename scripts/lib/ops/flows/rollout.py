@@ -33,6 +33,7 @@ CONFIG_HASH = "com.docker.compose.config-hash"
 def rollout(app_only: bool) -> None:
     """The whole flow, on the deployment that `docker compose` means here; the version is the image that TAG names."""
     with lock():
+        containers.require_same_deployment()
         image = app_image()
         previous = serving()
         if previous:

@@ -34,6 +34,7 @@ class Port(NamedTuple):
 def run(arguments: list[str]) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
     check_settings()
+    containers.require_same_deployment()
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
