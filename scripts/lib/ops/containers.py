@@ -130,8 +130,8 @@ def environment_of(service: str) -> dict[str, str]:
 
 
 def require_same_deployment() -> None:
-    """Raises UserError when this shell means another deployment than the one whose containers exist: `docker compose up`
-    would replace production's by development's, on the same volumes."""
+    """Raises UserError when this shell means another deployment than the one whose containers exist: a start would
+    replace production's by development's, on the same volumes."""
     project = str(config()["name"])
     filters = [f"--filter=label=com.docker.compose.{key}" for key in (f"project={project}", "service=roles")]
     found = run(["docker", "ps", "--all", "--quiet", "--filter=status=exited", *filters], quiet=True).split()
