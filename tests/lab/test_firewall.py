@@ -9,7 +9,7 @@ import pytest
 from lab.hosts import Lab
 from network import scan
 from players import HERE
-from testing.shell import eventually
+from testing.shell import ROOT, eventually
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +89,35 @@ def test_the_rules_survive_ten_reloads_and_a_restart_of_docker(lab: Lab, web: st
     shut(lab, web)
     # Docker's own rules are still there: the host itself, and what the container asks outside
     lab.exec("db1", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/")
+
+
+def test_docker_does_not_start_without_the_table(lab: Lab) -> None:
+    lab.exec("db1", "nft", "delete", "table", "inet", "flaglearning")
+    try:
+        assert lab.exec("db1", "systemctl", "restart", "docker", check=False)
+        assert "failed" in lab.exec("db1", "systemctl", "is-failed", "docker")
+        assert "inet flaglearning is not loaded" in lab.exec(
+            "db1", "journalctl", "-u", "docker", "-n", "30", "--no-pager"
+        )
+        assert scan(lab, lab.address("db1"), 80, 443) == []
+    finally:
+        lab.exec("db1", "systemctl", "restart", "flaglearning-firewall")
+        lab.exec("db1", "systemctl", "reset-failed", "docker")
+        lab.exec("db1", "systemctl", "start", "docker", "flaglearning")
+
+
+def test_an_own_port_is_open_for_its_networks_until_it_leaves_the_inventory(lab: Lab) -> None:
+    lab.exec("db1", "systemd-run", "--quiet", "--collect", "--unit=own-port", "python3", "-m", "http.server", "9100")
+    own = {"firewall_services": {"metrics": {"ports": [9100], "networks": [f"{lab.address('vantage')}/32"]}}}
+    role = str(ROOT / "tests/lab/role.yml")
+    try:
+        assert scan(lab, lab.address("db1"), 9100, 9101) == []
+        lab.play(role, "-e", "role=firewall", "-e", json.dumps(own))
+        assert scan(lab, lab.address("db1"), 9100, 9101) == [9100]
+        lab.play(role, "-e", "role=firewall")
+        assert scan(lab, lab.address("db1"), 9100, 9101) == []
+    finally:
+        lab.exec("db1", "systemctl", "stop", "own-port")
 
 
 @pytest.mark.last
