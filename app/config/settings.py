@@ -42,7 +42,7 @@ MIDDLEWARE = [
     "core.health.HealthMiddleware",
     "core.middleware.ApiErrorMiddleware",
     "core.middleware.DatabaseUnavailableMiddleware",
-    "django.middleware.security.SecurityMiddleware",
+    "core.middleware.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -163,17 +163,20 @@ STORAGES = {
 
 # --- Security -------------------------------------------------------------------------------------------------------
 
-# Only nginx connects (a Unix socket), and it replaces the client's header by its own.
+# Only nginx connects (a Unix socket). It replaces the client's header, unless that comes from one of TRUSTED_PROXIES.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 # In development, logging in works over plain HTTP on localhost.
 SECURE_SSL_REDIRECT = env.production
+PUBLIC_HTTPS_PORT = env.port("PUBLIC_HTTPS_PORT", 443)  # where plain http is redirected to
 SESSION_COOKIE_SECURE = env.production
 CSRF_COOKIE_SECURE = env.production
 SESSION_COOKIE_HTTPONLY = True
 CSRF_COOKIE_HTTPONLY = True  # pages contain the token, API clients get it from /api/csrf
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if env.production else 0
-SECURE_HSTS_INCLUDE_SUBDOMAINS = env.production
-SECURE_HSTS_PRELOAD = env.production
+# Both speak for other host names of the domain, so the site's owner decides; `check --deploy` would ask for them.
+SECURE_HSTS_INCLUDE_SUBDOMAINS = env.flag("HSTS_INCLUDE_SUBDOMAINS")
+SECURE_HSTS_PRELOAD = env.hsts_preload()
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 

@@ -79,9 +79,19 @@ class Environment:
     def port(self, name: str, default: int) -> int:
         """Return a TCP port."""
         value = self.text(name, str(default))
-        if not value.isdecimal() or not 0 < int(value) < 65536:
-            raise ImproperlyConfigured(f"{name} is {value!r}, which is not a port: set {name} to a number up to 65535.")
+        if not value.isdecimal() or not 1 <= int(value) <= 65535:
+            raise ImproperlyConfigured(f"{name} is {value!r}, which is not a TCP port: set {name} to 1 to 65535.")
         return int(value)
+
+    def hsts_preload(self) -> bool:
+        """Return HSTS_PRELOAD: browsers' preload lists take a domain only with all of its subdomains."""
+        preload = self.flag("HSTS_PRELOAD")
+        if preload and not self.flag("HSTS_INCLUDE_SUBDOMAINS"):
+            raise ImproperlyConfigured(
+                "HSTS_PRELOAD is on without HSTS_INCLUDE_SUBDOMAINS, which preload lists require: "
+                "set HSTS_INCLUDE_SUBDOMAINS=true too, or unset HSTS_PRELOAD."
+            )
+        return preload
 
     def debug(self) -> bool:
         """Return DJANGO_DEBUG, which production rejects: debug pages show settings and source to visitors."""

@@ -6,8 +6,11 @@ import time
 import uuid
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
+from django.http.request import split_domain_port
+from django.middleware import security
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
@@ -60,6 +63,17 @@ class RequestLogMiddleware:
         # Only if the user is loaded already: the log makes no query.
         user = getattr(request, "_cached_user", None)
         return user.pk if user else None
+
+
+class SecurityMiddleware(security.SecurityMiddleware):
+    """Django's, except that plain http is redirected to the public https port, not to the port of the http request."""
+
+    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
+        if not self.redirect or request.is_secure():
+            return None
+        host, _ = split_domain_port(request.get_host())
+        port = "" if settings.PUBLIC_HTTPS_PORT == 443 else f":{settings.PUBLIC_HTTPS_PORT}"
+        return HttpResponsePermanentRedirect(f"https://{host}{port}{request.get_full_path()}")
 
 
 class DatabaseUnavailableMiddleware:

@@ -3,6 +3,8 @@
 import os
 import socket
 
+import host_names
+
 
 def status(bind: str, page: str, timeout: float = 5) -> int:
     """Return the HTTP status of the page, 0 when the response is not HTTP; OSError when there is no response.
@@ -15,7 +17,7 @@ def status(bind: str, page: str, timeout: float = 5) -> int:
     else:
         name, _, port = bind.rpartition(":")
         family, address = socket.AF_INET, (name, int(port))
-    host = os.environ.get("ALLOWED_HOSTS", "").split(",")[0].strip().lstrip(".") or "localhost"
+    host = host_names.first(os.environ.get("ALLOWED_HOSTS", ""))
     with socket.socket(family) as client:
         client.settimeout(timeout)
         client.connect(address)

@@ -52,6 +52,16 @@ def test_debug_is_a_boolean() -> None:
     assert "set DJANGO_DEBUG=true or DJANGO_DEBUG=false" in refusal(development(DJANGO_DEBUG="maybe").debug)
 
 
+@pytest.mark.parametrize("value", ["0", "65536", "https", "-1"])
+def test_a_port_is_a_tcp_port(value: str) -> None:
+    assert f"PORT is {value!r}" in refusal(lambda: production(PORT=value).port("PORT", 443))
+
+
+def test_hsts_preload_needs_all_subdomains() -> None:
+    assert "set HSTS_INCLUDE_SUBDOMAINS=true" in refusal(production(HSTS_PRELOAD="true").hsts_preload)
+    assert production(HSTS_PRELOAD="true", HSTS_INCLUDE_SUBDOMAINS="true").hsts_preload()
+
+
 # --- Secret files ---------------------------------------------------------------------------------------------------
 
 

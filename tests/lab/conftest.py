@@ -27,6 +27,7 @@ def lab() -> Iterator[Lab]:
     try:
         if not lab.running():
             lab.up("solo")
+            lab.exec("db1", "sh", "-ec", "mkdir -p /etc/docker; echo '{\"mtu\": 1400}' >/etc/docker/daemon.json")
             lab.play("site.yml", *BUILT)
         yield lab
     finally:

@@ -1,12 +1,15 @@
 """A host on the same network reaches only ports that a service has opened."""
 
+import json
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from lab.hosts import Lab
 from network import scan
-from testing.shell import eventually
+from players import HERE
+from testing.shell import ROOT, eventually
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +43,21 @@ def test_all_ports_but_the_proxys_are_shut_over_both_families(lab: Lab, web: str
         assert scan(lab, address) == [80, 443]
 
 
+@pytest.mark.parametrize("family", [4, 6])
+def test_the_proxy_sees_a_visitors_own_address(lab: Lab, family: int) -> None:
+    """Behind Docker's own proxy all visitors would share the bridge's address, and its rate limits."""
+    host, visitor = (
+        (lab.address("db1"), lab.address("vantage"))
+        if family == 4
+        else (f"[{lab.address6('db1')}]", lab.address6("vantage"))
+    )
+    agent = f"visitor-{family}"
+    lab.exec("vantage", "curl", "-fskS", "-o", "/dev/null", "-A", agent, f"https://{host}/accounts/login/", check=False)
+    log = lab.exec("db1", *HERE, "logs", "--no-log-prefix", "--since", "1m", "proxy")
+    [line] = [json.loads(line) for line in re.findall(r"\{.*\}", log) if agent in line]
+    assert line["client"] == visitor
+
+
 def test_without_the_table_the_same_scan_finds_them(lab: Lab, web: str) -> None:
     """Or else the tests here would prove nothing."""
     lab.exec("db1", "nft", "delete", "table", "inet", "flaglearning")
@@ -71,6 +89,35 @@ def test_the_rules_survive_ten_reloads_and_a_restart_of_docker(lab: Lab, web: st
     shut(lab, web)
     # Docker's own rules are still there: the host itself, and what the container asks outside
     lab.exec("db1", "curl", "-fsS", "-o", "/dev/null", "http://127.0.0.1:18001/")
+
+
+def test_docker_does_not_start_without_the_table(lab: Lab) -> None:
+    lab.exec("db1", "nft", "delete", "table", "inet", "flaglearning")
+    try:
+        assert lab.exec("db1", "systemctl", "restart", "docker", check=False)
+        assert "failed" in lab.exec("db1", "systemctl", "is-failed", "docker")
+        assert "inet flaglearning is not loaded" in lab.exec(
+            "db1", "journalctl", "-u", "docker", "-n", "30", "--no-pager"
+        )
+        assert scan(lab, lab.address("db1"), 80, 443) == []
+    finally:
+        lab.exec("db1", "systemctl", "restart", "flaglearning-firewall")
+        lab.exec("db1", "systemctl", "reset-failed", "docker")
+        lab.exec("db1", "systemctl", "start", "docker", "flaglearning")
+
+
+def test_an_own_port_is_open_for_its_networks_until_it_leaves_the_inventory(lab: Lab) -> None:
+    lab.exec("db1", "systemd-run", "--quiet", "--collect", "--unit=own-port", "python3", "-m", "http.server", "9100")
+    own = {"firewall_services": {"metrics": {"ports": [9100], "networks": [f"{lab.address('vantage')}/32"]}}}
+    role = str(ROOT / "tests/lab/role.yml")
+    try:
+        assert scan(lab, lab.address("db1"), 9100, 9101) == []
+        lab.play(role, "-e", "role=firewall", "-e", json.dumps(own))
+        assert scan(lab, lab.address("db1"), 9100, 9101) == [9100]
+        lab.play(role, "-e", "role=firewall")
+        assert scan(lab, lab.address("db1"), 9100, 9101) == []
+    finally:
+        lab.exec("db1", "systemctl", "stop", "own-port")
 
 
 @pytest.mark.last

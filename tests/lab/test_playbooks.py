@@ -25,6 +25,11 @@ def test_a_second_run_changes_nothing(lab: Lab) -> None:
     assert changed(lab.play("site.yml", *BUILT).stdout) == 0
 
 
+def test_settings_of_docker_that_the_host_had_stay(lab: Lab) -> None:
+    settings = json.loads(lab.exec("db1", "cat", "/etc/docker/daemon.json"))
+    assert (settings["mtu"], settings["icc"]) == (1400, False)
+
+
 def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:
     file = "/etc/sysctl.d/60-flaglearning.conf"
     lab.exec("db1", "sed", "-i", "s/^net.core.somaxconn.*/net.core.somaxconn = 99/", file)

@@ -131,3 +131,12 @@ def test_an_interrupted_command_cancels_its_statement(
 def test_reindex_takes_a_name_or_clean(ops: Ops) -> None:
     assert ops("reindex").status == 2
     assert ops("reindex", "flags_country", "--clean").status == 2
+
+
+def test_expired_login_sessions_are_deleted_and_others_stay(ops: Ops, postgres: Postgres) -> None:
+    rows = "('gone', '', now() - interval '1 s'), ('stays', '', now() + interval '1 day')"
+    with postgres.connect("migrator") as owner:
+        owner.execute("DELETE FROM django_session")
+        owner.execute(f"INSERT INTO django_session (session_key, session_data, expire_date) VALUES {rows}")
+        assert ops("clear-sessions").out == "deleted 1 expired sessions\n"
+        assert owner.execute("SELECT session_key FROM django_session").fetchall() == [("stays",)]

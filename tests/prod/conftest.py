@@ -27,7 +27,7 @@ def secrets_folder() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def stack(secrets_folder: Path) -> Iterator[Stack]:
     own: dict[str, Any] = {"PUBLIC_HTTP_PORT": str(FIRST_PORT), "PUBLIC_HTTPS_PORT": str(FIRST_PORT + 1)}
-    own |= {"SECRETS_DIR": str(secrets_folder), "ALLOWED_HOSTS": "localhost"}
+    own |= {"SECRETS_DIR": str(secrets_folder), "ALLOWED_HOSTS": "localhost,play.example.org"}
     with own_stack("prod", PRODUCTION, **own) as stack:
         yield stack
 

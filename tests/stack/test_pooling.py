@@ -53,6 +53,14 @@ def test_an_advisory_lock_does_not_leak(
     assert postgres.value("app", "SELECT pg_try_advisory_lock(4711)") is True
 
 
+def test_a_harmless_startup_parameter_of_a_driver_is_ignored(bouncer: Bouncer) -> None:
+    """lib/pq and JDBC send it as a parameter of its own; to PgBouncer `options` is the same."""
+    with bouncer.connect("app", options="-c extra_float_digits=2") as connection:
+        assert connection.execute("SELECT 0.1::float8 + 0.2::float8").fetchone() == (0.30000000000000004,)
+    with pytest.raises(psycopg.OperationalError, match="unsupported startup parameter in options: work_mem"):
+        bouncer.connect("app", options="-c work_mem=1GB")
+
+
 def test_a_temporary_table_cannot_be_made(app: psycopg.Connection) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         app.execute("CREATE TEMPORARY TABLE leak (id int)")

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from support.load import CSRF, Player, make_players
-from support.proxy import Proxy
-from testing.shell import eventually
+from support.proxy import Proxy, another_proxy
+from testing.shell import eventually, run
 from testing.stack import Stack
 
 pytestmark = pytest.mark.last
@@ -260,18 +260,10 @@ def test_reading_the_login_page_is_not_limited_by_login_attempts(proxy: Proxy, l
     assert proxy.get("/accounts/login/").status_code == 200
 
 
-START_SECOND = r"""
-set -eu
-mkdir -p /run/nginx/second && cd /run/nginx/second && cp /etc/nginx/*.conf .
-sed -i 's#/run/nginx/#/run/nginx/second/#; s/8000/18000/; s/8443/18443/
-    s/^http {/&\nset_real_ip_from 127.0.0.1;\nreal_ip_header X-Client;/' nginx.conf
-echo '192.0.2.0/24 1;' > limits_exempt.conf
-nginx -e stderr -c /run/nginx/second/nginx.conf
-"""
 POST_LOGINS = r"""
 for address; do
-    exec 3<>/dev/tcp/127.0.0.1/18000
-    printf 'POST /accounts/login/ HTTP/1.0\r\nHost: localhost\r\nX-Client: %s\r\n\r\n' "$address" >&3
+    exec 3<>/dev/tcp/127.0.0.1/8000
+    printf 'POST /accounts/login/ HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n\r\n' "$address" >&3
     read -r _ status _ <&3
     echo "$status"
 done
@@ -279,27 +271,28 @@ done
 
 
 @pytest.fixture(scope="class")
-def second_nginx(stack: Stack) -> Iterator[None]:
-    """Another nginx in the proxy's container with the same configuration; X-Client tells it the client's address."""
-    stack.exec("proxy", "bash", "-c", START_SECOND)
-    yield
-    stack.exec("proxy", "bash", "-c", 'kill "$(cat /run/nginx/second/nginx.pid)"')
+def second_proxy(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Another proxy of the stack, which trusts its own address: X-Forwarded-For tells it the client's."""
+    exempt = tmp_path_factory.mktemp("proxy") / "limits_exempt.conf"
+    exempt.write_text("192.0.2.0/24 1;\n")
+    options = ("--env", "TRUSTED_PROXIES=127.0.0.1", "--volume", f"{exempt}:/etc/nginx/limits_exempt.conf:ro")
+    with another_proxy(stack, *options) as container:
+        yield container
 
 
-@pytest.mark.usefixtures("second_nginx")
 class TestClientAddress:
-    def logins(self, stack: Stack, addresses: Iterable[str]) -> list[str]:
-        return stack.exec("proxy", "bash", "-c", POST_LOGINS, "-", *addresses).split()
+    def logins(self, container: str, addresses: Iterable[str]) -> list[str]:
+        return run("docker", "exec", container, "bash", "-c", POST_LOGINS, "-", *addresses).stdout.split()
 
-    def test_an_ipv6_network_is_one_client(self, stack: Stack) -> None:
-        statuses = self.logins(stack, [f"2001:db8:0:1::{host:x}" for host in range(1, 25)])
+    def test_an_ipv6_network_is_one_client(self, second_proxy: str) -> None:
+        statuses = self.logins(second_proxy, [f"2001:db8:0:1::{host:x}" for host in range(1, 25)])
         assert statuses[:LOGINS_BURST] == ["403"] * LOGINS_BURST
         assert statuses[-1] == "429"
-        assert self.logins(stack, ["2001:db8:0:1:a:b:c:d", "2001:db8:0:2::1"]) == ["429", "403"]
+        assert self.logins(second_proxy, ["2001:db8:0:1:a:b:c:d", "2001:db8:0:2::1"]) == ["429", "403"]
 
-    def test_ipv4_neighbours_are_clients_of_their_own(self, stack: Stack) -> None:
-        assert self.logins(stack, ["198.51.100.1"] * 24)[-1] == "429"
-        assert self.logins(stack, ["198.51.100.2"]) == ["403"]
+    def test_ipv4_neighbours_are_clients_of_their_own(self, second_proxy: str) -> None:
+        assert self.logins(second_proxy, ["198.51.100.1"] * 24)[-1] == "429"
+        assert self.logins(second_proxy, ["198.51.100.2"]) == ["403"]
 
-    def test_an_exempt_network_has_no_limit(self, stack: Stack) -> None:
-        assert self.logins(stack, ["192.0.2.7"] * 40) == ["403"] * 40
+    def test_an_exempt_network_has_no_limit(self, second_proxy: str) -> None:
+        assert self.logins(second_proxy, ["192.0.2.7"] * 40) == ["403"] * 40

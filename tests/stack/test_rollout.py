@@ -99,6 +99,12 @@ def test_an_unfit_version_never_serves(stack: Stack, rollout: Rollout, proxy: Pr
     assert proxy.get("/readyz").status_code == 200
 
 
+def test_a_version_by_name_is_served(stack: Stack, rollout: Rollout) -> None:
+    done = rollout(TAG, image(stack, "one"), "--app-only")
+    assert done.returncode == 0, done.stderr
+    assert stack.inspect("app")["Config"]["Image"] == f"flaglearning/app:{TAG}-one"
+
+
 def test_an_image_that_is_not_here(stack: Stack, rollout: Rollout) -> None:
     before = serving(stack)
     done = rollout("nowhere")

@@ -49,11 +49,11 @@ def test_a_bad_line_is_noticed_with_its_file(images: Stack, line: str) -> None:
 
 
 def test_nginx_accepts_its_configuration(images: Stack) -> None:
-    assert "test is successful" in in_image(images, "proxy", WITH_A_CERTIFICATE + "nginx -e stderr -t")
+    assert "test is successful" in in_image(images, "proxy", WITH_A_CERTIFICATE + "configure nginx -e stderr -t")
 
 
 def test_nginx_notices_a_bad_line(images: Stack) -> None:
-    script = WITH_A_CERTIFICATE + "echo nonsense_here on\\; >>/etc/nginx/nginx.conf; nginx -e stderr -t"
+    script = WITH_A_CERTIFICATE + "echo nonsense_here on\\; >>/etc/nginx/nginx.conf; configure true"
     assert "unknown directive" in in_image(images, "proxy", script, check=False)
 
 
@@ -77,3 +77,13 @@ def test_pgbouncer_notices_a_bad_line(images: Stack) -> None:
 PGBOUNCER = """sed -i '/_tls_/d; s/^hostssl/host/' /etc/pgbouncer/*
     touch /run/pgbouncer/userlist.txt
     timeout --signal INT 2 su -s /bin/sh pgbouncer -c 'exec pgbouncer /etc/pgbouncer/pgbouncer.ini'; true"""
+
+
+def test_a_name_that_the_proxys_certificate_lacks_makes_a_new_one(images: Stack) -> None:
+    script = """
+        make() { PROXY_NAMES=$1 make-certificates /tmp/ca /tmp/tls | grep -c 'created proxy' || true; }
+        make DNS:a.example; make DNS:a.example; make; make DNS:b.example,DNS:a.example
+        openssl x509 -in /tmp/tls/proxy/tls.crt -noout -ext subjectAltName"""
+    *made, _, names = in_image(images, "postgres", script).splitlines()
+    assert made == ["1", "0", "0", "1"]
+    assert "DNS:b.example, DNS:a.example" in names

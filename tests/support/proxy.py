@@ -1,10 +1,13 @@
 """nginx, the way a browser meets it."""
 
+import contextlib
 import ssl
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
+from testing.shell import eventually, run
 from testing.stack import Stack
 
 
@@ -24,3 +27,14 @@ class Proxy:
         """One request on a connection of its own."""
         with self.client(**changes) as client:
             return client.get(path)
+
+
+@contextlib.contextmanager
+def another_proxy(stack: Stack, *options: str) -> Iterator[str]:
+    """One more container of the service `proxy`, with options of `docker compose run`; its id. It publishes no port."""
+    container = stack.compose("run", "--detach", "--no-deps", *options, "proxy").split()[-1]
+    try:
+        eventually(lambda: not run("docker", "exec", container, "healthcheck", check=False).returncode, within=20)
+        yield container
+    finally:
+        run("docker", "rm", "--force", "--volumes", container)

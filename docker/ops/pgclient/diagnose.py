@@ -169,7 +169,7 @@ def visit(path: str) -> dict[str, Any]:
     start = time.monotonic()
     connection = http.client.HTTPSConnection(PROXY.host, PROXY.port, timeout=TIMEOUT, context=trusting(PROXY))
     try:
-        connection.request("GET", path, headers={"Host": stack.ALLOWED_HOSTS[0]})
+        connection.request("GET", path, headers={"Host": stack.SITE_NAME})
         response = connection.getresponse()
         body = response.read(300).decode(errors="replace")
     except (OSError, http.client.HTTPException) as error:

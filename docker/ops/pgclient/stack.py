@@ -17,6 +17,7 @@ from typing import Literal, NamedTuple, get_args
 
 import psycopg
 
+import host_names
 import secret_files
 from user_errors import OperationError, Status
 
@@ -27,7 +28,7 @@ DEPLOYMENT = os.environ.get("DEPLOYMENT", "production")
 IS_DEVELOPMENT = DEPLOYMENT == "development"
 APP_DATABASE = os.environ.get("APP_DATABASE", "flaglearning_prod")
 APP_ROLE = os.environ.get("APP_ROLE", "flaglearning_prod")
-ALLOWED_HOSTS = [name.strip() for name in os.environ.get("ALLOWED_HOSTS", "localhost").split(",")]
+SITE_NAME = host_names.first(os.environ.get("ALLOWED_HOSTS", ""))
 SECRETS = Path(os.environ.get("SECRETS", "/run/secrets"))
 CA = Path(os.environ.get("CA", "/tls/ca.crt"))
 OWNER = "flaglearning_owner"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from ops import docker
-from user_errors import OperationError, Status
+from user_errors import OperationError, Status, UserError
 
 # `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
 QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
@@ -127,6 +127,35 @@ def config() -> dict[str, Any]:
 def environment_of(service: str) -> dict[str, str]:
     """The environment that the compose files give a service."""
     return {key: str(value) for key, value in (config()["services"][service].get("environment") or {}).items()}
+
+
+def require_same_deployment() -> None:
+    """Raises UserError when this shell means another deployment than the one whose containers exist: a start would
+    replace production's by development's, on the same volumes."""
+    project = str(config()["name"])
+    filters = [f"--filter=label=com.docker.compose.{key}" for key in (f"project={project}", "service=roles")]
+    found = run(["docker", "ps", "--all", "--quiet", "--filter=status=exited", *filters], quiet=True).split()
+    if not found:
+        return
+    inspected = json.loads(run(["docker", "inspect", found[0]], quiet=True))
+    problem = other_deployment(inspected[0]["Config"]["Env"], environment_of("roles")["DEPLOYMENT"], project)
+    if problem:
+        raise problem
+
+
+def other_deployment(environment: list[str], meant: str, project: str) -> UserError | None:
+    """The error when a container's environment (NAME=VALUE) names another deployment than the one that is meant."""
+    actual = dict(line.partition("=")[::2] for line in environment).get("DEPLOYMENT", meant)
+    if actual == meant:
+        return None
+    what = f"the containers of this project are {actual}'s, and the settings of this shell mean {meant}"
+    if actual == "development":
+        return UserError(what, f"end the other stack first: docker compose -p {project} --profile '*' down")
+    return UserError(
+        what,
+        "work in the folder whose .env sets COMPOSE_FILE, SECRETS_DIR and ALLOWED_HOSTS (docs/production.md); another "
+        "stack needs another COMPOSE_PROJECT_NAME",
+    )
 
 
 def is_running(service: str) -> bool:

@@ -39,6 +39,14 @@ def show(rows: Iterable[Row], as_json: bool, empty: str, title: str = "") -> Non
         say(f"{title}: {empty}" if title else empty)
 
 
+def show_first(rows: Iterable[Row], limit: int, as_json: bool, empty: str) -> None:
+    """A listing of at most `limit` rows, for which one row more was read: it says when it is cut."""
+    rows = list(rows)
+    show(rows[:limit], as_json, empty)
+    if len(rows) > limit:
+        note(f"only the first {limit} rows are shown: --limit N shows more")
+
+
 def show_parts(parts: Mapping[str, tuple[str, Sequence[Row], str]], as_json: bool) -> None:
     """Several listings of one command: JSON name → (title, rows, sentence for none)."""
     if as_json:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops.flows import rollout
-from user_errors import OperationError
+from user_errors import OperationError, UserError
 
 A, B = "a" * 64, "b" * 64
 
@@ -51,3 +52,34 @@ def test_only_one_rollout_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPat
         pass
     with rollout.lock():
         pass
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("", "APP_TAG=v2\n"),
+        ("TAG=dev", "TAG=dev\nAPP_TAG=v2\n"),
+        ("APP_TAG=v1\nPOSTGRES_TAG=v1\n", "APP_TAG=v2\nPOSTGRES_TAG=v1\n"),
+        ("#APP_TAG=dev\n", "#APP_TAG=dev\nAPP_TAG=v2\n"),
+    ],
+)
+def test_the_version_is_recorded_for_the_next_start(text: str, changed: str) -> None:
+    assert rollout.with_tag(text, "v2") == changed
+
+
+def test_the_file_keeps_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / ".env"
+    file.write_text("A=1\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("COMPOSE_ENV_FILES", str(file))
+    rollout.record("v2")
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("A=1\nAPP_TAG=v2\n", 0o600)
+
+
+def test_a_tag_that_env_overrides_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """APP_TAG in .env wins over TAG: the old version would be said to serve already."""
+    monkeypatch.setenv("TAG", "v2")
+    monkeypatch.delenv("APP_TAG", raising=False)
+    monkeypatch.setattr(rollout.containers, "config", lambda: {"services": {"app": {"image": "flaglearning/app:v1"}}})
+    with pytest.raises(UserError, match="TAG is v2"):
+        rollout.app_image()

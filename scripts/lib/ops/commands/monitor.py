@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from datetime import datetime, timedelta, timezone
 
 from ops import catalog, psql
 from ops.cli import JSON, LIMIT, MONITOR, YES, command, flag, option
 from ops.listings import NO_TABLES, Listing, declare
-from ops.output import note, one_line, show, show_parts
+from ops.output import duration, note, one_line, show, show_first, show_parts, timestamp
 from ops.prompt import confirm
 
 
@@ -28,9 +29,10 @@ def slow_queries(asked: argparse.Namespace) -> None:
         return
     # In `postgres`, whose schema public is the superuser's: the view is the extension's for sure.
     found = psql.rows(
-        "slow_queries", dbname="postgres", database=psql.app_database(), order=asked.order, limit=str(asked.limit)
+        "slow_queries", dbname="postgres", database=psql.app_database(), order=asked.order, limit=str(asked.limit + 1)
     )
-    show(found if asked.full or asked.json else shortened(found), asked.json, empty="no statement is recorded yet")
+    found = found if asked.full or asked.json else shortened(found)
+    show_first(found, asked.limit, asked.json, empty="no statement is recorded yet")
 
 
 @command(
@@ -67,16 +69,31 @@ def dead_rows(asked: argparse.Namespace) -> None:
 declare(
     Listing("xid-age", MONITOR, "Show how far databases and tables are from transaction ID wraparound"),
     Listing("cache", MONITOR, "Show cache hit rates of the database, its tables and indexes"),
-    Listing(
-        "unused-indexes", MONITOR, "List indexes without a scan since the statistics were reset",
-        empty="every index that no constraint needs has been used",
-    ),
     Listing("duplicate-indexes", MONITOR, "List indexes that another index makes redundant", empty="none"),
     Listing(
         "missing-indexes", MONITOR, "List foreign keys without an index, and big tables that are mostly scanned",
         empty="none: every foreign key has its index, and no big table is mostly scanned",
     ),
 )  # fmt: skip
+
+
+YOUNG = timedelta(days=7)  # a weekly job has not run yet
+
+
+@command("unused-indexes", MONITOR, "List indexes without a scan since the statistics were reset", JSON)
+def unused_indexes(asked: argparse.Namespace) -> None:
+    found = psql.rows("unused_indexes")
+    show(found, asked.json, empty="every index that no constraint needs has been used")
+    if found and (young := too_young(found[0]["since"])):
+        note(young)
+
+
+def too_young(since: str, now: datetime | None = None) -> str:
+    """A warning when the statistics cover less time than an index may rest; else ''."""
+    age = (now or datetime.now(timezone.utc)) - timestamp(since)
+    if age >= YOUNG:
+        return ""
+    return f"the statistics cover {duration(age)} only: an index of a weekly job is not used yet"
 
 
 def shortened(found: list[psql.Row]) -> list[psql.Row]:

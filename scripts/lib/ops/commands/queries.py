@@ -6,7 +6,7 @@ import argparse
 
 from ops import psql
 from ops.cli import JSON, LIMIT, QUERIES, command, flag
-from ops.output import say, show
+from ops.output import say, show_first
 from user_errors import UserError
 
 EXPLAIN = flag("--explain", help="run it and print the plan with times instead")
@@ -30,14 +30,17 @@ def declare(name: str, help: str, empty: str) -> None:
 
     @command(f"query {name}", QUERIES, help, *limit, EXPLAIN, JSON)
     def run(asked: argparse.Namespace) -> None:
-        variables = {"limit": str(asked.limit)} if query.variables else {}
+        limit: int = asked.limit if query.variables else 0
+        more = 0 if asked.explain else 1  # one row more tells whether the listing is cut
+        variables = {"limit": str(limit + more)} if query.variables else {}
         if asked.explain and asked.json:
             raise UserError("--explain prints text, not JSON", "leave out --json or --explain")
         if asked.explain:
             plan = f"EXPLAIN (ANALYZE, BUFFERS) {query.sql};"
             say(psql.execute(plan, role="readonly", variables=variables).rstrip())
             return
-        show(psql.select(query.sql, role="readonly", variables=variables), asked.json, empty)
+        found = psql.select(query.sql, role="readonly", variables=variables)
+        show_first(found, limit or len(found), asked.json, empty)
 
 
 for each, (sentence, nothing) in NAMES.items():

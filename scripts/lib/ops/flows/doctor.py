@@ -34,6 +34,7 @@ class Link(NamedTuple):
 
 def gather() -> Facts:
     """All facts. Raises OperationError without a Docker engine."""
+    containers.require_same_deployment()
     development = containers.environment_of("ops")["DEPLOYMENT"] == "development"
     sources: dict[str, Callable[[], Any]] = {
         "probes": lambda: containers.client("diagnose"),

@@ -12,6 +12,9 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
+import re
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import Any, NoReturn
 
 from ops import containers, docker
 from ops.output import note
-from user_errors import OperationError
+from user_errors import OperationError, UserError
 
 HEALTHY_WITHIN = 90.0  # seconds until a new container has to be healthy
 POLL = 0.2
@@ -30,26 +33,37 @@ SWITCH = ("python", "-m", "core.serving", "switch")
 CONFIG_HASH = "com.docker.compose.config-hash"
 
 
-def rollout(app_only: bool) -> None:
-    """The whole flow, on the deployment that `docker compose` means here; the version is the image that TAG names."""
+def rollout(app_only: bool, version: str = "") -> None:
+    """The whole flow, on the deployment that `docker compose` means here. `version` is the image's tag; it is recorded
+    in .env, so that the next start of the stack runs it too."""
+    if version:
+        os.environ["APP_TAG"] = version
     with lock():
-        image = app_image()
-        previous = serving()
-        if previous:
-            remove([left for left in app_containers() if left != previous])  # of a rollout that was killed
-            if is_current(inspect(previous), image):
-                note(f"{image} is serving already")
-                return
-        if not app_only:
-            migrate()
-        if not previous:
-            start_alone(image)
+        serve(app_only)
+        if version:
+            record(version)
+
+
+def serve(app_only: bool) -> None:
+    """Make the image serve that Compose names."""
+    containers.require_same_deployment()
+    image = app_image()
+    previous = serving()
+    if previous:
+        remove([left for left in app_containers() if left != previous])  # of a rollout that was killed
+        if is_current(inspect(previous), image):
+            note(f"{image} is serving already")
             return
-        new = start_beside(previous, image)
-        wait_until_healthy(new, image)
-        switch(new, image)
-        remove([previous])
-        note(f"{image} is serving")
+    if not app_only:
+        migrate()
+    if not previous:
+        start_alone(image)
+        return
+    new = start_beside(previous, image)
+    wait_until_healthy(new, image)
+    switch(new, image)
+    remove([previous])
+    note(f"{image} is serving")
 
 
 # ------------------------------------------------------------ which container, which image
@@ -58,14 +72,41 @@ def rollout(app_only: bool) -> None:
 def app_image() -> str:
     """The wanted image, which has to be on this host."""
     image = str(containers.config()["services"]["app"]["image"])
+    tag, wanted = image.rpartition(":")[2], os.environ.get("TAG", "")
+    if wanted and "APP_TAG" not in os.environ and tag != wanted:
+        raise UserError(f"TAG is {wanted}, and {env_file()} sets APP_TAG={tag}", f"./scripts/ops rollout {wanted}")
     if containers.completed(["docker", "image", "inspect", image], quiet=True).returncode:
         containers.require_engine()
         raise OperationError(
             f"there is no image {image} on this host",
-            f"build it: TAG={image.rpartition(':')[2]} docker compose build app; "
-            f"or send it: docker save {image} | ssh HOST docker load",
+            f"build it: APP_TAG={tag} docker compose build app; or send it: docker save {image} | ssh HOST docker load",
         )
     return image
+
+
+def env_file() -> Path:
+    """The file from which Compose reads variables."""
+    return Path(os.environ.get("COMPOSE_ENV_FILES", "").split(",")[-1] or ".env")
+
+
+def record(version: str) -> None:
+    """Write APP_TAG into .env. A file that is no regular one (/dev/null) is left alone."""
+    file = env_file()
+    if file.exists() and not file.is_file():
+        return
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(with_tag(file.read_text(encoding="utf-8") if file.exists() else "", version), encoding="utf-8")
+    if file.exists():
+        shutil.copymode(file, new)
+    new.replace(file)
+    note(f"{file}: APP_TAG={version}")
+
+
+def with_tag(text: str, version: str) -> str:
+    """The text of an .env file with APP_TAG set to this version. A pure function."""
+    line = f"APP_TAG={version}"
+    changed, found = re.subn(r"^APP_TAG=.*$", line, text, flags=re.MULTILINE)
+    return changed if found else f"{text}{'' if text[-1:] in ('', chr(10)) else chr(10)}{line}\n"
 
 
 def app_containers(*options: str) -> list[str]:

@@ -34,6 +34,7 @@ class Port(NamedTuple):
 def run(arguments: list[str]) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
     check_settings()
+    containers.require_same_deployment()
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
@@ -173,6 +174,8 @@ def why_it_failed(printed: str) -> OperationError:
         return OperationError(
             "the disk is full", "docker system df shows what takes it, docker system prune removes what is unused"
         )
+    if unknown := re.search(r"unknown (?:shorthand )?flag: .*", printed):
+        return OperationError("docker compose up does not accept the arguments", "./scripts/up --help", unknown[0])
     missing = re.search(r"bind source path does not exist: (.*)", printed)
     if missing:
         return OperationError(
