@@ -5,7 +5,13 @@ from axe_playwright_python.sync_playwright import Axe
 
 from browser.player import Account, NewPage, Screenshot
 
-GUEST_PAGES = {"today": "/", "login": "/accounts/login/", "signup": "/accounts/signup/", "leaderboard": "/leaderboard/"}
+GUEST_PAGES = {
+    "today": "/",
+    "login": "/accounts/login/",
+    "signup": "/accounts/signup/",
+    "leaderboard": "/leaderboard/",
+    "api": "/api/docs",
+}
 PLAYER_PAGES = {
     "today-answered": "/",
     "practice": "/practice/",
