@@ -32,6 +32,7 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "core",  # its `migrate` replaces Django's
     "users",
     "flags",
 ]
@@ -86,9 +87,9 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
-# Repeated statements are prepared once per connection; PgBouncer tracks them (max_prepared_statements).
-# Measured on /api/challenge/today: 0.46 instead of 0.75 ms of PostgreSQL CPU per request.
-DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 5}
+# No prepared statements (docs/adr/0017): after a migration that changes a column's type, PostgreSQL refuses those that
+# return it, "cached plan must not change result type", and PgBouncer keeps them for server_lifetime.
+DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": None}
 # An unreachable database blocks a worker for seconds, not for libpq's two minutes.
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", "3")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,6 +1,6 @@
 """The API under /api/: session cookies, CSRF tokens, JSON. Its schema is /api/openapi.json.
 
-config.urls adds the routers. There is no documentation page: django-ninja's need inline scripts, which the CSP blocks.
+config.urls adds the routers. The documentation page is core.api_docs'.
 """
 
 from typing import NoReturn

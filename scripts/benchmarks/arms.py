@@ -123,8 +123,8 @@ def _reconnecting(config: Config, run: Run, app: Services, proxy: Services) -> N
     _changed_settings(app, database={"CONN_MAX_AGE": 0})
 
 
-def _unprepared(config: Config, run: Run, app: Services, proxy: Services) -> None:
-    _changed_settings(app, options={"server_side_binding": False, "prepare_threshold": None})
+def _prepared(config: Config, run: Run, app: Services, proxy: Services) -> None:
+    _changed_settings(app, options={"prepare_threshold": 5})
 
 
 def _direct(config: Config, run: Run, app: Services, proxy: Services) -> None:
@@ -193,7 +193,7 @@ CONF, INI = "/etc/nginx/nginx.conf", "/etc/pgbouncer/pgbouncer.ini"
 UNDONE = (
     undone("one-worker", "1 worker", _one_worker),
     undone("reconnecting", "a connection per request (CONN_MAX_AGE = 0)", _reconnecting),
-    undone("unprepared", "no prepared statements", _unprepared),
+    undone("prepared", "prepared statements", _prepared),
     undone("direct", "no pooler: TLS to PostgreSQL", _direct, pooler=""),
     undone("plain", "no TLS, on no leg", _without_tls, pooler="pgbouncer-plain", scheme="http"),
     undone("tcp", "TCP between nginx and gunicorn", _over_tcp),

@@ -11,6 +11,7 @@ GUEST_PAGES = {
     "signup": "/accounts/signup/",
     "reset": "/accounts/password/reset/",
     "leaderboard": "/leaderboard/",
+    "api": "/api/docs",
 }
 PLAYER_PAGES = {
     "today-answered": "/",

@@ -8,7 +8,7 @@ import pytest
 
 from support import data
 from support.certificates import Certificates
-from support.fixtures import bouncer, own_stack, postgres  # noqa: F401
+from support.fixtures import bouncer, own_stack, postgres, proxy  # noqa: F401
 from support.ops import Ops
 from support.postgres import Postgres
 from testing.stack import Stack

@@ -87,5 +87,5 @@ def test_links_resolve(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda file: str(file.relative_to(ROOT)))
 def test_named_commands_exist(document: Path) -> None:
     """./scripts/NAME in a document is a script that is there."""
-    named = set(re.findall(r"\./(scripts/\w+)", document.read_text()))
+    named = set(re.findall(r"\./(scripts/[\w-]+)", document.read_text()))
     assert sorted(name for name in named if not (ROOT / name).exists()) == []

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from testing.shell import ROOT, Failed, run
-from testing.stack import ARTIFACTS, PROJECT, TEST, Stack
+from testing.stack import ARTIFACTS, PROJECT, TAG, TEST, Stack
 
 SIDE_BY_SIDE = 3  # groups of layers that use stacks; three keep two CPUs busy
 LOG_LINES = 400  # of a failed layer's log that are printed; artifacts/ has all of it
@@ -108,7 +108,7 @@ def main() -> int:
         else:
             prepare(layers)
             with clean_machine():
-                run_groups(layers)
+                run_groups(layers, asked.no_build)
     return summary(layers, asked)
 
 
@@ -122,6 +122,8 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("layers", nargs="*", metavar="LAYER", help="default: all")
     parser.add_argument("-k", metavar="NAME", help="only tests with this name (pytest's -k)")
+    parser.add_argument("--quick", action="store_true", help="without tests marked `long`, as in a run of all layers")
+    parser.add_argument("--no-build", action="store_true", help=f"the images are here already, with the tag {TAG}")
     parser.add_argument("--no-docker", action="store_true", help="only tests that need no container")
     asked = parser.parse_args()
     if unknown := set(asked.layers) - set(names):
@@ -135,7 +137,7 @@ def arguments() -> argparse.Namespace:
 
 def selection(layer: Layer, asked: argparse.Namespace) -> list[str]:
     """pytest's options for what was asked for."""
-    marks = "not docker" if asked.no_docker else "not long" if asked.everything else ""
+    marks = "not docker" if asked.no_docker else "not long" if asked.everything or asked.quick else ""
     own_options = layer.name in ("app", "checklist")  # their commands know -k alone
     return [*(["-m", marks] if marks and not own_options else []), *(["-k", asked.k] if asked.k else [])]
 
@@ -214,12 +216,12 @@ def remove_everything() -> None:
 # ------------------------------------------------------------ running
 
 
-def run_groups(layers: list[Layer]) -> None:
+def run_groups(layers: list[Layer], no_build: bool) -> None:
     """Groups that use stacks start when the images are built, the longest first. The lab waits for all."""
     with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
         running = [beside.submit(run_group, group(layers, "static"))]
         try:
-            if layers != group(layers, "static"):
+            if layers != group(layers, "static") and not no_build:
                 build(layers)
             names = ("ops", "backup", "stack", "shared", "prod")
             running += [pool.submit(run_group, group(layers, name)) for name in names]
@@ -328,7 +330,7 @@ def summary(layers: list[Layer], asked: argparse.Namespace) -> int:
     if asked.no_docker:
         names = [layer.name for layer in LAYERS if layer not in layers]
         print(f"\nleft out, since they need Docker: {', '.join(names)}, and tests of static that start containers")
-    elif asked.everything:
+    elif asked.everything or asked.quick:
         print("\nleft out: tests marked `long`; ./scripts/test lab runs those of the lab")
     if not passed + failed:
         give_up("no test ran", "no test has the name that -k asks for" if asked.k else "read artifacts/*.log")

@@ -52,12 +52,13 @@ def test_a_layer_that_ended_without_a_report_has_failed(
     [
         ("lab", True, False, None, ["-m", "not long"]),
         ("lab", False, False, None, []),
+        ("lab", False, "quick", None, ["-m", "not long"]),
         ("static", False, True, "sums", ["-m", "not docker", "-k", "sums"]),
         ("checklist", True, False, "TLS-03", ["-k", "TLS-03"]),
     ],
 )
 def test_options_that_are_passed_on(
-    name: str, everything: bool, no_docker: bool, k: str | None, expected: list[str]
+    name: str, everything: bool, no_docker: bool | str, k: str | None, expected: list[str]
 ) -> None:
-    asked = argparse.Namespace(everything=everything, no_docker=no_docker, k=k)
+    asked = argparse.Namespace(everything=everything, no_docker=no_docker is True, quick=no_docker == "quick", k=k)
     assert runner.selection(runner.Layer(name, name, "", []), asked) == expected

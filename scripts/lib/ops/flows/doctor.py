@@ -5,6 +5,7 @@ A fact is what a query or a program found, or the Failure that it ended with; a 
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, NamedTuple
 
@@ -39,6 +40,7 @@ def gather() -> Facts:
     sources: dict[str, Callable[[], Any]] = {
         "probes": lambda: containers.client("diagnose"),
         "migrations": pending_migrations,
+        "models": changed_models if development else lambda: [],
         "server": lambda: psql.several("server", "migrations_applied"),
         "pooler": lambda: pooler.several("STATE", "DATABASES", "POOLS"),
         "disk": machine.disk,
@@ -67,6 +69,25 @@ def pending_migrations() -> list[str]:
             "the application can't list its migrations", "./scripts/ops migrations plan", psql.last_line(done.stderr)
         )
     return pending(done.stdout)
+
+
+def changed_models() -> list[str]:
+    """What the source's models have and no migration makes. Raises OperationError."""
+    words = ("makemigrations", "--dry-run", "--check", "--no-input", "--skip-checks")
+    done = containers.completed(docker.exec_in("app", "python", "manage.py", *words), quiet=True)
+    if done.returncode and not done.stdout.strip():
+        raise OperationError(
+            "the application can't compare its models with its migrations",
+            "docker compose logs --tail 20 app",
+            psql.last_line(done.stderr),
+        )
+    return changes(done.stdout) if done.returncode else []
+
+
+def changes(printed: str) -> list[str]:
+    """Of `makemigrations --dry-run`: the operations; or its only sentence, when it has a question."""
+    lines = [line.strip() for line in printed.splitlines() if line.strip()]
+    return [line for line in lines if re.match("[-+~] ", line)] or lines[:1]
 
 
 def pending(printed: str) -> list[str]:
@@ -214,7 +235,7 @@ def disk(facts: Facts) -> str:
 
 
 def migrations(facts: Facts) -> str:
-    """Every migration of the running application is applied."""
+    """Every migration of the running application is applied; in development, no model is ahead of them."""
     applied = fact(facts, "server")["migrations_applied"][0]["applied"]
     if not applied:
         raise OperationError("no migration has been applied yet", "./scripts/ops migrations apply")
@@ -224,6 +245,13 @@ def migrations(facts: Facts) -> str:
             f"{len(missing)} migrations are not applied",
             "./scripts/ops migrations plan; ./scripts/ops migrations apply",
             ", ".join(missing),
+        )
+    changed = fact(facts, "models")
+    if changed:
+        raise OperationError(
+            f"{len(changed)} changes of the models have no migration",
+            "./scripts/ops migrations make; ./scripts/ops migrations apply",
+            "; ".join(changed),
         )
     return f"{applied} applied, none missing"
 

@@ -213,7 +213,7 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
     if 8443 in at:
         lines.append(f"               https://localhost:{at[8443]}   (private CA: the browser asks once)")
     if 8000 in at:
-        lines.append(f"  API          http://localhost:{at[8000]}/api/openapi.json")
+        lines.append(f"  API          http://localhost:{at[8000]}/api/docs")
     login = f"-U {environment['APP_ROLE']} -d {environment['APP_DATABASE']} -h localhost -p"
     if 5432 in at:
         lines += [f"  PostgreSQL   psql {login} {at[5432]}", "               password: dev_password_2024"]
