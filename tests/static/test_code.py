@@ -10,7 +10,7 @@ from testing.shell import ROOT, run
 CONFIGURATION = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
 HOOKS = {hook["id"]: hook for repository in CONFIGURATION["repos"] for hook in repository["hooks"]}
 # Code that no type checker reads: it is generated, or it runs inside another project than this.
-UNTYPED = re.compile(r"^app/.*/migrations/|^scripts/benchmarks/inside/")
+UNTYPED = re.compile(r"^app/.*/migrations/|^scripts/lib/bench/inside/")
 
 
 def test_every_linter_and_type_checker_passes() -> None:

@@ -23,7 +23,7 @@ from pgclient.queries import load
 from pgclient.verbs import verb
 from user_errors import UserError
 
-# Measured (./scripts/bench backups): from level 3 on a file gets smaller by little and takes far longer.
+# Measured (./scripts/bench backup): from level 3 on a file gets smaller by little and takes far longer.
 COMPRESSION = "zstd:3"
 LONG_TRANSACTION = {**NO_TIMEOUT, "idle_in_transaction_session_timeout": "0", "transaction_timeout": "0"}
 # Made by pg/sql as the superuser, on every server: not a dump's. Others, like pg_trgm, come with a migration.

@@ -1,4 +1,4 @@
-"""Running commands. Only the standard library: scripts/bench runs it with the system's Python."""
+"""Running commands."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A compose project as an object. Only the standard library: scripts/bench runs it with the system's Python.
+"""A compose project as an object.
 
 stack = Stack("flaglearning-test", DEVELOPMENT, port=21000)
 stack.up()

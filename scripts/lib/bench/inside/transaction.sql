@@ -1,0 +1,3 @@
+BEGIN;
+SELECT name FROM flags_country WHERE code = 'FR';
+COMMIT;
