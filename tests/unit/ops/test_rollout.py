@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ops import containers
 from ops.flows import rollout
 from user_errors import OperationError, UserError
 
@@ -80,6 +81,6 @@ def test_a_tag_that_env_overrides_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     """APP_TAG in .env wins over TAG: the old version would be said to serve already."""
     monkeypatch.setenv("TAG", "v2")
     monkeypatch.delenv("APP_TAG", raising=False)
-    monkeypatch.setattr(rollout.containers, "config", lambda: {"services": {"app": {"image": "flaglearning/app:v1"}}})
+    monkeypatch.setattr(containers, "config", lambda: {"services": {"app": {"image": "flaglearning/app:v1"}}})
     with pytest.raises(UserError, match="TAG is v2"):
         rollout.app_image()

@@ -27,7 +27,7 @@ UserStats.objects.bulk_create(user.stats for user in users)
 services.daily_question()
 
 store = import_module(settings.SESSION_ENGINE).SessionStore
-constant = {BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[0]}
+constant = {BACKEND_SESSION_KEY: settings.AUTHENTICATION_BACKENDS[-1]}
 sessions = {}
 for user in users:  # the row that a login creates
     data = {SESSION_KEY: str(user.pk), HASH_SESSION_KEY: user.get_session_auth_hash(), **constant}

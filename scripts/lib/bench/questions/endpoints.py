@@ -15,7 +15,7 @@ TITLES = {
     OURS: "ours (3 workers, unix socket, PgBouncer, TLS on every leg)",
     "one-worker": "ours, but: 1 worker",
     "reconnecting": "ours, but: a connection per request (CONN_MAX_AGE = 0)",
-    "unprepared": "ours, but: no prepared statements",
+    "prepared": "ours, but: prepared statements",
     "direct": "ours, but: no pooler: TLS to PostgreSQL",
     "bare-api": "ours, but: API routes without CSP, WhiteNoise, messages, X-Frame-Options",
     "silent": "ours, but: no log line for a request of the app",
@@ -25,7 +25,7 @@ TITLES = {
 OVERLAYS = ("direct", "no-reset")  # arms that are an overlay; the others are settings (inside/bench_changed.py)
 SETTINGS: dict[str, Mapping[str, object]] = {
     "reconnecting": {"database": {"CONN_MAX_AGE": 0}},
-    "unprepared": {"options": {"server_side_binding": False, "prepare_threshold": None}},
+    "prepared": {"options": {"prepare_threshold": 5}},
     "bare-api": {"without": ["CSPMiddleware", "WhiteNoiseMiddleware", "MessageMiddleware", "XFrameOptionsMiddleware"]},
     "silent": {"request_log": "WARNING"},
 }

@@ -34,15 +34,16 @@ def analyze(asked: argparse.Namespace) -> None:
 
 
 # Django's own command would need a container of the app; it runs this statement.
-CLEAR_SESSIONS = "DELETE FROM public.django_session WHERE expire_date < pg_catalog.statement_timestamp()"
+CLEAR_SESSIONS = """
+    WITH gone AS (DELETE FROM public.django_session WHERE expire_date < pg_catalog.statement_timestamp() RETURNING 1)
+    SELECT pg_catalog.count(*) FROM gone;"""
 
 
 @command("clear-sessions", MAINTAIN, "Delete expired login sessions of the website (Django's clearsessions)")
 def clear_sessions(asked: argparse.Namespace) -> None:
     """As the owner of the table, whose statements have no time limit. Visitors notice nothing: an expired session is
     refused already."""
-    counted = f"WITH gone AS ({CLEAR_SESSIONS} RETURNING 1) SELECT pg_catalog.count(*) FROM gone;"
-    deleted = psql.execute(counted, role="migrator", settings=psql.NO_TIMEOUT).strip()
+    deleted = psql.execute(CLEAR_SESSIONS, role="migrator", settings=psql.NO_TIMEOUT).strip()
     say(f"deleted {deleted} expired sessions")
 
 
