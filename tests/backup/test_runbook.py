@@ -2,14 +2,13 @@
 
 import re
 import shlex
+from collections.abc import Callable
 from datetime import datetime
 
-import pytest
-
-from backup.repository import Repository
+from backup.repository import PATH, Repository
 from ops import cli
 from support.ops import Result
-from testing.shell import ROOT
+from testing.shell import ROOT, run
 from testing.stack import Stack
 
 PAGE = (ROOT / "docs/runbooks/restore.md").read_text()
@@ -26,20 +25,31 @@ def commands(section: str) -> list[str]:
 def confirmed(words: list[str]) -> list[str]:
     """With --yes, if the command would ask."""
     cli.load_commands()
+    command = words[words.index("./scripts/ops") + 1 :] if "./scripts/ops" in words else []
     for name, declared in cli.REGISTRY.items():
-        if words[:1] == ["./scripts/ops"] and words[1 : 1 + len(declared.words)] == name.split():
+        if command[: len(declared.words)] == name.split():
             return [*words, "--yes"] if cli.YES in declared.options else words
     return words
 
 
-def follow(repository: Repository, section: str, replaced: dict[str, str] | None = None) -> list[Result]:
-    """Run them, with the page's examples replaced."""
+def follow(
+    repository: Repository,
+    section: str,
+    replaced: dict[str, str] | None = None,
+    before: tuple[str, Callable[[], None]] | None = None,
+) -> list[Result]:
+    """Run them, with the page's examples replaced. `before` a line with these words something is looked at."""
     results = []
+    looked = before is None
     for line in commands(section):
+        if before and before[0] in line:
+            before[1]()
+            looked = True
         words = [(replaced or {}).get(word, word) for word in shlex.split(line)]
         done = repository.stack.command(*confirmed(words), check=False)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         results.append(Result(done.returncode, done.stdout, done.stderr))
+    assert looked, f"no line of {section} has {before}"
     return results
 
 
@@ -52,23 +62,55 @@ def test_the_first_look(repository: Repository) -> None:
         assert repository.ops(*shlex.split(line)[1:]).status == 0
 
 
-DAMAGES = ["UPDATE flags_country SET name = 'lost ' || code", "DROP TABLE flags_country CASCADE"]
+GOOD = "SELECT md5(string_agg(c::text, '' ORDER BY id)) FROM flags_country AS c"
+REFERRING = "SELECT count(*) FROM pg_constraint WHERE confrelid = 'flags_country'::regclass"
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_table(repository: Repository, damage: str) -> None:
-    keys = "SELECT count(*) FROM pg_constraint WHERE confrelid = 'flags_country'::regclass"
-    referring = repository.sql(keys)
-    good = "SELECT md5(string_agg(c::text, '' ORDER BY id)) FROM flags_country AS c"
-    before = repository.sql(good)
+def test_a_table(repository: Repository, stack: Stack) -> None:
+    """Its rows are changed. The sandbox instance of the second step is looked at before it is dropped."""
+    good = repository.sql(GOOD)
     at = repository.write("before-the-damage")
-    repository.sql(damage)
+    repository.sql("UPDATE flags_country SET name = 'lost ' || code")
     repository.write("since-then")
-    follow(repository, "A table", to(at))
-    assert repository.sql(good) == before
-    assert repository.sql(keys) == referring
+
+    def beside_the_stack() -> None:
+        seen = repository.ops("sandbox", "psql", "-XAtc", "SELECT word FROM probe ORDER BY id").lines
+        assert seen[-1] == "before-the-damage"
+        assert repository.words()[-1] == "since-then"
+        # it can't harm the repository, and archives nothing
+        written = run("docker", "exec", f"{stack.project}-sandbox", "touch", f"{PATH}/probe", check=False)
+        assert "Read-only file system" in written.stderr
+        assert repository.ops("sandbox", "psql", "-XAtc", "SHOW archive_mode").out.strip() == "off"
+
+    follow(repository, "A table", to(at), before=("sandbox drop", beside_the_stack))
+    assert repository.sql(GOOD) == good
     assert repository.words()[-1] == "since-then", "other tables keep what was written since"
     assert repository.postgres.value("app", "SELECT count(*) > 100 FROM flags_country"), "the application may read it"
+    assert no_sandbox(stack)
+
+
+def test_a_table_that_was_dropped(repository: Repository, stack: Stack) -> None:
+    """The line of the third step creates it again, with the foreign keys of other tables."""
+    referring, good = repository.sql(REFERRING), repository.sql(GOOD)
+    at = repository.write("before-the-damage")
+    repository.sql("DROP TABLE flags_country CASCADE")
+    repository.write("since-then")
+    [line] = [line for line in commands("A table") if "--table" in line]
+    words = [to(at).get(word, word) for word in shlex.split(line)]
+    restored = stack.command(*confirmed(words), check=False)
+    assert restored.returncode == 0, restored.stdout + restored.stderr
+    assert repository.sql(GOOD) == good
+    assert repository.sql(REFERRING) == referring
+    assert repository.words()[-1] == "since-then", "other tables keep what was written since"
+    assert repository.postgres.value("app", "SELECT count(*) > 100 FROM flags_country"), "the application may read it"
+    assert no_sandbox(stack)
+
+
+def no_sandbox(stack: Stack) -> bool:
+    """Neither its container nor its volume is left."""
+    containers = run("docker", "ps", "--all", "--quiet", "--filter", f"name={stack.project}-sandbox").stdout
+    volumes = run("docker", "volume", "ls", "--quiet", "--filter", f"name={stack.project}_sandbox-data").stdout
+    return not containers + volumes
 
 
 def test_from_a_dump(repository: Repository) -> None:
