@@ -26,6 +26,7 @@ BEFORE = f"{DATA.name}.before-"
 PRIVATE = Path("/tmp/recovery")  # noqa: S108 - this container's own tmpfs; the socket of a server that nobody else sees
 LOG = Path("/tmp/recovery.log")  # noqa: S108
 READY = Path("/tmp/ready.json")  # noqa: S108
+HOLD = Path("/tmp/hold")  # noqa: S108 - the drill reads the files of the stopped sandbox instance: its container stays
 # What pgBackRest writes for a recovery: afterwards a standby or the next restore must not find it.
 RECOVERY_SETTINGS = (
     "restore_command", "recovery_target", "recovery_target_time", "recovery_target_name", "recovery_target_action",
@@ -81,6 +82,8 @@ def sandbox(plan: Plan) -> None:
     READY.write_text(json.dumps({"seconds": seconds, "target": plan.says, "backup": plan.label}))
     note(f"the sandbox instance is ready after {seconds['first_query']} s")
     child.wait()
+    while HOLD.exists():
+        time.sleep(1)
 
 
 def wait_for_sandbox(within: float = 24 * 3600) -> dict[str, Any]:

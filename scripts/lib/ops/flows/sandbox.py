@@ -58,11 +58,6 @@ def execute(*command: str, stdin: str | None = None) -> Any:
     return containers.answer(["docker", "exec", "--interactive", container_name(), *command], stdin)
 
 
-def stop() -> None:
-    """A clean shutdown of its server; the data directory stays."""
-    containers.run(["docker", "stop", "--time", "60", container_name()])
-
-
 def drop() -> bool:
     """Remove the instance and its data; whether there was one."""
     removed = containers.completed(["docker", "rm", "--force", "--volumes", container_name()], quiet=True)
