@@ -1,12 +1,8 @@
 """Backups are made and listed, and restored: beside the stack, one table of them, or into the stack."""
 
-import re
 import subprocess
-from datetime import timedelta, timezone
-from zoneinfo import ZoneInfo
 
 from backup.repository import Repository, kill
-from support.proxy import Proxy
 from testing.shell import eventually, run
 from testing.stack import Stack
 
@@ -79,7 +75,7 @@ def test_another_name_than_its_own_is_no_yes(repository: Repository, stack: Stac
 
 
 def test_a_restore_killed_in_the_middle_leaves_the_old_server(repository: Repository, stack: Stack) -> None:
-    """And a rest, which the next restore clears away: the next test has it."""
+    """And a rest, which the next restore clears away (test_runbook.py, test_the_database)."""
     repository.write("still-here")
     restoring = subprocess.Popen(
         [*ops_command(stack), "restore", "backup", "--backup", repository.labels()[0], "--yes"],
@@ -110,49 +106,6 @@ def running(stack: Stack, service: str) -> str:
 def listing(stack: Stack) -> str:
     """What a restore has made so far."""
     return stack.exec("backup", "sh", "-c", "ls /var/lib/postgresql/17/data.restoring 2>/dev/null || true")
-
-
-# How the time of each round is typed. Zones without summer time: no local time of theirs happens twice.
-TYPED = {
-    "first": lambda at: at.astimezone(timezone(timedelta(hours=2))).isoformat(),
-    "second": lambda at: f"{at.astimezone(ZoneInfo('Asia/Kolkata')):%Y-%m-%d %H:%M:%S.%f} Asia/Kolkata",
-}
-
-
-def test_a_dropped_table_comes_back_to_the_second_before_across_a_timeline(
-    repository: Repository, proxy: Proxy
-) -> None:
-    """Twice: the second time along the history that the first began; the newest backup is of the abandoned one.
-    The time is typed with an offset, and with a zone's name: the rows are exactly those of that instant."""
-    for round, typed in TYPED.items():
-        repository.write(f"{round}-before")
-        at = repository.write(f"{round}-good")
-        there = repository.words()
-        repository.write(f"{round}-too-late")
-        timeline = int(repository.sql("SELECT timeline_id FROM pg_control_checkpoint()"))
-        repository.sql("DROP TABLE probe")
-        if round == "first":
-            abandoned = repository.ops("backup", "create", "--type", "full")  # from now on it is no way to anything
-            assert abandoned.status == 0, abandoned.err
-        restored = repository.ops("restore", "backup", "--to", typed(at), "--yes")
-        assert restored.status == 0, restored.err
-        assert f"{at:%Y-%m-%d %H:%M:%S}" in restored.err, "it is shown in UTC"
-        assert repository.words() == there
-        assert int(repository.sql("SELECT timeline_id FROM pg_control_checkpoint()")) > timeline
-    assert "restoring" not in repository.shell("ls /var/lib/postgresql/17"), "what a killed one had left is gone"
-    assert eventually(lambda: proxy.get("/readyz").status_code == 200, within=30)
-    assert repository.ops("backup", "create").status == 0
-
-
-def test_what_was_replaced_is_retained_until_it_is_dropped(repository: Repository) -> None:
-    retained = [row["name"] for row in repository.ops("retained", "list", "--json").json]
-    assert len(retained) >= 2
-    for name in retained:
-        assert re.fullmatch(r"data\.before-\d{8}t\d{6}", name)
-        dropped = repository.ops("retained", "drop", name, "--yes")
-        assert dropped.status == 0, dropped.err
-    assert repository.ops("retained", "list", "--json").json == []
-    assert repository.ops("retained", "drop", "data", "--yes").status == 4
 
 
 def test_a_backup_killed_in_the_middle_is_none_and_the_next_is_whole(repository: Repository, stack: Stack) -> None:

@@ -1,14 +1,17 @@
 """docs/runbooks/restore.md, run line by line: each section's own damage, then its commands in their order."""
 
+import contextlib
 import re
 import shlex
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
+from zoneinfo import ZoneInfo
 
 from backup.repository import PATH, Repository
 from ops import cli
 from support.ops import Result
-from testing.shell import ROOT, run
+from support.proxy import Proxy
+from testing.shell import ROOT, eventually, run
 from testing.stack import Stack
 
 PAGE = (ROOT / "docs/runbooks/restore.md").read_text()
@@ -63,6 +66,7 @@ def test_the_first_look(repository: Repository) -> None:
 
 
 GOOD = "SELECT md5(string_agg(c::text, '' ORDER BY id)) FROM flags_country AS c"
+TIMELINE = "SELECT timeline_id FROM pg_control_checkpoint()"
 REFERRING = "SELECT count(*) FROM pg_constraint WHERE confrelid = 'flags_country'::regclass"
 
 
@@ -124,12 +128,49 @@ def test_from_a_dump(repository: Repository) -> None:
     repository.sql("DROP DATABASE flaglearning_look WITH (FORCE)", database="postgres")
 
 
-def test_the_database(repository: Repository) -> None:
-    at = repository.write("good")
-    repository.sql("TRUNCATE flags_country CASCADE; DROP TABLE probe")
-    follow(repository, "The database", to(at))
-    assert repository.words()[-1] == "good"
+def test_the_database(repository: Repository, proxy: Proxy) -> None:
+    """Twice: the second time along the history that the first began; before the first, the newest backup is of the
+    history that it abandons. The time is typed with an offset, then with the name of a zone without summer time, where
+    no local time happens twice: the rows are exactly those of that instant."""
+    with_offset = point_in_time(repository, lambda at: at.astimezone(timezone(timedelta(hours=2))).isoformat())
+    with with_offset as typed:
+        repository.sql("TRUNCATE flags_country CASCADE")
+        abandoned = repository.ops("backup", "create", "--type", "full")  # from now on it is no way to anything
+        assert abandoned.status == 0, abandoned.err
+        follow(repository, "The database", {EXAMPLE_TIME: typed})
     assert int(repository.sql("SELECT count(*) FROM flags_country")) > 100
+    assert "restoring" not in repository.shell("ls /var/lib/postgresql/17"), "what a killed restore had left is gone"
+    zone = ZoneInfo("Asia/Kolkata")
+    with point_in_time(repository, lambda at: f"{at.astimezone(zone):%Y-%m-%d %H:%M:%S.%f} Asia/Kolkata") as typed:
+        restored = repository.ops("restore", "backup", "--to", typed, "--yes")
+        assert restored.status == 0, restored.err
+        assert re.search(r" UTC \([^)]+ Asia/Kolkata\)", restored.err), "it is shown in UTC and as it was typed"
+    eventually(lambda: proxy.get("/readyz").status_code == 200, within=30)
+
+
+@contextlib.contextmanager
+def point_in_time(repository: Repository, typed: Callable[[datetime], str]) -> Iterator[str]:
+    """A time, as it is typed. The block restores it: the rows that were written before are there, and no later ones."""
+    repository.write("before")
+    at = repository.write("good")
+    there = repository.words()
+    repository.write("too-late")
+    repository.sql("DROP TABLE probe")
+    timeline = int(repository.sql(TIMELINE))
+    yield typed(at)
+    assert repository.words() == there
+    assert int(repository.sql(TIMELINE)) > timeline
+
+
+def test_what_was_replaced_is_retained_until_it_is_dropped(repository: Repository) -> None:
+    retained = [row["name"] for row in repository.ops("retained", "list", "--json").json]
+    assert len(retained) >= 2
+    for name in retained:
+        assert re.fullmatch(r"data\.before-\d{8}t\d{6}", name)
+        dropped = repository.ops("retained", "drop", name, "--yes")
+        assert dropped.status == 0, dropped.err
+    assert repository.ops("retained", "list", "--json").json == []
+    assert repository.ops("retained", "drop", "data", "--yes").status == 4
 
 
 def test_the_host(repository: Repository, stack: Stack) -> None:
