@@ -57,7 +57,7 @@ def stack() -> Iterator[Stack]:
     for_tests = ("tests/docker-compose.host-repository-2.yml", "tests/docker-compose.backup.yml")
     files = (*DEVELOPMENT, "docker/compose/host-repository-2.yml", *for_tests)
     own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "ARCHIVING": "on", **HERE}
-    if not KEEP or not SECRETS.exists():
+    if not KEEP or not (SECRETS / "tls").exists():
         make_secrets()
     with own_stack("offhost", files, port=21090, build=("ops",), **own) as stack:
         yield stack
