@@ -166,14 +166,15 @@ def why_it_ended(log: str, plan: Plan) -> OperationError:
     """A recovery that failed, in words."""
     times = re.findall(r"last completed transaction was at log time (\S+ \S+)", log)
     since = plan.backup_stop[:19].replace("T", " ")
+    # First: for the server, WAL that could not be written is WAL that is not there.
+    if "No space left on device" in log:
+        return OperationError("the disk is full", "./scripts/ops space; df -h", tail(log))
     if ENDED_EARLY in log:
         last = times[-1][:19] if times else since
         return OperationError(
             f"the WAL in the repository ends before {plan.says}: its last commit is of {last} UTC",
             f"the recovery window is {since} to {last} UTC (--to); ./scripts/ops backup verify finds a WAL gap",
         )
-    if "No space left on device" in log:
-        return OperationError("the disk is full", "./scripts/ops space; df -h", tail(log))
     return OperationError(
         "recovery failed", "./scripts/ops backup verify; an older backup: ./scripts/ops backup list", tail(log)
     )
