@@ -31,6 +31,7 @@ def repository(stack: Stack, postgres: Postgres) -> Repository:
         database=stack.database,
     )
     eventually(lambda: repository.ops("backup", "info", "--json").json["state"] == "ok", within=30)
-    made = repository.ops("backup", "create", "--type", "full")
+    made = repository.ops("backup", "create", "--type", "full", "--json")
     assert made.status == 0, made.err
+    repository.first = made.json
     return repository

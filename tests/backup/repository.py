@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from support.ops import Result
 from support.postgres import Postgres
@@ -19,6 +20,7 @@ class Repository:
     def __init__(self, stack: Stack, postgres: Postgres) -> None:
         self.stack = stack
         self.postgres = postgres
+        self.first: dict[str, Any] = {}  # the backup that the fixture made
 
     def ops(self, *arguments: str, stdin: str | None = None, **environment: str) -> Result:
         variables = [f"{name}={value}" for name, value in environment.items()]

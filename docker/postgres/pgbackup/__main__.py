@@ -101,7 +101,7 @@ def info() -> dict[str, Any]:
         facts |= {"backups": [], "archive": None, "state": failure.what, "why": failure.reason}
     if server.is_there():
         facts["server"] = archiver()
-        facts["until"] = restore_points.archived_until()
+        facts["until"] = restore_points.archived_until(facts)
     facts["copy"] = repository2.facts()
     facts["from"] = facts["backups"][0]["stop"] if facts["backups"] else None
     return facts

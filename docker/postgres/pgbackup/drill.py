@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pgadmin.session import OPTIONS_OF_OTHERS
-from pgbackup import pgbackrest, restore_points, server, target, timelines
+from pgbackup import pgbackrest, recovery, restore_points, server, target, timelines
 from user_errors import OperationError
 
 DATA = Path(os.environ["PGDATA"])
@@ -127,7 +127,16 @@ def amcheck() -> dict[str, Any]:
 
 
 def checksums() -> dict[str, Any]:
-    """Every page of every file, on the stopped instance."""
+    """Every page of every file, after a clean shutdown of the sandbox instance's server."""
+    recovery.HOLD.touch()
+    stopped = subprocess.run(
+        ["pg_ctl", "stop", "--mode=fast", "--timeout=300", f"--pgdata={DATA}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if stopped.returncode:
+        return result("every page has its checksum", False, " ".join((stopped.stdout + stopped.stderr).split()))
     done = subprocess.run(
         ["pg_checksums", "--check", "--pgdata", str(DATA)], capture_output=True, text=True, check=False
     )

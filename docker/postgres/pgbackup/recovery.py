@@ -26,6 +26,7 @@ BEFORE = f"{DATA.name}.before-"
 PRIVATE = Path("/tmp/recovery")  # noqa: S108 - this container's own tmpfs; the socket of a server in this container only
 LOG = Path("/tmp/recovery.log")  # noqa: S108
 READY = Path("/tmp/ready.json")  # noqa: S108
+HOLD = Path("/tmp/hold")  # noqa: S108 - the drill reads the files of the stopped sandbox instance: its container stays
 # What pgBackRest writes for a recovery: afterwards a standby or the next restore must not find it.
 RECOVERY_SETTINGS = (
     "restore_command", "recovery_target", "recovery_target_time", "recovery_target_name", "recovery_target_action",
@@ -81,6 +82,8 @@ def sandbox(plan: Plan) -> None:
     READY.write_text(json.dumps({"seconds": seconds, "target": plan.says, "backup": plan.label}))
     note(f"the sandbox instance is ready after {seconds['first_query']} s")
     child.wait()
+    while HOLD.exists():
+        time.sleep(1)
 
 
 def wait_for_sandbox(within: float = 24 * 3600) -> dict[str, Any]:
@@ -163,14 +166,15 @@ def why_it_ended(log: str, plan: Plan) -> OperationError:
     """A recovery that failed, in words."""
     times = re.findall(r"last completed transaction was at log time (\S+ \S+)", log)
     since = plan.backup_stop[:19].replace("T", " ")
+    # First: for the server, WAL that could not be written is WAL that is not there.
+    if "No space left on device" in log:
+        return OperationError("the disk is full", "./scripts/ops space; df -h", tail(log))
     if ENDED_EARLY in log:
         last = times[-1][:19] if times else since
         return OperationError(
             f"the WAL in the repository ends before {plan.says}: its last commit is of {last} UTC",
             f"the recovery window is {since} to {last} UTC (--to); ./scripts/ops backup verify finds a WAL gap",
         )
-    if "No space left on device" in log:
-        return OperationError("the disk is full", "./scripts/ops space; df -h", tail(log))
     return OperationError(
         "recovery failed", "./scripts/ops backup verify; an older backup: ./scripts/ops backup list", tail(log)
     )

@@ -95,23 +95,23 @@ def prune() -> None:
         )
 
 
-def archived_until() -> datetime | None:
-    """The time of the newest heartbeat that is in the archive."""
-    newest = reachable()
+def archived_until(found: dict[str, Any] | None = None) -> datetime | None:
+    """The time of the newest heartbeat that is in the archive. `found`: what pgbackrest.info() has just returned."""
+    newest = reachable(found)
     with superuser() as session:
         query = f"SELECT max(at) AS at FROM operations.heartbeat WHERE {SEGMENT} <= %s"  # noqa: S608
         at: datetime | None = session.row(query, newest)["at"]
     return at
 
 
-def reachable() -> str:
+def reachable(info: dict[str, Any] | None = None) -> str:
     """The newest segment, without its timeline, that the repository has: a restore goes that far, even if another
     repository is away and the server therefore keeps what it has archived."""
     with superuser() as session:
         query = f"SELECT {ARCHIVED} AS segment, left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline FROM"
         found = session.row(f"{query} pg_catalog.pg_current_wal_lsn() AS lsn")
     try:
-        archive = pgbackrest.info()["archive"]
+        archive = (info or pgbackrest.info())["archive"]
     except Failure:
         archive = None
     newest: str = archive["max"] if archive else ""

@@ -27,9 +27,10 @@ def run_in(
     name: str = "",
     options: Sequence[str] = (),
     tty: bool = False,
+    remove: bool = True,
 ) -> list[str]:
-    """A one-shot container of a service, removed when it ends; what it depends on is not started."""
-    words = ["run", "--rm", "--no-deps", *_tty(tty), *_environment(environment), *options]
+    """A one-shot container of a service, removed when it ends (`remove`); what it depends on is not started."""
+    words = ["run", *(["--rm"] if remove else []), "--no-deps", *_tty(tty), *_environment(environment), *options]
     if name:
         words += ["--name", name]
     if entrypoint:

@@ -71,13 +71,16 @@ def test_a_command_without_a_near_one_names_the_help() -> None:
         ["query", "countries", "--limit", "0"], ["cancel", "x"], ["cancel", "0"], ["terminate", "-1"],
         ["terminate", "1; DROP"], ["terminate", "99999999999"], ["describe"], ["slow-queries", "--order", "x"],
         ["sessions", "--over", "-1"], ["sessions", "--over", "nan"], ["tables", "--nothing"],
+        ["backup", "create", "--type", "half"], ["restore", "backup"],
+        ["restore", "backup", "--latest", "--backup", "x"],
+        ["restore", "backup", "--latest", "--to", "2026-11-23 14:05"],
     ],
 )  # fmt: skip
 def test_wrong_usage_names_the_commands_help(arguments: list[str]) -> None:
     with pytest.raises(UserError) as raised:
         parsed(*arguments)
     assert raised.value.status == Status.USAGE
-    words = arguments[:2] if arguments[0] == "query" else arguments[:1]
+    words = arguments[:2] if arguments[0] in ("query", "backup", "restore") else arguments[:1]
     assert raised.value.hint == f"./scripts/ops {' '.join(words)} --help"
 
 

@@ -15,6 +15,13 @@ def test_a_one_shot() -> None:
     ]  # fmt: skip
 
 
+def test_a_container_whose_log_is_read_after_its_end() -> None:
+    argv = docker.run_in("sandbox", "sandbox", name="x-sandbox", options=["--detach"], remove=False)
+    assert argv == [
+        "docker", "compose", "run", "--no-deps", "--no-TTY", "--detach", "--name", "x-sandbox", "sandbox", "sandbox",
+    ]  # fmt: skip
+
+
 def test_parameters_are_one_json_object() -> None:
     assert docker.verb("psql", {"role": "ops", "arguments": ["-c", 'x"']}) == [
         "psql", '{"arguments": ["-c", "x\\""], "role": "ops"}',

@@ -35,10 +35,16 @@ def test_an_archive_that_ends_early_is_said_with_the_window() -> None:
     assert "2026-11-20 02:15:00 to 2026-11-20 02:58:30 UTC" in error.hint
 
 
-def test_a_full_disk_is_said() -> None:
-    assert (
-        recovery.why_it_ended("FATAL:  could not extend file: No space left on device", PLAN).what == "the disk is full"
-    )
+@pytest.mark.parametrize("log", [
+    "FATAL:  could not extend file: No space left on device",
+    "ERROR: [041]: unable to write '/x/pg_wal/RECOVERYXLOG': [28] No space left on device\n"
+    "FATAL:  recovery ended before configured recovery target was reached",
+])  # fmt: skip
+def test_a_full_disk_is_said(log: str) -> None:
+    """Also when the server takes the WAL that could not be written for the end of the archive."""
+    error = recovery.why_it_ended(log, PLAN)
+    assert error.what == "the disk is full"
+    assert "No space left on device" in error.reason
 
 
 def test_any_other_end_quotes_the_last_messages() -> None:

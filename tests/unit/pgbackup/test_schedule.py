@@ -1,12 +1,15 @@
 """When a backup is due, and of which type."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
+import backup_health
 from pgbackup import schedule
 from pgbackup.pgbackrest import Backup
+from testing.shell import ROOT
 from user_errors import UserError
 
 Make = Callable[..., Backup]
@@ -66,3 +69,13 @@ def test_a_wrong_setting_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, 
 def test_off_is_no_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BACKUP_AT", "off")
     assert schedule.settings() == ("", 7)
+
+
+def test_at_most_a_minute_of_writes_is_not_archived() -> None:
+    """A segment ends after archive_timeout, and has some seconds for its upload; a heartbeat falls in each."""
+    settings = (ROOT / "pg/archiving.conf").read_text()
+    found = re.search(r"^archive_timeout = (\d+)s$", settings, re.MULTILINE)
+    assert found
+    timeout = int(found[1])
+    assert schedule.BEAT < timeout <= 60 - 10
+    assert timeout + schedule.BEAT < backup_health.EXPOSED, "a healthy archive is never reported as stopped"

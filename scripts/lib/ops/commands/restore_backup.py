@@ -6,7 +6,7 @@ import argparse
 
 from ops import containers, docker, psql
 from ops.cli import DRY_RUN, JSON, RESTORE, YES, command, flag, option
-from ops.containers import pgadmin, run_verb
+from ops.containers import pgadmin, pgbackup, run_verb
 from ops.flows import restore_backup, sandbox
 from ops.output import say, show, size
 from ops.prompt import confirm
@@ -48,7 +48,7 @@ def sandbox_psql(asked: argparse.Namespace) -> int:
 
 @command("sandbox drop", RESTORE, "Remove the sandbox instance and its data", YES)
 def sandbox_drop(asked: argparse.Namespace) -> None:
-    sandbox.require()
+    sandbox.require(running=False)
     confirm("The sandbox instance and its data will be removed.", asked.yes)
     sandbox.drop()
     say("removed the sandbox instance")
@@ -85,7 +85,7 @@ def retained_drop(asked: argparse.Namespace) -> None:
 def retained() -> list[psql.Row]:
     """What restores have retained, databases first."""
     databases = psql.rows("retained_databases", dbname="postgres", database=psql.app_database())
-    directories = run_verb("restore", "retained")
+    directories = pgbackup("retained")
     return [
         *({"what": "database", **row} for row in databases),
         *({"what": "data directory", **row} for row in directories),

@@ -33,9 +33,11 @@ def start(plan: Plan) -> dict[str, Any]:
     drop()
     name = container_name()
     options = ["--detach", "--use-aliases"]
+    # Not removed when it ends: the log of a restore that failed is read afterwards.
     argv = docker.run_in(
-        "sandbox", "sandbox", json.dumps(plan), name=name, options=options, environment=containers.repository()
-    )
+        "sandbox", "sandbox", json.dumps(plan), name=name, options=options, environment=containers.repository(),
+        remove=False,
+    )  # fmt: skip
     containers.run(argv)
     ready = containers.completed(["docker", "exec", name, "pgbackup", "ready"], quiet=True)
     if ready.returncode:
@@ -56,11 +58,6 @@ def execute(*command: str, stdin: str | None = None) -> Any:
     return containers.answer(["docker", "exec", "--interactive", container_name(), *command], stdin)
 
 
-def stop() -> None:
-    """A clean shutdown of its server; the data directory stays."""
-    containers.run(["docker", "stop", "--time", "60", container_name()])
-
-
 def drop() -> bool:
     """Remove the instance and its data; whether there was one."""
     removed = containers.completed(["docker", "rm", "--force", "--volumes", container_name()], quiet=True)
@@ -68,10 +65,10 @@ def drop() -> bool:
     return bool(removed.stdout.strip())
 
 
-def require() -> None:
-    """Raises UserError unless the instance exists."""
+def require(running: bool = True) -> None:
+    """Raises UserError unless the instance exists and, with `running`, runs: a restart of the host stops it."""
     found = containers.completed(["docker", "inspect", "--format", "{{.State.Running}}", container_name()], quiet=True)
-    if found.stdout.strip() != "true":
+    if found.stdout.strip() not in (("true",) if running else ("true", "false")):
         raise UserError(
             "no sandbox instance is running", "./scripts/ops restore backup --latest --sandbox", status=Status.NOT_FOUND
         )
