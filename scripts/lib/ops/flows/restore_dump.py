@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops import pooler, psql
+from ops import containers, docker, pooler, psql
 from ops.containers import client, loader, pgadmin, pgadmin_in_server
 from ops.output import note, say
 from ops.prompt import confirm
@@ -131,8 +131,20 @@ def staging() -> Iterator[Staging]:
     finally:
         # A second Ctrl-C must not leave it behind.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        pgadmin("drop-staging", database=database)
+        drop_staging(database)
         signal.signal(signal.SIGINT, previous)
+
+
+def drop_staging(database: str) -> None:
+    """Drop it; a server that is restarting is waited for. What happened before stays the error that is shown."""
+    words = docker.verb("drop-staging", {"database": database})
+    in_server = containers.completed(docker.exec_in("postgres", "pgadmin", *words), quiet=True)
+    if in_server.returncode == 0:
+        return
+    try:
+        pgadmin("drop-staging", database=database, wait=30)
+    except OperationError:
+        note(f"{database} could not be dropped: the next restore drops it")
 
 
 def load(made: Staging, plan: Plan, asked: Request) -> None:
@@ -179,7 +191,7 @@ def load_definitions(made: Staging) -> None:
 def publish(made: Staging, plan: Plan, asked: Request) -> None:
     """Rename the staging database, or copy rows out of it."""
     if asked.into:
-        pgadmin("rename", database=made.database, into=asked.into)
+        pgadmin_in_server("rename", database=made.database, into=asked.into)
         say(f"restored {plan['name']} as {asked.into}")
     elif not replaces_rows(plan, asked):
         with pooler.paused():
