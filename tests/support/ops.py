@@ -116,9 +116,9 @@ class Container:
         assert done.status == 0, f"{script}\n{done.out}{done.err}"
         return done.out
 
-    def verb(self, name: str, stdin: str | None = None, **parameters: Any) -> Result:
+    def verb(self, verb: str, stdin: str | None = None, /, **parameters: Any) -> Result:
         """A verb of the image's program, as ./scripts/ops calls it."""
-        return self(*self.program, name, json.dumps(parameters), stdin=stdin)
+        return self(*self.program, verb, json.dumps(parameters), stdin=stdin)
 
 
 @contextlib.contextmanager
