@@ -247,8 +247,16 @@ def test_damage_is_found(ops: Ops, client: Container) -> None:
     assert ops("dump", "verify", "without").status == 2, "a dump of ours that has lost its manifest is not verified"
 
 
-def test_every_kind_is_proven_to_restore(ops: Ops, client: Container) -> None:
-    names = [made(client, kind)["name"] for kind in ("full", "schema", "data")]
+def test_every_kind_is_proven_to_restore(ops: Ops, client: Container, postgres: Postgres) -> None:
+    """Also a table that needs an extension, in a schema of its own: pg_dump --table leaves both out."""
+    with postgres.connect("migrator") as owner:
+        owner.execute("CREATE EXTENSION pg_trgm; CREATE SCHEMA shop; CREATE TABLE shop.book (title text)")
+        owner.execute("CREATE INDEX ON shop.book USING gin (title gin_trgm_ops)")
+        try:
+            book = made(client, "table", table="shop.book")["name"]
+        finally:
+            owner.execute("DROP SCHEMA shop CASCADE; DROP EXTENSION pg_trgm")
+    names = [book, *(made(client, kind)["name"] for kind in ("full", "schema", "data"))]
     names += [made(client, "table", table="flags_question")["name"], made(client, "full", plain=True)["name"]]
     done = ops("dump", "verify", "--json")
     assert done.status == 0, done.err

@@ -158,6 +158,7 @@ def load(made: Staging, plan: Plan, asked: Request) -> None:
     loader(
         "restore-load", stdin=made.password, database=made.database, path=plan["path"], plain=plan["plain"],
         only_rows_of="" if everything else table, keys=everything, extensions=list(asked.extensions),
+        schema=schema_of(plan),
     )  # fmt: skip
     pgadmin("reassign", database=made.database)
     complete = plan["kind"] == "full" and not (asked.into or asked.table or asked.from_database)
@@ -174,6 +175,11 @@ def only_table(plan: Plan, asked: Request) -> str:
     """SCHEMA.TABLE of a restore of one table; ''."""
     table = plan["table"] or asked.table
     return table if not table or "." in table else f"public.{table}"
+
+
+def schema_of(plan: Plan) -> str:
+    """The schema of the table that a dump of one table holds; ''."""
+    return str(plan["table"]).partition(".")[0] if plan["kind"] == "table" else ""
 
 
 def load_definitions(made: Staging) -> None:
