@@ -1,4 +1,4 @@
--- Everybody's totals and streaks, the most right answers first. Variable: limit.
+-- Totals and streaks of all players, the most right answers first. Variable: limit.
 -- In the order of the index userstats_leaderboard, so that a limit reads no more than it shows.
 SELECT u.email, us.total_correct, us.current_streak, us.longest_streak
 FROM public.users_userstats AS us

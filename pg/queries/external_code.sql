@@ -1,4 +1,4 @@
--- Code that a restored dump brings along and that would run later with the rights of whoever uses its tables: functions, operators,
+-- Code that a restored dump brings along and that would run later with the rights of the roles that use its tables: functions, operators,
 -- casts, triggers, rules, policies, event triggers. Everything is compared with its own type: the database may define operators.
 SELECT kind, name FROM (
     SELECT CASE p.prokind WHEN 'a'::"char" THEN 'aggregate' ELSE 'function' END AS kind, p.oid::pg_catalog.regprocedure::text AS name,

@@ -68,7 +68,7 @@ ALTER ROLE :"app_role" SET idle_in_transaction_session_timeout = '30s';
 -- A migration that can't get its lock gives up quickly: the queue behind a waiting ALTER TABLE is an outage.
 ALTER ROLE flaglearning_migrator SET lock_timeout = '5s';
 ALTER ROLE flaglearning_migrator SET idle_in_transaction_session_timeout = '5min';
--- Whatever a migration creates belongs to the owner, whom nobody can log in as.
+-- Whatever a migration creates belongs to the owner, a role without login.
 ALTER ROLE flaglearning_migrator SET role = 'flaglearning_owner';
 
 ALTER ROLE flaglearning_readonly SET statement_timeout = '60s';

@@ -249,7 +249,7 @@ class TestFigures:
         assert queries() == with_one
 
 
-FORM = {"email": "New@Example.org", "display_name": "New one", "password": "a sentence nobody uses"}
+FORM = {"email": "New@Example.org", "display_name": "New one", "password": "a sentence no one else uses"}
 
 
 class TestSigningUp:

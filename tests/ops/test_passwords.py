@@ -51,9 +51,9 @@ def test_the_new_one_logs_in_and_the_old_one_does_not(
     new = own.secret(f"{role}_password")
     assert new != old
     assert new not in done.out + done.err
-    doors = [postgres, bouncer] if role in ("app", "readonly") else [postgres]
-    for door in doors:
-        assert [logs_in(door, role, password) for password in (new, old)] == [True, False]
+    endpoints = [postgres, bouncer] if role in ("app", "readonly") else [postgres]
+    for endpoint in endpoints:
+        assert [logs_in(endpoint, role, password) for password in (new, old)] == [True, False]
     assert "the old one is refused" in done.out
     if role in ("app", "pgbouncer"):  # the application still works
         own.exec("app", "python", "-m", "core.healthcheck")

@@ -22,7 +22,7 @@ def production(ops: Ops, postgres: Postgres) -> Iterator[None]:
 
 def test_everything_is_new(ops: Ops, postgres: Postgres, bouncer: Bouncer) -> None:
     postgres.superuser("CREATE TABLE leftover (); TRUNCATE flags_country CASCADE", database=DATABASE)
-    with bouncer.connect("app") as player:  # somebody is there
+    with bouncer.connect("app") as player:  # a client is connected
         player.execute("SELECT 1")
         done = ops.script("reset", "--yes")
     assert done.status == 0, done.err

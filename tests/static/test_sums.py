@@ -44,7 +44,7 @@ def test_every_role_that_logs_in_has_a_limit() -> None:
 
 @pytest.mark.parametrize("database", ONE_OF)
 def test_the_pools_fit_what_the_database_is_given(database: str) -> None:
-    """Two pools, the application's and readonly's: with both full and in reserve nobody waits for the other."""
+    """Two pools, the application's and readonly's: with both full and in reserve, neither waits for the other."""
     pool = pooled_databases()[database]
     assert 2 * (int(pool["pool_size"]) + int(pool["reserve_pool_size"])) <= int(pool["max_db_connections"])
 

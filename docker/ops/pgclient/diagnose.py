@@ -43,7 +43,7 @@ def diagnose() -> dict[str, dict[str, Any]]:
         "app login through the pooler": lambda: log_in("app", stack.PGBOUNCER),
         "postgres without TLS": lambda: plaintext(stack.POSTGRES),
         "pgbouncer without TLS": lambda: plaintext(stack.PGBOUNCER),
-        "whole way": lambda: visit("/readyz"),
+        "end to end": lambda: visit("/readyz"),
     }
     with ThreadPoolExecutor(len(probes)) as pool:
         return dict(zip(probes, pool.map(result, probes.values()), strict=True))

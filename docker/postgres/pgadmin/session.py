@@ -46,7 +46,7 @@ SETTINGS = (
 OPTIONS = " ".join(f"-c {setting}" for setting in SETTINGS)
 # What only a superuser may set.
 SUPERUSER_SETTINGS = ("event_triggers=", "pgaudit.")
-# Read-only: planning a query on a table evaluates constant expressions of its indexes and statistics, whoever plans it.
+# Read-only: planning a query on a table evaluates constant expressions of its indexes and statistics, under any role.
 READ_ONLY = "-c default_transaction_read_only=on"
 OPTIONS_OF_OTHERS = " ".join(
     [*(f"-c {setting}" for setting in SETTINGS if not setting.startswith(SUPERUSER_SETTINGS)), READ_ONLY]

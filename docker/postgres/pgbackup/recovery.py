@@ -23,7 +23,7 @@ from user_errors import Failure, OperationError, UserError
 DATA = Path(os.environ["PGDATA"])
 NEW = DATA.with_name(f"{DATA.name}.restoring")
 BEFORE = f"{DATA.name}.before-"
-PRIVATE = Path("/tmp/recovery")  # noqa: S108 - this container's own tmpfs; the socket of a server that nobody else sees
+PRIVATE = Path("/tmp/recovery")  # noqa: S108 - this container's own tmpfs; the socket of a server in this container only
 LOG = Path("/tmp/recovery.log")  # noqa: S108
 READY = Path("/tmp/ready.json")  # noqa: S108
 # What pgBackRest writes for a recovery: afterwards a standby or the next restore must not find it.

@@ -26,7 +26,7 @@ def healthy() -> dict[str, Any]:
     probes.update({f"{service} certificate": {"found": 90} for service in doctor.SERVICES})
     probes["client"] = {"found": "has the CA's certificate"}
     probes["app"] = {"found": {"status": 200, "body": '{"status": "ok"}', "ms": 4}}
-    probes["whole way"] = {"found": {"status": 200, "body": "", "ms": 9}}
+    probes["end to end"] = {"found": {"status": 200, "body": "", "ms": 9}}
     server = {"replica": False, "connections": 3, "max_connections": 100, "archive_mode": "on"}
     return {
         "probes": probes,
@@ -83,7 +83,7 @@ def test_a_healthy_stack() -> None:
         ("migrations", {"server.migrations_applied": [{"applied": 0}]}),
         ("migrations", {"migrations": ["flags.0002_more"]}),
         ("migrations", {"migrations": STOPPED}),
-        ("whole way", {"probes.whole way": {"found": {"status": 503, "body": "no database", "ms": 1}}}),
+        ("end to end", {"probes.end to end": {"found": {"status": 503, "body": "no database", "ms": 1}}}),
         ("archiving", {"backups": STOPPED}),
         ("archiving", {"backups.backups": []}),
         ("archiving", {"backups": {"server": {"archive_mode": "off"}}}),

@@ -227,9 +227,9 @@ def migrations(facts: Facts) -> str:
     return f"{applied} applied, none missing"
 
 
-def whole_way(facts: Facts) -> str:
+def end_to_end(facts: Facts) -> str:
     """A visitor's request reaches the database."""
-    found = probe(facts, "whole way")
+    found = probe(facts, "end to end")
     if found["status"] != 200:
         raise OperationError(
             f"the application is not ready: /readyz is {found['status']}",
@@ -265,6 +265,6 @@ CHAIN = (
     Link("TLS", tls),
     Link("disk", disk),
     Link("migrations", migrations),
-    Link("whole way", whole_way),
+    Link("end to end", end_to_end),
     Link("archiving", archiving),
 )
