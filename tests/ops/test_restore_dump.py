@@ -212,10 +212,11 @@ def test_a_dropped_table_comes_back_with_its_foreign_keys(ops: Ops, postgres: Po
         owner.execute("DROP TABLE flags_country CASCADE")
     done = ops("restore", "dump", dumps["full"], "--table", "flags_country", "--yes")
     restored(done)
-    assert done.out.startswith("created public.flags_country again, with 3 foreign keys of other tables to it")
+    number = len(keys.splitlines())
+    assert done.out == f"created public.flags_country again, with {number} foreign keys of other tables to it\n"
     assert france(postgres) == "France"
     assert postgres.superuser(KEYS, database=DATABASE) == keys
-    assert bool(keys)
+    assert number == 4
     assert ops("setup", "verify").status == 0
 
 
@@ -280,9 +281,11 @@ def test_a_damaged_dump(ops: Ops, client: Container, postgres: Postgres, dumps: 
     for damage in ("truncate -s -1 $f/dump/toc.dat", "rm $f/manifest.json", "rm -r $f/dump", ": >$f/manifest.json"):
         client.shell(f"cp -r /dumps/{dumps['full']} /dumps/damaged; f=/dumps/damaged; {damage}")
         refused = client.verb("restore-plan", name="damaged")
-        assert refused.status in (1, 2), damage
+        assert refused.status == (2 if "rm $f/manifest" in damage else 1), (damage, refused.err)
         assert "damaged is not a " in refused.err
-        assert (whole := ops("restore", "dump", "damaged", "--yes").status) == refused.status or damage[0] == "r", whole
+        if damage.startswith("truncate"):
+            whole = ops("restore", "dump", "damaged", "--yes")
+            assert (whole.status, "damaged is not a usable dump" in whole.err) == (1, True)
         client.shell("rm -r /dumps/damaged")
     assert_untouched(postgres)
 
@@ -306,8 +309,7 @@ def test_names(ops: Ops, client: Container, dumps: dict[str, str]) -> None:
     """No such dump; and no name of a new database that pg_hba.conf would not admit."""
     for name in ("../etc", ".partial-x", "a;b", 'Odd "name"', "国", ""):
         assert client.verb("restore-plan", name=name).status == 4, name
-        external = {"server_version": "", "plain": True, "database": ""}
-        assert client.verb("dump-inspect", name=name).status == 4, external
+        assert client.verb("dump-inspect", name=name).status == 4, name
     assert ops("restore", "dump", "no-such", "--yes").status == 4
     long = f"flaglearning_{26 * 'x'}"
     for name in ("postgres", "flaglearning_A", "flaglearning_x;", 'flaglearning_"', "flaglearning_国", long):
