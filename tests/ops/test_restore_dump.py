@@ -251,8 +251,16 @@ def changed(client: Container, name: str, **values: object) -> Iterator[str]:
         client.shell("rm -r /dumps/other")
 
 
+WRITE = "import json, sys; [open(f'/dumps/{name}', 'w').write(text) for name, text in json.load(sys.stdin).items()]"
+
+
 def write(client: Container, name: str, text: str) -> None:
-    assert client("sh", "-c", f"cat >/dumps/{name}", stdin=text).status == 0
+    write_all(client, {name: text})
+
+
+def write_all(client: Container, texts: dict[str, str]) -> None:
+    done = client("python3", "-c", WRITE, stdin=json.dumps(texts))
+    assert done.status == 0, done.err
 
 
 @pytest.mark.usefixtures("country", "players")
@@ -588,8 +596,8 @@ FILES = {
     "no dump": ("echo SELECT 1 >$f", "does not begin as pg_dump's files do"),
     "half of a dump": ("head -c 3000 $p >$f", "its end is missing"),
     "half of a compressed dump": ("gzip -c $p | head -c 3000 >$f", "it can't be unpacked"),
-    "half of an archive": ("head -c 3000 $c >$f", "can't be restored"),
-    "an archive without its last bytes": ("head -c -100 $c >$f", "can't be restored"),
+    "half of an archive": ("head -c 3000 $c >$f", "pg_restore: error: "),
+    "an archive without its last bytes": ("head -c -100 $c >$f", "pg_restore: error: "),
     "a link": ("rm $f; ln -s /run/secrets/ops_password $f", "it is a link or a device"),
     "a device": ("rm $f; mkfifo $f", "it is a link or a device"),
     "UTF-16": ("printf '\\377\\376-\\0-\\0' >$f", "is encoded in UTF-16"),
@@ -616,14 +624,17 @@ def test_files_that_are_no_dump(ops: Ops, client: Container, loader: Container, 
     url = f"host=postgres dbname={DATABASE} user=flaglearning_migrator sslmode=verify-full sslrootcert=/tls/ca.crt"
     secret = "PGPASSWORD=$(cat /run/secrets/migrator_password)"
     client.shell(f"{secret} pg_dump '{url}' -Fc --no-large-objects -f /dumps/.partial-custom")
-    sources = f"p=/dumps/{plain}/dump.sql; c=/dumps/.partial-custom; d={folder}"
-    for kind, (how, said) in FILES.items():
-        client.shell(f"{sources}; f=/dumps/file; >$f; {how}")
-        refused = loader.verb("dump-inspect", name="file")
-        assert refused.status == 2, kind
-        assert "file can't be restored" in refused.err, kind
-        assert said in refused.err, (kind, refused.err)
-        client.shell("rm -rf /dumps/file")
+    script = [f"p=/dumps/{plain}/dump.sql; c=/dumps/.partial-custom; d={folder}"]
+    script += [f"f=/dumps/case-{number}; >$f; {how}" for number, (how, _) in enumerate(FILES.values())]
+    client.shell("\n".join(script))
+    # All in one command: each is a program's start.
+    inspect = """python3 -P -m pgclient dump-inspect "{\\"name\\": \\"case-$n\\"}" 2>&1"""
+    printed = loader.shell(f'for n in $(seq 0 {len(FILES) - 1}); do {inspect} || echo "status $?"; echo "-----"; done')
+    client.shell("rm -rf /dumps/case-*")
+    results = dict(zip(FILES, printed.split("-----\n"), strict=False))
+    for kind, (_, said) in FILES.items():
+        assert f"can't be restored: {said}" in results[kind], (kind, results[kind])
+        assert results[kind].endswith("status 2\n"), kind
     ours = loader.verb("dump-inspect", name=dumps["full"])
     assert (ours.status, "run the same command without --external" in ours.err) == (2, True)
     client.shell("echo SELECT 1 >/dumps/file")
@@ -667,25 +678,35 @@ HOSTILE = {
     ),
 }  # fmt: skip
 # At the top level these are left out before psql sees them.
-IGNORED = ["ALTER ROLE flaglearning_restorer SUPERUSER", "DROP DATABASE flaglearning_dev", r"\connect flaglearning_dev"]
+IGNORED = [
+    "ALTER ROLE flaglearning_restorer SUPERUSER;",
+    "DROP DATABASE flaglearning_dev;",
+    r"\connect flaglearning_dev",
+]
 
 
 @pytest.mark.usefixtures("country")
 def test_hostile_statements(ops: Ops, postgres: Postgres, staging: Staging) -> None:
     """Each as a dump of its own, on one staging database: it fails as a whole, so nothing of it is left there."""
+    tried = [sql for sql, _ in HOSTILE.values()]
+    texts = {
+        f"hostile-{number}.sql": f"{HEAD.format(version='17.2')}CREATE TABLE public.t{number} ();\n{sql}\n;{TAIL}"
+        for number, sql in enumerate(tried)
+    }
+    ignored = "".join(f"{sql}\n" for sql in IGNORED)
+    write_all(staging.client, texts | {"hostile.sql": HEAD.format(version="17.2") + ignored + TAIL})
     with postgres.connect("readonly") as other:
-        for what, (sql, said) in HOSTILE.items():
-            refused = staging.sql(f"CREATE TABLE public.before (id integer);\n{sql}\n;")
+        for number, (what, (_, said)) in enumerate(HOSTILE.items()):
+            refused = staging.load(f"hostile-{number}.sql")
             assert refused.status == 1, what
             assert said in refused.err, (what, refused.err)
-            if "COMMIT" in sql:
-                postgres.superuser("DROP TABLE public.before", staging.database)
-        for sql in IGNORED:
-            restored(staging.sql(f"{sql}{'' if sql.startswith(chr(92)) else ';'}\n"))
+        restored(staging.load("hostile.sql"))
         assert other.execute("SELECT 1").fetchone() == (1,), "its session was not ended"
-    tables = "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    staging.client.shell("rm /dumps/hostile*.sql")
+    tables = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    found = set(postgres.superuser(tables, staging.database).splitlines())
+    assert found == {f"t{number}" for number, sql in enumerate(tried) if sql.startswith("COMMIT")}
     role = "SELECT rolsuper, rolcreaterole, rolcreatedb FROM pg_roles WHERE rolname = 'flaglearning_restorer'"
-    assert postgres.superuser(tables, staging.database) == "0"
     assert postgres.superuser(role) == "f|f|f"
     for shell in (staging.loader.shell, lambda script: ops.stack.exec("postgres", "sh", "-c", script)):
         assert shell("test ! -e /tmp/owned && echo nothing") == "nothing\n"

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import secrets
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,7 +113,13 @@ def consequence_of(plan: Plan, asked: Request, database: str) -> str:
 @contextlib.contextmanager
 def exclusive() -> Iterator[None]:
     """One restore of this stack at a time."""
-    with Path(__file__).open("rb") as lock:
+    # A file for each compose project: several stacks may run from one checkout.
+    path = Path(tempfile.gettempdir()) / f"{containers.config()['name']}-restore.lock"
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    except PermissionError:  # another user's file: fs.protected_regular refuses O_CREAT
+        lock = os.open(path, os.O_RDONLY)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -119,6 +127,8 @@ def exclusive() -> Iterator[None]:
                 "another restore is running", "wait until it ends; ./scripts/ops sessions shows it"
             ) from None
         yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
