@@ -314,14 +314,11 @@ def test_not_meant_for_here(client: Container, dumps: dict[str, str]) -> None:
 
 
 def test_names(ops: Ops, client: Container, dumps: dict[str, str]) -> None:
-    """No such dump; and no name of a new database that pg_hba.conf would not admit."""
-    for name in ("../etc", ".partial-x", "a;b", 'Odd "name"', "国", ""):
-        assert client.verb("restore-plan", name=name).status == 4, name
-        assert client.verb("dump-inspect", name=name).status == 4, name
+    """No such dump; no name for a new database. More of them: tests/unit/pgclient/test_names.py."""
+    assert client.verb("restore-plan", name="../etc").status == 4
+    assert client.verb("dump-inspect", name="../etc").status == 4
     assert ops("restore", "dump", "no-such", "--yes").status == 4
-    long = f"flaglearning_{26 * 'x'}"
-    for name in ("postgres", "flaglearning_A", "flaglearning_x;", 'flaglearning_"', "flaglearning_国", long):
-        assert client.verb("restore-plan", name=dumps["full"], into=name).status == 2, name
+    assert ops("restore", "dump", dumps["full"], "--into", "flaglearning_x;", "--yes").status == 2
 
 
 @pytest.mark.usefixtures("country")
@@ -633,7 +630,8 @@ def test_files_that_are_no_dump(ops: Ops, client: Container, loader: Container, 
     client.shell("rm -rf /dumps/case-*")
     results = dict(zip(FILES, printed.split("-----\n"), strict=False))
     for kind, (_, said) in FILES.items():
-        assert f"can't be restored: {said}" in results[kind], (kind, results[kind])
+        assert "can't be restored: " in results[kind], (kind, results[kind])
+        assert said in results[kind], (kind, results[kind])
         assert results[kind].endswith("status 2\n"), kind
     ours = loader.verb("dump-inspect", name=dumps["full"])
     assert (ours.status, "run the same command without --external" in ours.err) == (2, True)
