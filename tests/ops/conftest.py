@@ -9,7 +9,7 @@ import pytest
 from support import data
 from support.certificates import Certificates
 from support.fixtures import bouncer, own_stack, postgres, proxy  # noqa: F401
-from support.ops import Ops
+from support.ops import Container, Ops, waiting
 from support.postgres import Postgres
 from testing.stack import Stack
 
@@ -31,6 +31,30 @@ def certificates(stack: Stack) -> Iterator[Certificates]:
 @pytest.fixture(scope="session")
 def ops(stack: Stack) -> Ops:
     return Ops(stack)
+
+
+PGCLIENT = ("python3", "-P", "-m", "pgclient")
+
+
+@pytest.fixture(scope="session")
+def client(stack: Stack) -> Iterator[Container]:
+    """Where ./scripts/ops runs pgclient: DUMPS_DIR is /dumps there."""
+    with waiting(stack, "ops", *PGCLIENT) as container:
+        yield container
+
+
+@pytest.fixture(scope="session")
+def loader(stack: Stack) -> Iterator[Container]:
+    """Where ./scripts/ops runs pgclient when it reads a dump."""
+    with waiting(stack, "loader", *PGCLIENT) as container:
+        yield container
+
+
+@pytest.fixture(scope="session")
+def pgadmin(stack: Stack) -> Iterator[Container]:
+    """Where ./scripts/ops runs pgadmin."""
+    with waiting(stack, "roles", "pgadmin") as container:
+        yield container
 
 
 @pytest.fixture

@@ -39,8 +39,8 @@ def tables_of(found: Any) -> list[list[dict[str, Any]]]:
 
 @pytest.fixture(scope="module")
 def hostile(postgres: Postgres) -> Iterator[list[str]]:
-    """Players too."""
-    with data.hostile_tables(postgres) as names, data.players(postgres):
+    """Players too, and a session, so that no listing of something is empty."""
+    with data.hostile_tables(postgres) as names, data.players(postgres), postgres.connect("readonly"):
         yield names
 
 

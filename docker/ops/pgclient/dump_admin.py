@@ -56,7 +56,8 @@ def bytes_of(path: Path) -> int:
 
 @verb("dump-verify-files")
 def verify_files(names: list[str]) -> list[dict[str, Any]]:
-    """Read dumps again, every byte: {"name", "good", "reason", "kind", "path", "plain"} each. Without names: all."""
+    """Read dumps again, every byte: {"name", "good", "reason", "kind", "path", "plain", "table"} each. Without names:
+    all."""
     client_tools.obey_termination()
     chosen: list[Dump | Failure] = [dump_store.find(name) for name in names] if names else dump_store.all_of_them()
     results = []
@@ -70,7 +71,7 @@ def verify_files(names: list[str]) -> list[dict[str, Any]]:
         problem = problem_of(found)
         results.append({
             "name": found.name, "good": problem is None, "reason": (problem.reason or problem.what) if problem else "",
-            "kind": found.manifest.kind, "plain": found.manifest.plain,
+            "kind": found.manifest.kind, "plain": found.manifest.plain, "table": found.manifest.table,
             "path": str(found.dump.relative_to(dump_store.FOLDER)),
         })  # fmt: skip
     return results

@@ -99,8 +99,9 @@ def options(folder: Path, manifest: Manifest, exported: str, tables: list[Row]) 
     if manifest.kind in ("schema", "data"):
         given.append(f"--{manifest.kind}-only")
     if manifest.kind == "table":
-        # In double quotes every character of a pattern stands for itself.
-        given += ["--strict-names", f"--table={quoted(tables[0]['schema'], tables[0]['name'])}"]
+        # In double quotes every character of a pattern stands for itself. Its indexes may need extensions, which
+        # pg_dump leaves out with --table unless they are named.
+        given += ["--strict-names", f"--table={quoted(tables[0]['schema'], tables[0]['name'])}", "--extension=*"]
     if manifest.plain:
         return [*given, "--format=plain", f"--file={folder / 'dump.sql'}"]
     workers = client_tools.jobs()

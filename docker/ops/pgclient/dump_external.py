@@ -41,7 +41,7 @@ KINDS_OF_FILES = {
 def external_path(name: str) -> Path:
     """A file or folder in DUMPS_DIR that is not a dump of ours. Raises UserError."""
     path = FOLDER / name
-    if "/" in name or name.startswith(".") or not os.path.lexists(path):
+    if not name or "/" in name or name.startswith(".") or not os.path.lexists(path):
         raise UserError(
             f"there is no file '{name}' in DUMPS_DIR",
             "./scripts/ops dump import FILE brings one in",

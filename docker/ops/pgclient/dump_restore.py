@@ -146,11 +146,12 @@ def restore_load(
     keys: bool = True,
     schema_only: bool = False,
     extensions: list[str] | None = None,
+    schema: str = "",
 ) -> None:
     """Load a dump into a staging database. Standard input: the restorer's password. Raises OperationError.
 
     `only_rows_of`: the rows of this table (SCHEMA.TABLE) only. `keys`: with foreign keys. `schema_only`: without rows.
-    `extensions`: created first; trusted ones only.
+    `extensions`: created first; trusted ones only. `schema`: created first; pg_dump --table leaves it out.
     """
     client_tools.obey_termination()
     environment = restorer(database, sys.stdin.readline().strip())
@@ -164,6 +165,9 @@ def restore_load(
         return extension in available
 
     with step("loading"):
+        if schema:
+            with connection_of(environment) as connection:
+                connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(schema)))
         create_extensions(environment, extensions or [], available)
         if plain:
             load_sql(FOLDER / path, environment, allowed)

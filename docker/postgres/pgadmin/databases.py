@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import sys
+import time
 from datetime import UTC, datetime
 from typing import Any, LiteralString
 
@@ -192,9 +193,13 @@ def rename_all(server: Session, names: dict[str, str]) -> None:
                 raise
 
 
-def drop_staging(database: str) -> dict[str, Any]:
-    """Drop a staging database and the restorer; nothing happens when they are gone."""
+def drop_staging(database: str, wait: float = 0) -> dict[str, Any]:
+    """Drop a staging database and the restorer; nothing happens when they are gone.
+
+    `wait`: so many seconds at most for a server that is restarting.
+    """
     staging_name(database)
+    wait_for_server(wait)
     with connect() as server:
         dropped = database in databases(server)
         if dropped:
@@ -244,6 +249,17 @@ def deployment(server: Session) -> str:
            WHERE s.setrole = 0 AND setting LIKE 'flaglearning.deployment=%'"""
     )
     return str(found[0]["deployment"]) if found else ""
+
+
+def wait_for_server(seconds: float) -> None:
+    """Return as soon as the server admits a session, or when the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            with connect():
+                return
+        except OperationError:
+            time.sleep(0.2)
 
 
 def role_exists(server: Session, role: str) -> bool:

@@ -70,7 +70,8 @@ KEPT = [
     "INSERT INTO public.a VALUES ('\nGRANT ALL ON a TO b;\nDROP TABLE a;\n');",
     "INSERT INTO public.a VALUES (E'it''s a \\\\\nDROP TABLE a;\n \\'; ');",
     'CREATE TABLE public."a;\nDROP TABLE b;\n" (id integer);',
-    "CREATE FUNCTION public.f() RETURNS void\n    LANGUAGE plpgsql\n    AS $$\nBEGIN\nDROP TABLE a;\nGRANT x TO y;\nEND\n$$;",
+    "CREATE FUNCTION public.f() RETURNS void\n    LANGUAGE plpgsql\n    AS $$\nBEGIN\nDROP TABLE a;\nGRANT x TO y;\n"
+    "END\n$$;",
     "CREATE FUNCTION public.g() RETURNS text\n    LANGUAGE sql\n    AS $_$ SELECT '$$;'\n;\nREVOKE x FROM y;\n$_$;",
     "CREATE FUNCTION public.h() RETURNS integer\n    LANGUAGE sql\n    BEGIN ATOMIC\n SELECT 1;\n SELECT 2;\nEND;",
     "CREATE FUNCTION public.a$$b() RETURNS void\n    LANGUAGE sql\n    AS 'SELECT';",

@@ -9,10 +9,10 @@ LISTING = """\
 ;
 5; 2615 2200 SCHEMA - public postgres
 6; 2615 2201 SCHEMA - public2 postgres
-2; 3079 16385 EXTENSION - pg_trgm 
-4001; 0 0 COMMENT - EXTENSION pg_trgm 
-3; 3079 16386 EXTENSION - rds_tools 
-4002; 0 0 COMMENT - EXTENSION rds_tools 
+2; 3079 16385 EXTENSION - pg_trgm\x20
+4001; 0 0 COMMENT - EXTENSION pg_trgm\x20
+3; 3079 16386 EXTENSION - rds_tools\x20
+4002; 0 0 COMMENT - EXTENSION rds_tools\x20
 4003; 0 0 COMMENT - SCHEMA public postgres
 7; 2612 16390 PROCEDURAL LANGUAGE - plpgsql postgres
 4004; 0 0 COMMENT - LANGUAGE plpgsql postgres

@@ -9,7 +9,7 @@ from typing import Any
 
 from ops import psql
 from ops.cli import DRY_RUN, DUMPS, JSON, YES, command, flag, option, positive
-from ops.containers import client, pgadmin
+from ops.containers import client, pgadmin_in_server
 from ops.flows import dump_import, dump_verify
 from ops.output import duration, note, say, show, show_json, size
 from ops.prompt import confirm
@@ -112,7 +112,7 @@ def create(kind: str, asked: argparse.Namespace, table: str = "") -> None:
 def made(kind: str, plain: bool = False, table: str = "") -> dict[str, Any]:
     """A new dump. Large objects are readable by their owner only; ops is granted them first."""
     if psql.select("SELECT oid FROM pg_catalog.pg_largeobject_metadata LIMIT 1"):
-        pgadmin("grant-large-objects")
+        pgadmin_in_server("grant-large-objects")
     found: dict[str, Any] = client("dump-create", kind=kind, plain=plain, table=table)
     return found
 

@@ -6,7 +6,7 @@ import argparse
 
 from ops import containers, docker, psql
 from ops.cli import DRY_RUN, JSON, RESTORE, YES, command, flag, option
-from ops.containers import pgadmin, pgbackup, run_verb
+from ops.containers import pgadmin_in_server, pgbackup, run_verb
 from ops.flows import restore_backup, sandbox
 from ops.output import say, show, size
 from ops.prompt import confirm
@@ -76,7 +76,7 @@ def retained_drop(asked: argparse.Namespace) -> None:
         return
     confirm(consequence, asked.yes)
     if row["what"] == "database":
-        pgadmin("drop-retained", name=asked.name)
+        pgadmin_in_server("drop-retained", name=asked.name)
     else:
         run_verb("restore", "drop", name=asked.name)
     say(f"dropped {asked.name}")

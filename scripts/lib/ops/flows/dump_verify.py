@@ -27,7 +27,7 @@ def load_definitions(one: dict[str, Any]) -> str:
             # Plain SQL can't be divided: its rows are loaded, too. A table's foreign keys need other tables.
             loader(
                 "restore-load", stdin=made.password, database=made.database, path=one["path"], plain=one["plain"],
-                schema_only=True, keys=one["kind"] != "table",
+                schema_only=True, keys=one["kind"] != "table", schema=restore_dump.schema_of(one),
             )  # fmt: skip
         except Failed:
             return "its definitions can't be loaded; PostgreSQL's error is above"

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import secrets
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops import pooler, psql
+from ops import containers, docker, pooler, psql
 from ops.containers import client, loader, pgadmin, pgadmin_in_server
 from ops.output import note, say
 from ops.prompt import confirm
@@ -111,7 +113,13 @@ def consequence_of(plan: Plan, asked: Request, database: str) -> str:
 @contextlib.contextmanager
 def exclusive() -> Iterator[None]:
     """One restore of this stack at a time."""
-    with Path(__file__).open("rb") as lock:
+    # A file for each compose project: several stacks may run from one checkout.
+    path = Path(tempfile.gettempdir()) / f"{containers.config()['name']}-restore.lock"
+    try:
+        lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
+    except PermissionError:  # another user's file: fs.protected_regular refuses O_CREAT
+        lock = os.open(path, os.O_RDONLY)
+    try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -119,6 +127,8 @@ def exclusive() -> Iterator[None]:
                 "another restore is running", "wait until it ends; ./scripts/ops sessions shows it"
             ) from None
         yield
+    finally:
+        os.close(lock)
 
 
 @contextlib.contextmanager
@@ -131,8 +141,20 @@ def staging() -> Iterator[Staging]:
     finally:
         # A second Ctrl-C must not leave it behind.
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        pgadmin("drop-staging", database=database)
+        drop_staging(database)
         signal.signal(signal.SIGINT, previous)
+
+
+def drop_staging(database: str) -> None:
+    """Drop it; a server that is restarting is waited for. What happened before stays the error that is shown."""
+    words = docker.verb("drop-staging", {"database": database})
+    in_server = containers.completed(docker.exec_in("postgres", "pgadmin", *words), quiet=True)
+    if in_server.returncode == 0:
+        return
+    try:
+        pgadmin("drop-staging", database=database, wait=30)
+    except OperationError:
+        note(f"{database} could not be dropped: the next restore drops it")
 
 
 def load(made: Staging, plan: Plan, asked: Request) -> None:
@@ -146,6 +168,7 @@ def load(made: Staging, plan: Plan, asked: Request) -> None:
     loader(
         "restore-load", stdin=made.password, database=made.database, path=plan["path"], plain=plan["plain"],
         only_rows_of="" if everything else table, keys=everything, extensions=list(asked.extensions),
+        schema=schema_of(plan),
     )  # fmt: skip
     pgadmin("reassign", database=made.database)
     complete = plan["kind"] == "full" and not (asked.into or asked.table or asked.from_database)
@@ -164,6 +187,11 @@ def only_table(plan: Plan, asked: Request) -> str:
     return table if not table or "." in table else f"public.{table}"
 
 
+def schema_of(plan: Plan) -> str:
+    """The schema of the table that a dump of one table holds; ''."""
+    return str(plan["table"]).partition(".")[0] if plan["kind"] == "table" else ""
+
+
 def load_definitions(made: Staging) -> None:
     """The application's tables, empty: what a dump of data is loaded into."""
     path = client("definitions-create")["path"]
@@ -179,7 +207,7 @@ def load_definitions(made: Staging) -> None:
 def publish(made: Staging, plan: Plan, asked: Request) -> None:
     """Rename the staging database, or copy rows out of it."""
     if asked.into:
-        pgadmin("rename", database=made.database, into=asked.into)
+        pgadmin_in_server("rename", database=made.database, into=asked.into)
         say(f"restored {plan['name']} as {asked.into}")
     elif not replaces_rows(plan, asked):
         with pooler.paused():
