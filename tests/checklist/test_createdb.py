@@ -96,15 +96,15 @@ def test_application_owns_nothing(target: Target, superuser: Superuser, beside: 
         f" + (SELECT count(*) FROM pg_database WHERE datdba = '{target.app_role}'::regrole AND datname !~ '^test_')"
     )
     evidence(f"{target.app_role} owns {owned} relations, schemas, functions and databases")
-    # Each in a transaction that is rolled back, should it be let through.
+    # Each in a transaction that is rolled back, should it be let through. On a table that any Django application has.
     acts = (
         "CREATE TABLE public.checklist_probe (a int)",
         "CREATE TEMPORARY TABLE checklist_probe (a int)",
         "CREATE SCHEMA checklist_probe",
         "CREATE EXTENSION hstore",
-        "ALTER TABLE flags_country ADD COLUMN probe int",
-        "TRUNCATE flags_country CASCADE",
-        "DROP TABLE flags_country CASCADE",
+        "ALTER TABLE django_migrations ADD COLUMN probe int",
+        "TRUNCATE django_migrations CASCADE",
+        "DROP TABLE django_migrations CASCADE",
     )
     endpoint = target.endpoint("postgres")
     attempts = {
@@ -139,9 +139,13 @@ def test_superuser_is_local(target: Target, beside: Client, evidence: Evidence) 
 @check("PRIV-07", claim="the read-only role can't write", remedy=APPLY)
 def test_readonly_reads(target: Target, beside: Client, evidence: Evidence) -> None:
     endpoint = target.endpoint("postgres")
-    read = "SELECT count(*) FROM flags_country"
+    read = "SELECT count(*) FROM django_migrations"
     # Its sessions are read only by default, which it may change itself; the privilege must be missing as well.
-    writes = ("DELETE FROM flags_country", "UPDATE users_user SET email = ''", "CREATE TABLE public.probe (a int)")
+    writes = (
+        "DELETE FROM django_migrations",
+        "UPDATE django_migrations SET name = ''",
+        "CREATE TABLE public.probe (a int)",
+    )
     commands = {read: read, **{act: f"BEGIN READ WRITE; {act}; ROLLBACK" for act in writes}}
     answers = beside.try_all(
         {

@@ -70,8 +70,8 @@ FAULTS: list[tuple[str, str, dict[str, str]]] = [
     ),
     ("CREATE ROLE probe_superuser SUPERUSER", "DROP ROLE probe_superuser", {"PRIV-03": "probe_superuser"}),
     (
-        "GRANT DELETE ON flags_country TO flaglearning_readonly",
-        "REVOKE DELETE ON flags_country FROM flaglearning_readonly",
+        "GRANT DELETE ON django_migrations TO flaglearning_readonly",
+        "REVOKE DELETE ON django_migrations FROM flaglearning_readonly",
         {"PRIV-07": "the read-only role may DELETE"},
     ),
     (

@@ -1,5 +1,6 @@
 """What the checklist reads from an Ansible inventory, and what it says of one that can't be read. No host is asked."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from checklist import fleet
 from checklist.machines import Machine, TargetError
-from testing.shell import run
+from testing.shell import ROOT, run
 
 INVENTORY = """
 all:
@@ -123,3 +124,9 @@ def test_a_user_without_sudo_is_an_error() -> None:
     machine = Machine("db1", Shell(), set())
     with pytest.raises(TargetError, match="commands do not run as root on db1: sudo: a password is required\nHINT:"):
         fleet.check_root(machine)
+
+
+def test_the_checklist_knows_no_table_of_the_game() -> None:
+    """It runs for an application of one's own too (docs/your-app.md)."""
+    files = [*(ROOT / "tests/checklist").glob("*.py"), *(ROOT / "scripts/lib/checklist").glob("*.py")]
+    assert [file.name for file in files if re.search(r"\b(flags|users)_[a-z]", file.read_text())] == []
