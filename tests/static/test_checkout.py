@@ -12,7 +12,7 @@ from testing.shell import ROOT, run
 from testing.stack import TEST, Stack
 
 # docker/proxy is left to ./scripts/up: where it builds, files are readable.
-DOCKERFILES = [file for file in tracked() if file.name == "Dockerfile" and file.parent.name not in ("proxy", "inside")]
+DOCKERFILES = [file for file in tracked() if file.name == "Dockerfile" and file.parent.name != "inside"]
 
 
 def checkout(folder: Path, *options: str) -> Path:
