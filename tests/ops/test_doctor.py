@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from support.certificates import Certificates
-from support.ops import Ops, Result
+from support.ops import Container, Ops, Result
 from support.postgres import Bouncer, Postgres
 from testing.shell import eventually, run
 from testing.stack import Stack
@@ -35,6 +35,14 @@ def test_a_wrong_password(ops: Ops, postgres: Postgres) -> None:
         postgres.superuser(f"ALTER ROLE flaglearning_readonly PASSWORD '{verifier.strip()}'")
     assert failed(result)["link"] == "roles"
     assert "does not accept the password of flaglearning_readonly" in failed(result)["detail"]
+
+
+def test_the_poolers_own_password_is_tried(client: Container, stack: Stack) -> None:
+    """PgBouncer reads its secret at the next start: a spoilt file must be found before."""
+    for secret, said in ((stack.secret("pgbouncer_password"), ""), ("short", "does not accept the secret")):
+        probe = client.verb("diagnose", f"{secret}\n").json["pgbouncer login"]
+        assert said in probe.get("what", "")
+        assert bool(said) == ("what" in probe)
 
 
 def test_a_migration_that_waits(ops: Ops, postgres: Postgres) -> None:

@@ -8,6 +8,7 @@ import http.client
 import socket
 import ssl
 import struct
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pgclient import stack
+from pgclient import passwords, stack
 from pgclient.database import cannot_connect
 from pgclient.verbs import verb
 from user_errors import Failure, OperationError
@@ -31,7 +32,12 @@ Probe = Callable[[], Any]
 
 @verb("diagnose")
 def diagnose() -> dict[str, dict[str, Any]]:
-    """Probe → {"found": what it saw}, or {"what", "reason", "hint"} of its error."""
+    """Probe → {"found": what it saw}, or {"what", "reason", "hint"} of its error.
+
+    Standard input: the password of the pooler's lookup role, a secret that this container does not have; "" leaves its
+    probe out.
+    """
+    lookup = sys.stdin.readline().strip()
     probes: dict[str, Probe] = {
         "client": client,
         "proxy certificate": lambda: days_left(PROXY),
@@ -44,6 +50,7 @@ def diagnose() -> dict[str, dict[str, Any]]:
         "postgres without TLS": lambda: plaintext(stack.POSTGRES),
         "pgbouncer without TLS": lambda: plaintext(stack.PGBOUNCER),
         "end to end": lambda: visit("/readyz"),
+        **({"pgbouncer login": lambda: lookup_login(lookup)} if lookup else {}),
     }
     with ThreadPoolExecutor(len(probes)) as pool:
         return dict(zip(probes, pool.map(result, probes.values()), strict=True))
@@ -91,6 +98,15 @@ def log_in(role: stack.RoleKey, endpoint: stack.Endpoint) -> None:
         psycopg.connect(make_conninfo("", **parameters, password=stack.password(role))).close()
     except psycopg.OperationalError as error:
         raise cannot_connect(error, parameters) from None
+
+
+def lookup_login(password: str) -> None:
+    """Raises OperationError when PostgreSQL refuses PgBouncer's own password: it looks up every client's with that."""
+    if not passwords.logs_in("pgbouncer", password):
+        raise OperationError(
+            "PostgreSQL does not accept the secret pgbouncer_password: PgBouncer could not start again",
+            "./scripts/ops password reset pgbouncer (in development with --yes)",
+        )
 
 
 def plaintext(endpoint: stack.Endpoint) -> None:

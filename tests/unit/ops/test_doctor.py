@@ -20,6 +20,7 @@ def healthy() -> dict[str, Any]:
         name: {"found": None}
         for name in (
             "server", "postgres without TLS", "pgbouncer without TLS", "app login through the pooler",
+            "pgbouncer login",
             *(f"{role} login" for role in doctor.ROLES),
         )
     }  # fmt: skip
@@ -76,6 +77,7 @@ def test_a_healthy_stack() -> None:
         ("database", {"server.server": [{"replica": True, "connections": 1, "max_connections": 9}]}),
         *(("roles", {f"probes.{role} login": FAULT}) for role in doctor.ROLES),
         ("roles", {"probes.app login through the pooler": FAULT}),
+        ("roles", {"probes.pgbouncer login": FAULT}),
         *(("TLS", {f"probes.{service} certificate": {"found": 13}}) for service in doctor.SERVICES),
         ("TLS", {"probes.postgres without TLS": FAULT}),
         ("TLS", {"probes.pgbouncer without TLS": FAULT}),

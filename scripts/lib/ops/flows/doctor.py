@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+import secret_files
 from backup_health import problem_of
 from ops import backup_report, containers, docker, machine, pooler, psql
 from ops.output import duration, size
@@ -38,7 +40,7 @@ def gather() -> Facts:
     containers.require_same_deployment()
     development = containers.environment_of("ops")["DEPLOYMENT"] == "development"
     sources: dict[str, Callable[[], Any]] = {
-        "probes": lambda: containers.client("diagnose"),
+        "probes": lambda: containers.client("diagnose", stdin=lookup_password()),
         "migrations": pending_migrations,
         "models": changed_models if development else lambda: [],
         "server": lambda: psql.several("server", "migrations_applied"),
@@ -58,6 +60,15 @@ def attempt(source: Callable[[], Any]) -> Any:
         return source()
     except Failure as failure:
         return failure
+
+
+def lookup_password() -> str:
+    """PgBouncer's own password, as its secret file has it; "" when only another user of this machine may read it."""
+    try:
+        text = Path(containers.config()["secrets"]["pgbouncer_password"]["file"]).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return secret_files.value("pgbouncer_password", text)
 
 
 def pending_migrations() -> list[str]:
@@ -204,7 +215,11 @@ def roles(facts: Facts) -> str:
     for role in ROLES:
         probe(facts, f"{role} login")
     probe(facts, "app login through the pooler")
-    return f"{', '.join(ROLES)} log in with their secrets; app through the pooler too"
+    known = [*ROLES]
+    if "pgbouncer login" in fact(facts, "probes"):
+        probe(facts, "pgbouncer login")
+        known.append("pgbouncer")
+    return f"{', '.join(known)} log in with their secrets; app through the pooler too"
 
 
 def tls(facts: Facts) -> str:
