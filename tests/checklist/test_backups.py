@@ -122,8 +122,8 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
 @check(
     "BACK-04",
     claim="a copy of every backup is on another machine",
-    remedy="add a host to the inventory's group `backup` (docs/production.md). Without one, copy BACKUP_REPOSITORY_DIR to"
-    " another machine yourself: this check can't see that, and stays open",
+    remedy="add a host to the inventory's group `backup` (docs/production.md). Without one, copy BACKUP_REPOSITORY_DIR"
+    " to another machine yourself: this check can't see that, and stays open",
 )
 def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
