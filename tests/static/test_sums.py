@@ -13,7 +13,7 @@ POOLER = pgbouncer_settings()["pgbouncer"]
 ROLES = roles()
 # One server has one application database: development's or production's.
 ONE_OF = [name for name in pooled_databases() if name.startswith("flaglearning_")]
-NGINX = (ROOT / "docker/proxy/nginx.conf").read_text()
+NGINX = "".join((ROOT / "docker/proxy" / name).read_text() for name in ("nginx.conf", "site.conf"))
 GUNICORN = (ROOT / "app/config/gunicorn.py").read_text()
 
 
@@ -147,7 +147,7 @@ def test_what_the_compose_file_calls_the_database_is_pooled(stack: Stack) -> Non
     [
         ("postgres", {int(SETTINGS["port"])}),
         ("pgbouncer", {int(POOLER["listen_port"])}),
-        ("proxy", {int(port) for port in re.findall(r"listen (\d+)", NGINX)}),
+        ("proxy", {int(port) for port in re.findall(r"listen (\d+)(?!.*proxy_protocol)", NGINX)}),
     ],
 )
 def test_the_published_ports_are_the_configured_ones(stack: Stack, service: str, configured: set[int]) -> None:

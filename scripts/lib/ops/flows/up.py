@@ -20,7 +20,7 @@ from user_errors import OperationError, UserError
 NEEDED_MB, STARTED_MB = 3000, 300  # of disk: images and data; with the images there already
 LOG_LINES = "8"
 ERASE_LINE = "\x1b[2K"  # Compose writes it before log lines
-ASSIGNMENT = re.compile(r"^\s*([A-Z_]+)=", re.MULTILINE)
+ASSIGNMENT = re.compile(r"^\s*([A-Z0-9_]+)=", re.MULTILINE)
 
 
 class Port(NamedTuple):
