@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.http.request import split_domain_port
-from django.middleware import security
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
@@ -65,12 +64,15 @@ class RequestLogMiddleware:
         return user.pk if user else None
 
 
-class SecurityMiddleware(security.SecurityMiddleware):
-    """Django's, except that plain http is redirected to the public https port, not to the port of the http request."""
+class HttpsPortMiddleware:
+    """Redirects plain http to the public https port. Django's SecurityMiddleware would keep the port of the http request."""
 
-    def process_request(self, request: HttpRequest) -> HttpResponsePermanentRedirect | None:
-        if not self.redirect or request.is_secure():
-            return None
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not settings.SECURE_SSL_REDIRECT or request.is_secure():
+            return self.get_response(request)
         host, _ = split_domain_port(request.get_host())
         port = "" if settings.PUBLIC_HTTPS_PORT == 443 else f":{settings.PUBLIC_HTTPS_PORT}"
         return HttpResponsePermanentRedirect(f"https://{host}{port}{request.get_full_path()}")

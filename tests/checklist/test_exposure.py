@@ -14,6 +14,7 @@ from checklist.target import Target
 from checklist.timers import unarmed
 
 LISTENERS: dict[str, set[int]] = {"postgres": {5432}, "pgbouncer": {6432}, "app": set(), "proxy": {8000, 8443}}
+OPTIONAL = {"proxy": {8001, 8444}}  # the PROXY protocol, with TRUSTED_PROXIES (docker/proxy/proxy_protocol.conf)
 SITE = "ansible-playbook playbooks/site.yml"
 FOR_DEVELOPERS = "published on this machine's loopback for a developer's tools"
 
@@ -53,7 +54,8 @@ def test_listening_sockets(target: Target, evidence: Evidence) -> None:
         found = listening(service)
         sockets = ", ".join(f"{port} on {address}" for address, port in sorted(found))
         evidence(f"{service}: {sockets or 'nothing (a Unix socket)'}")
-        if {port for _, port in found} != LISTENERS[service.service]:
+        ports, needed = {port for _, port in found}, LISTENERS[service.service]
+        if not needed <= ports <= needed | OPTIONAL.get(service.service, set()):
             unexpected.append(str(service))
     assert not unexpected, f"not the expected ports: {', '.join(unexpected)}"
 
@@ -70,7 +72,8 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
             evidence(str(port), machine)
     if not ports:
         evidence("nothing is published")
-    unexpected = [str(port) for port in ports if port.container_port not in LISTENERS.get(port.service, set())]
+    allowed = {name: ports | OPTIONAL.get(name, set()) for name, ports in LISTENERS.items()}
+    unexpected = [str(port) for port in ports if port.container_port not in allowed.get(port.service, set())]
     inner = [port for port in ports if port.service != "proxy" and not for_the_fleet(port, target)]
     assert not unexpected, f"ports on which no service listens: {', '.join(unexpected)}"
     if target.development:
