@@ -65,7 +65,7 @@ class RequestLogMiddleware:
 
 
 class HttpsPortMiddleware:
-    """Redirects plain http to the public https port. Django's SecurityMiddleware would keep the port of the http request."""
+    """Redirects plain http to the public https port; Django would keep the port of the http request."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
