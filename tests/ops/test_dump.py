@@ -118,13 +118,13 @@ def test_the_list_for_machines_and_people(ops: Ops, client: Container) -> None:
 
 def test_large_objects_are_in_it(ops: Ops, client: Container, postgres: Postgres) -> None:
     """pg_read_all_data does not cover them: without a grant pg_dump fails as flaglearning_ops."""
-    oid = postgres.value("app", "SELECT lo_from_bytea(0, 'flag')")
+    oid = postgres.value("migrator", "SELECT lo_from_bytea(0, 'flag')")
     try:
         done = ops("dump", "full")
         assert done.status == 0, done.err
         assert " BLOB " in contents(client, done.out.strip())
     finally:
-        postgres.value("app", f"SELECT lo_unlink({oid})")
+        postgres.value("migrator", f"SELECT lo_unlink({oid})")
 
 
 # ------------------------------------------------------------ half a dump

@@ -15,7 +15,7 @@ PAGE = (ROOT / "docs/reference.md").read_text()
 PLACEHOLDER = re.compile(r"\b(NAME|FILE|ROLE|PID|LABEL)\b|--help|'[0-9]{4}-")
 COMMANDS = [
     command for command in re.findall(r"`\./scripts/ops ([^`…]+)`", PAGE)
-    if not PLACEHOLDER.search(command) and command not in ("up", "rollout")
+    if not PLACEHOLDER.search(command) and command not in ("up", "rollout", "certificate renew")
 ]  # fmt: skip
 
 

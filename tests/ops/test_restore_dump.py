@@ -40,8 +40,8 @@ def dump(client: Container, kind: str, **parameters: str | bool) -> str:
 
 @pytest.fixture(scope="module")
 def dumps(client: Container, postgres: Postgres, pgadmin: Container) -> Iterator[dict[str, str]]:
-    """Names of one of each kind; the full one is the oldest, and has a large object of the application's."""
-    postgres.value("app", "SELECT lo_from_bytea(4711, 'a flag')")
+    """Names of one of each kind; the full one is the oldest, and has a large object."""
+    postgres.value("migrator", "SELECT lo_from_bytea(4711, 'a flag')")
     assert pgadmin.verb("grant-large-objects").status == 0
     made = {"full": dump(client, "full"), "table": dump(client, "table", table="flags_country")}
     yield made | {kind: dump(client, kind) for kind in ("schema", "data")}

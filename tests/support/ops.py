@@ -59,7 +59,7 @@ class Ops:
         assignments = [f"{name}={value}" for name, value in self.stack.environment.items()]
         process = subprocess.Popen(
             ["env", "-i", *assignments, "./scripts/ops", *arguments], cwd=ROOT, text=True, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=obey_ctrl_c,
         )  # fmt: skip
         started = Started(process)
         try:
@@ -71,11 +71,17 @@ class Ops:
 
     def start_script(self, *arguments: str) -> subprocess.Popen[str]:
         """As people run it, without waiting for its end."""
-        return subprocess.Popen(["./scripts/ops", *arguments], env=self.stack.environment, cwd=ROOT, text=True)
+        words = ["./scripts/ops", *arguments]
+        return subprocess.Popen(words, env=self.stack.environment, cwd=ROOT, text=True, preexec_fn=obey_ctrl_c)
 
     def shell(self, script: str) -> str:
         """A shell script in a container of the service ops, as its user."""
         return self.stack.compose("run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", "ops", "-ec", script)
+
+
+def obey_ctrl_c() -> None:
+    """In a new process: a shell starts what it runs in the background with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Started:
