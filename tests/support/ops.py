@@ -80,7 +80,7 @@ class Ops:
 
 
 def obey_ctrl_c() -> None:
-    """In a new process: a shell starts what it runs in the background with SIGINT ignored, and children inherit that."""
+    """In a new process: what a shell runs in the background has SIGINT ignored, and children inherit that."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
