@@ -225,6 +225,7 @@ def test_a_loosened_configuration_is_found(
         services:
           postgres:
             ports: ["127.0.0.1:{FREE_PORT}:5432"]
+            networks: [edge]   # of an internal network Docker publishes nothing
             volumes:
               - {tmp_path}/loose.hba:/etc/postgresql/hba.d/loose.conf:ro
               - {tmp_path}/loose.conf:/etc/postgresql/local.d/loose.conf:ro
