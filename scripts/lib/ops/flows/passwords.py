@@ -20,6 +20,7 @@ from user_errors import OperationError, UserError
 
 ROLES = tuple(name[: -len("_password")] for name in secret_files.PASSWORDS)
 PUBLIC_FOLDER = Path("docker/secrets.dev")
+LOOKUP_DATABASE = "postgres"  # auth_dbname in pg/pgbouncer.ini
 
 
 def reset(role: str, prompt: bool, yes: bool) -> None:
@@ -60,8 +61,9 @@ def finalise(role: str, old: list[str]) -> None:
     """PostgreSQL and the file have the new password: PgBouncer reloads its own, then both are proven."""
     if role == "pgbouncer" and containers.is_running("pgbouncer"):
         containers.run(docker.exec_in("pgbouncer", "docker-entrypoint.sh", "write-userlist"))
-        # RECONNECT replaces idle server connections, so that the proof's lookup logs in with the new password.
-        pooler.execute("RELOAD", "RECONNECT")
+        # The proof's lookup logs in with the new password. Only that database: a pool whose last server login failed, as
+        # one did with the application's old keys, refuses its clients at the moment when it has no connection left.
+        pooler.execute("RELOAD", f"RECONNECT {LOOKUP_DATABASE}")
     proof = {"role": role, "new": read(secret_file(role)), "old": old}
     proven = containers.client("password-prove", stdin=json.dumps(proof))
     say(f"{proven['role']} logs in with the new password{refusal(proven['refused'])}")
