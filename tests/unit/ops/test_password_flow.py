@@ -75,7 +75,8 @@ def test_stage_postgresql_commit_prove(stack: Stack, capsys: pytest.CaptureFixtu
 
 def test_the_poolers_own_password_is_reloaded_before_the_proof(stack: Stack) -> None:
     passwords.reset("pgbouncer", prompt=False, yes=False)
-    assert [name for name, _ in stack.seen] == ["apply", "write-userlist", "RELOAD, RECONNECT postgres", "password-prove"]
+    seen = [name for name, _ in stack.seen]
+    assert seen == ["apply", "write-userlist", "RELOAD, RECONNECT postgres", "password-prove"]
 
 
 def test_a_pooler_that_does_not_run_is_not_reloaded(stack: Stack) -> None:

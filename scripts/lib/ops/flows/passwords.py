@@ -61,8 +61,8 @@ def finalise(role: str, old: list[str]) -> None:
     """PostgreSQL and the file have the new password: PgBouncer reloads its own, then both are proven."""
     if role == "pgbouncer" and containers.is_running("pgbouncer"):
         containers.run(docker.exec_in("pgbouncer", "docker-entrypoint.sh", "write-userlist"))
-        # The proof's lookup logs in with the new password. Only that database: a pool whose last server login failed, as
-        # one did with the application's old keys, refuses its clients at the moment when it has no connection left.
+        # The proof's lookup logs in with the new password. Only that database: a pool whose last server login failed,
+        # as one may with the application's old keys, refuses its clients while it has no connection left.
         pooler.execute("RELOAD", f"RECONNECT {LOOKUP_DATABASE}")
     proof = {"role": role, "new": read(secret_file(role)), "old": old}
     proven = containers.client("password-prove", stdin=json.dumps(proof))
