@@ -19,6 +19,7 @@ from typing import IO, Any
 from ops import docker
 from user_errors import OperationError, Status, UserError
 
+PASS_ON = 10.0  # seconds
 # `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
 QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
 
@@ -49,19 +50,28 @@ def run(argv: list[str], stdin: str | None = None, quiet: bool = False, check: b
 def completed(argv: list[str], stdin: str | None = None, quiet: bool = False) -> subprocess.CompletedProcess[str]:
     """Run it to the end; with `quiet`, standard error is in the result instead of on the terminal."""
     try:
-        return subprocess.run(
-            argv,
-            input=stdin if stdin is not None else "",
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE if quiet else None,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            env={**os.environ, **QUIET},
-        )
+        process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True,
+            encoding="utf-8", errors="replace", env={**os.environ, **QUIET},
+        )  # fmt: skip
     except FileNotFoundError:
         raise no_docker(f"{argv[0]} is not installed") from None
+    with passing_on_ctrl_c(process):
+        output, errors = process.communicate(stdin if stdin is not None else "")
+    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
+
+
+@contextlib.contextmanager
+def passing_on_ctrl_c(process: subprocess.Popen[str]) -> Iterator[None]:
+    """A Ctrl-C reaches Docker's program, too, which passes it on to the container: it gets the time for that.
+    (subprocess.run kills it after a quarter of a second, and the container would work on.)"""
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PASS_ON)
+        process.kill()
+        raise
 
 
 def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
@@ -91,9 +101,11 @@ def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
 def attach(argv: list[str]) -> int:
     """Run it on this terminal; its exit status."""
     try:
-        return subprocess.run(argv, check=False, env={**os.environ, **QUIET}).returncode
+        process = subprocess.Popen(argv, text=True, env={**os.environ, **QUIET})
     except FileNotFoundError:
         raise no_docker(f"{argv[0]} is not installed") from None
+    with passing_on_ctrl_c(process):
+        return process.wait()
 
 
 def is_terminal() -> bool:
