@@ -44,12 +44,17 @@ time.sleep(60)
 """
 
 
+def obey_ctrl_c() -> None:
+    """In the new process: what a shell runs in the background has SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("function", ["completed", "attach"])
 def test_ctrl_c_is_passed_on_before_the_command_ends(tmp_path: Path, function: str) -> None:
     program = f"import sys; from ops import containers; containers.{function}([sys.executable, '-c', {CLIENT!r}])"
     process = subprocess.Popen(
         [sys.executable, "-c", program], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, preexec_fn=obey_ctrl_c,
     )  # fmt: skip
     eventually((tmp_path / "ready").exists, within=10)
     os.killpg(process.pid, signal.SIGINT)
