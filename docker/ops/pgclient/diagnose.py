@@ -27,6 +27,10 @@ PROXY = stack.Endpoint("proxy", 8443, "")
 # PostgreSQL 17 docs, 53.2.10: length 8, then a code in place of a protocol version. The answer is S, then TLS begins.
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
+# PgBouncer's first answer after an outage of the server is the error of that time; with it, it tries a new server login.
+CACHED = "server login has been failing, cached error"
+LOGIN_RETRY = 1.1  # seconds; server_login_retry in pg/pgbouncer.ini is 1
+
 Probe = Callable[[], Any]
 
 
@@ -94,8 +98,15 @@ def accepts_connections() -> None:
 def log_in(role: stack.RoleKey, endpoint: stack.Endpoint) -> None:
     """Log in as a role with its secret. Raises OperationError."""
     parameters = stack.parameters(role, endpoint=endpoint)
+    conninfo = make_conninfo("", **parameters, password=stack.password(role))
     try:
-        psycopg.connect(make_conninfo("", **parameters, password=stack.password(role))).close()
+        try:
+            psycopg.connect(conninfo).close()
+        except psycopg.OperationalError as error:
+            if CACHED not in str(error):
+                raise
+            time.sleep(LOGIN_RETRY)
+            psycopg.connect(conninfo).close()
     except psycopg.OperationalError as error:
         raise cannot_connect(error, parameters) from None
 
