@@ -27,7 +27,7 @@ PROXY = stack.Endpoint("proxy", 8443, "")
 # PostgreSQL 17 docs, 53.2.10: length 8, then a code in place of a protocol version. The answer is S, then TLS begins.
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
-# PgBouncer's first answer after an outage of the server is the error of that time; with it, it tries a new server login.
+# After an outage of the server PgBouncer first answers with the error of that time, and tries a new server login.
 CACHED = "server login has been failing, cached error"
 LOGIN_RETRY = 1.1  # seconds; server_login_retry in pg/pgbouncer.ini is 1
 
