@@ -12,7 +12,7 @@ from checklist.machines import Container, Machine
 from checklist.target import Target
 from checklist.timers import unarmed
 
-ENABLE = "`docker compose --profile backup up --wait`; production has it on (docs/production.md)"
+ENABLE = "`COMPOSE_PROFILES=backup` in `.env`, then `./scripts/up`; production has it on (docs/production.md)"
 WAL_AGE = backup_health.EXPOSED
 BACKUP_AGE = backup_health.BACKUP_AGE.total_seconds()
 DRILL_AGE = backup_health.DRILL_AGE.total_seconds()
@@ -41,15 +41,20 @@ def ask(target: Target, repository: int, command: str) -> Any:
     return json.loads(done.stdout or "{}")
 
 
-def stanza(target: Target, repository: int = 1) -> dict[str, Any] | None:
-    """pgBackRest's information on a repository; None if it is not configured."""
+def stanza(target: Target, superuser: Superuser, repository: int = 1) -> list[dict[str, Any]] | None:
+    """This cluster's backups in a repository; None if it is not configured. Fails if it is another cluster's."""
     answer = ask(target, repository, "info")
     if answer is None:
         return None
     [found] = answer
     why = " ".join(one["status"]["message"] for one in found["repo"])
     assert found["status"]["code"] == 0, f"repository {repository}: {why}"
-    return dict(found)
+    ours, newest = superuser.value("SELECT system_identifier FROM pg_catalog.pg_control_system()"), found["db"][-1]
+    assert str(newest["system-id"]) == ours, (
+        f"repository {repository} belongs to another cluster: its system identifier is {newest['system-id']},"
+        f" the server's is {ours}"
+    )
+    return [backup for backup in found["backup"] if backup["database"]["id"] == newest["id"]]
 
 
 def seconds_since(timestamp: float) -> float:
@@ -84,9 +89,8 @@ def test_wal_is_archived(superuser: Superuser, evidence: Evidence) -> None:
 )
 def test_backup_is_recent(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
-    found = stanza(target)
-    assert found, "archiving is on, and pgBackRest has no repository"
-    backups = found["backup"]
+    backups = stanza(target, superuser)
+    assert backups is not None, "archiving is on, and pgBackRest has no repository"
     assert backups, "the repository has no backup yet"
     newest = max(backups, key=lambda backup: backup["timestamp"]["stop"])
     age = seconds_since(newest["timestamp"]["stop"])
@@ -127,14 +131,14 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
 )
 def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     archives(superuser, evidence)
-    found = stanza(target, repository=2)
-    if not found:
+    backups = stanza(target, superuser, repository=2)
+    if backups is None:
         not_proven("repository 2 (off-site) is not configured")
-    assert found["backup"], "repository 2 has no backup yet"
-    age = seconds_since(max(backup["timestamp"]["stop"] for backup in found["backup"]))
-    evidence(f"backups in repository 2: {len(found['backup'])}, the newest {age / 3600:.1f} hours old")
+    assert backups, "repository 2 has no backup yet"
+    age = seconds_since(max(backup["timestamp"]["stop"] for backup in backups))
+    evidence(f"backups in repository 2: {len(backups)}, the newest {age / 3600:.1f} hours old")
     assert age <= BACKUP_AGE, f"the newest backup in repository 2 is {age / 3600:.1f} hours old"
-    broken = [backup["label"] for backup in found["backup"] if backup.get("error")]
+    broken = [backup["label"] for backup in backups if backup.get("error")]
     assert not broken, f"backups with errors in repository 2: {', '.join(broken)}"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker
+from ops.flows.rollout import env_file
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -41,6 +42,17 @@ def run(arguments: list[str]) -> None:
     start(arguments)
     build_on_demand()
     say(addresses(ports, containers.environment_of("roles")))
+    profiles = os.environ.get("COMPOSE_PROFILES", "")
+    if profiles and not sets_profiles(env_file().read_text(encoding="utf-8") if env_file().exists() else ""):
+        note(
+            f"COMPOSE_PROFILES={profiles} is set in this shell only: put it into {env_file()}, or `docker compose "
+            "down` in another shell leaves those services running"
+        )
+
+
+def sets_profiles(dotenv: str) -> bool:
+    """Whether an .env file sets COMPOSE_PROFILES."""
+    return "COMPOSE_PROFILES" in ASSIGNMENT.findall(dotenv)
 
 
 # ------------------------------------------------------------ before anything is started
@@ -224,5 +236,5 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
         "",
         "  prove it     ./scripts/test",
-        "  stop it      docker compose --profile '*' down          (-v also deletes the data and all backups)",
+        "  stop it      ./scripts/ops down          (with --volumes it deletes the data, after asking)",
     ])  # fmt: skip
