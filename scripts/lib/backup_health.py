@@ -41,8 +41,9 @@ def problem_of(found: Facts, now: datetime | None = None) -> OperationError | No
     if copy and copy["state"] != "ok":
         waiting = server.get("waiting", 0)
         return OperationError(
-            "repository 2, on the backup host, can't be used",
-            "start the backup host's service, then ./scripts/ops backup info here: archiving catches up by itself",
+            "repository 2, off this host, can't be used",
+            "start the backup host's service, or see to the bucket, then ./scripts/ops backup info here: archiving "
+            "catches up by itself",
             f"{copy['state']} {copy.get('why', '')}; {waiting} WAL segments wait here".replace(" ;", ";"),
         )
     another = another_cluster(copy, "2") if copy else None
@@ -61,7 +62,12 @@ def problem_of(found: Facts, now: datetime | None = None) -> OperationError | No
             f"{server['exposed_s']:.0f} s of writes would be lost with this host",
         )
     return problem_of_backups(found["backups"], now, "", "./scripts/ops backup create") or (
-        problem_of_backups(copy["backups"], now, " in repository 2", "on the backup host: docker compose logs backup")
+        problem_of_backups(
+            copy["backups"],
+            now,
+            " in repository 2",
+            "docker compose logs backup on the backup host; backup-repository-2 with a bucket",
+        )
         if copy
         else None
     )

@@ -48,7 +48,7 @@ def test_a_stopped_server_alone_is_no_problem_of_the_backups() -> None:
     ({"backups": []}, "no backup exists"),
     ({"backups": [backup(error=True), backup()]}, "contain pages with a wrong checksum"),
     ({"backups": [backup(27)]}, "the newest backup is too old"),
-    ({"copy": {**COPY, "state": "the other host does not answer"}}, "repository 2, on the backup host, can't be used"),
+    ({"copy": {**COPY, "state": "the other host does not answer"}}, "repository 2, off this host, can't be used"),
     ({"copy": {**COPY, "backups": []}}, "no backup exists in repository 2"),
     ({"copy": {**COPY, "backups": [backup(error=True)]}}, "backups in repository 2 contain pages"),
     ({"copy": {**COPY, "backups": [backup(27)]}}, "the newest backup in repository 2 is too old"),

@@ -195,7 +195,7 @@ def why_it_failed(printed: str) -> OperationError:
             "correct SECRETS_DIR (in .env or in the environment); ./scripts/secrets new creates such a folder",
         )
     listing = containers.run(docker.compose("ps", "--all", "--format", "json"), quiet=True, check=False)
-    for service in failed_services([json.loads(one) for one in listing.splitlines()]):
+    for service in failed_services([json.loads(one) for one in listing.splitlines()], printed):
         note(f"\n--- last log lines of {service}:")
         logs = docker.compose("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service)
         note(containers.run(logs, quiet=True, check=False).replace(ERASE_LINE, "").rstrip())
@@ -205,9 +205,11 @@ def why_it_failed(printed: str) -> OperationError:
     )
 
 
-def failed_services(rows: list[dict[str, Any]]) -> list[str]:
-    """Of the rows of `docker compose ps --format json`: exited with an error, restarting, or unhealthy."""
-    return [
+def failed_services(rows: list[dict[str, Any]], printed: str) -> list[str]:
+    """Of the rows of `docker compose ps --format json`: those that `up` named as it gave up (one that Docker restarts
+    may look well), or else those that have exited with an error, restart, or are unhealthy."""
+    named = re.findall(r"container (\S+) (?:is unhealthy|exited)", printed)
+    return [row["Service"] for row in rows if row["Name"] in named] or [
         row["Service"]
         for row in rows
         if (row["State"] == "exited" and row["ExitCode"])

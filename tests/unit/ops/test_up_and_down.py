@@ -1,4 +1,4 @@
-"""`down` says what it deletes and what it keeps."""
+"""`up` names the service that failed; `down` what it deletes and what it keeps."""
 
 from typing import Any
 
@@ -41,3 +41,20 @@ def test_without_volumes_all_data_is_kept() -> None:
                                               ("A=1\nCOMPOSE_PROFILES=backup\n", True)])  # fmt: skip
 def test_profiles_that_only_this_shell_has(dotenv: str, sets: bool) -> None:
     assert up.sets_profiles(dotenv) is sets
+
+
+def row(name: str, state: str = "running", code: int = 0, health: str = "healthy") -> dict[str, Any]:
+    return {"Service": name, "Name": f"game-{name}-1", "State": state, "ExitCode": code, "Health": health}
+
+
+@pytest.mark.parametrize(("printed", "rows", "named"), [
+    ("container game-backup-1 is unhealthy", [row("proxy", health="unhealthy"), row("backup")], ["backup"]),
+    ("dependency failed to start: container game-backup-1 exited (1)", [row("backup"), row("app")], ["backup"]),
+    ("it took too long", [row("migrate", "exited", 1), row("roles", "exited"), row("app")], ["migrate"]),
+    ("", [row("backup", "restarting"), row("proxy", health="unhealthy")], ["backup", "proxy"]),
+])  # fmt: skip
+def test_the_log_that_is_shown_is_of_the_service_that_failed(
+    printed: str, rows: list[dict[str, Any]], named: list[str]
+) -> None:
+    """A container that Docker restarts may look well when it is looked at."""
+    assert up.failed_services(rows, printed) == named
