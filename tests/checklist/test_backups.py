@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import backup_health
+import snapshots
 from checklist.api import Evidence, check, deviates, not_proven
 from checklist.client import Superuser
 from checklist.fleet import role_default
@@ -15,6 +16,7 @@ from checklist.timers import unarmed
 ENABLE = "`docker compose --profile backup up --wait`; production has it on (docs/production.md)"
 WAL_AGE = backup_health.EXPOSED
 BACKUP_AGE = backup_health.BACKUP_AGE.total_seconds()
+SNAPSHOT_AGE = 8 * 3600.0  # one every six hours (timers_units_backup_host)
 DRILL_AGE = backup_health.DRILL_AGE.total_seconds()
 WITHOUT = "this stack runs without the profile `backup`: its data is development's"
 
@@ -121,7 +123,7 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-04",
-    claim="a copy of every backup is on another machine",
+    claim="a copy of every backup is on another machine, with snapshots that the database host can't change",
     remedy="add a host to the inventory's group `backup` (docs/production.md). Without one, copy BACKUP_REPOSITORY_DIR"
     " to another machine yourself: this check can't see that, and stays open",
 )
@@ -136,6 +138,37 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
     assert age <= BACKUP_AGE, f"the newest backup in repository 2 is {age / 3600:.1f} hours old"
     broken = [backup["label"] for backup in found["backup"] if backup.get("error")]
     assert not broken, f"backups with errors in repository 2: {', '.join(broken)}"
+    for host in target.hosts:
+        if "backup" in host.groups:
+            snapshots_are_safe(host, evidence)
+
+
+def snapshots_are_safe(host: Machine, evidence: Evidence) -> None:
+    """The newest snapshot is recent, no container sees its folder, and no user of a container could write its files."""
+    lines = host.run("cat %s", "/opt/flaglearning/.env").stdout.splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    folder, repository = settings.get("SNAPSHOTS_DIR", ""), settings["BACKUP_REPOSITORY_DIR"]
+    assert folder, "no folder of snapshots is configured"
+    names = host.run("ls %s", folder).stdout.split()
+    taken = sorted(name for name in names if snapshots.NAME.fullmatch(name))
+    assert taken, f"no snapshot of repository 2 is in {folder}"
+    newest = datetime.strptime(taken[-1], snapshots.NAME_FORMAT).replace(tzinfo=UTC)
+    age = seconds_since(newest.timestamp())
+    evidence(f"{len(taken)} snapshots of repository 2; the newest {age / 3600:.1f} hours old", host)
+    assert snapshots.ALARM not in names, f"repository 2 was tampered with: {folder}/{snapshots.ALARM}"
+    assert age <= SNAPSHOT_AGE, f"the newest snapshot is {age / 3600:.1f} hours old"
+
+    ids = host.docker("ps", "--quiet").split()
+    mounted = host.docker("inspect", "--format", "{{range .Mounts}}{{.Source}} {{end}}", *ids).split()
+    assert repository in mounted, "the repository is mounted into no container: nothing can be said of the snapshots"
+    inside = [source for source in mounted if f"{folder}/".startswith(f"{source.rstrip('/')}/")]
+    assert not inside, f"a container mounts {', '.join(inside)}, and so the snapshots"
+    look = "find %s ! -user root -print -quit; find %s ! -type d -perm /0222 -print -quit; stat --format=%%a %s"
+    loose = host.run(look, folder, folder, folder).stdout.split()
+    evidence(f"no file of them is another user's than root, or writable; the folder's mode is {loose[-1]}", host)
+    assert loose == ["700"], f"{folder} has files that another user than root can change, or another mode than 0700"
+    kept = host.run("find %s -type f -name backup.manifest -print -quit", f"{folder}/{taken[-1]}").stdout
+    assert kept, "the newest snapshot has no backup"
 
 
 @check(
@@ -202,12 +235,19 @@ def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-08",
-    claim="systemd timers on the database host make, test and monitor backups",
+    claim="systemd timers make, test and monitor backups, and take snapshots on the backup host",
     remedy="`ansible-playbook playbooks/site.yml` enables them; or `systemctl enable --now NAME.timer` on the host",
 )
 def test_timers_are_armed(target: Target, hosts: tuple[Machine, ...], evidence: Evidence) -> None:
-    lists = ["timers_units", *(["timers_units_repository_2"] if any("backup" in host.groups for host in hosts) else [])]
-    wanted = [f"{name}.timer" for units in lists for name in role_default("timers", units, {})]
-    assert wanted, "the role `timers` declares no timer"
-    loose = unarmed(target.host("postgres").machine, wanted, evidence)
+    backup_hosts = [host for host in hosts if "backup" in host.groups]
+    lists = {
+        target.host("postgres").machine: ["timers_units", *(["timers_units_repository_2"] if backup_hosts else [])]
+    }
+    for host in backup_hosts:
+        lists[host] = [*lists.get(host, []), "timers_units_backup_host"]
+    loose = []
+    for machine, units in lists.items():
+        wanted = [f"{name}.timer" for each in units for name in role_default("timers", each, {})]
+        assert wanted, "the role `timers` declares no timer"
+        loose += unarmed(machine, wanted, evidence)
     assert not loose, f"not active: {', '.join(loose)}"
