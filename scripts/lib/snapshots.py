@@ -44,6 +44,7 @@ MANIFEST = re.compile(BACKUP + r"backup\.manifest")
 SEGMENT = re.compile(r"(?:.*/)?archive/[^/]+/([^/]+)/[0-9A-F]{16}/([0-9A-F]{24})-[0-9a-f]{40}[^/]*")
 FINAL = re.compile(rf"{BACKUP}(?!backup\.manifest\.copy$).*|{SEGMENT.pattern}")
 TRIES = 5
+FIRST_BACKUP = 900  # seconds that the first snapshot waits for the first backup: a new host makes both at once
 
 
 class Settings(NamedTuple):
@@ -105,6 +106,8 @@ def take(settings: Settings, now: datetime) -> None:
     """Make a snapshot, compare it with the newest before it, delete those that are too old. Raises OperationError."""
     check_folders(settings)
     before = names(settings.snapshots)
+    if not before:
+        wait_for_a_backup(settings.repository)
     link(settings, now, compare_with=before[-1] if before else None)
     alarm = settings.snapshots / ALARM
     if alarm.exists():
@@ -117,6 +120,13 @@ def take(settings: Settings, now: datetime) -> None:
     for old in too_old(before, now, settings.days):
         shutil.rmtree(settings.snapshots / old)
         print(f"{old}: deleted")
+
+
+def wait_for_a_backup(repository: Path) -> None:
+    """For so long; a snapshot of a repository without a backup is one, too."""
+    deadline = time.monotonic() + FIRST_BACKUP
+    while time.monotonic() < deadline and not any(repository.glob("**/backup.manifest")):
+        time.sleep(5)
 
 
 def link(settings: Settings, now: datetime, compare_with: str | None) -> None:

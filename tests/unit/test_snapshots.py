@@ -145,6 +145,15 @@ def test_a_list_of_backups_that_changes_meanwhile_is_read_again(
     assert (take(settings) / INFO).read_text() == "damaged", "the list as it is after the change"
 
 
+def test_the_first_snapshot_waits_for_the_first_backup(
+    settings: snapshots.Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = settings.repository / MANIFEST
+    manifest.unlink()
+    monkeypatch.setattr(time, "sleep", lambda _: manifest.write_text("there"))
+    assert (take(settings) / MANIFEST).read_text() == "there"
+
+
 def test_a_restore_brings_the_snapshot_back_and_retains_the_repository(settings: snapshots.Settings) -> None:
     found = take(settings)
     replace(settings.repository / DATA)
