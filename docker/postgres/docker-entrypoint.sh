@@ -41,10 +41,11 @@ create_cluster() {
 	mv --no-target-directory "$PGDATA.new" "$PGDATA"
 }
 
-# The group may read (docs/adr/0008): PostgreSQL gives new files the mode that the directory has. A data directory of an older version,
-# or from a backup of one, is changed once; the directory itself last, so that an interrupted change is repeated.
+# The group, which pgBackRest's TLS server is in, may read the data directory and connect to the socket (docs/adr/0020). PostgreSQL
+# gives new files the mode that the directory has. A data directory of an older version, or from a backup of one, is changed once;
+# the directory itself last, so that an interrupted change is repeated.
 allow_group_access() {
-	chmod 0750 "${PGDATA%/*}"
+	chmod 0750 "${PGDATA%/*}" /run/postgresql
 	[ "$(stat --format=%a "$PGDATA")" != 750 ] || return 0
 	note "letting the group read $PGDATA"
 	find -L "$PGDATA" -mindepth 1 ! -type l -exec chmod g+rX {} +
