@@ -51,6 +51,11 @@ class ByMail:
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # the view's
         return response
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add whether mails are printed: in development."""
+        printed = not settings.EMAIL_HOST
+        return super().get_context_data(**kwargs) | {"printed": printed}  # type: ignore[misc,no-any-return]
+
 
 @method_decorator([sensitive_post_parameters("password"), never_cache], name="dispatch")
 class SignUpView(auth_views.RedirectURLMixin, FormView):  # type: ignore[type-arg]  # no generic at run time
@@ -92,10 +97,6 @@ class SignUpSentView(ByMail, TemplateView):
     """What to do now."""
 
     template_name = "users/signup_sent.html"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Add whether mails are printed (development)."""
-        return super().get_context_data(**kwargs) | {"printed": not settings.EMAIL_HOST}
 
 
 @method_decorator([sensitive_post_parameters("password"), never_cache], name="dispatch")

@@ -37,4 +37,4 @@ class Command(BaseCommand):
         self.stdout.write(
             f"Type the key into an authenticator app (time-based, six digits). It is shown only now.\n\n{key}\n"
         )
-        self.stdout.write(f"\nThe same as an address, for a QR code:\n\n{device.config_url}\n")
+        self.stdout.write(f"\nThe same as a URI, for a QR code:\n\n{device.config_url}\n")
