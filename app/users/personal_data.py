@@ -13,9 +13,9 @@ from django.db import transaction
 from users.models import TOTALS, User, UserStats
 from users.services import lock_stats
 
-# Lists of the download: name, and what yields its rows.
+# Lists of the download: a name, and a function that yields the rows.
 exporters: dict[str, Callable[[User], Iterator[dict[str, Any]]]] = {}
-# What deletes a user's many rows: batch by batch, each a transaction, after which the totals are right.
+# Delete a user's rows batch by batch: each a transaction, after which all counters are right.
 erasers: list[Callable[[User], Iterator[None]]] = []
 
 ACCOUNT = ("email", "display_name", "date_joined", "last_login")

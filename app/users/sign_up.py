@@ -32,7 +32,7 @@ def send(request: HttpRequest, invitation: Invitation) -> None:
     """Mail the link; to an address that has an account, a mail that says so. The work is the same."""
     known = User.objects.filter(email=invitation.email).exists()
     token = signing.dumps([invitation.email, invitation.next_page], salt=SALT)
-    # In the query string, which no log has.
+    # In the query string, which the request logs leave out.
     path = f"{reverse('signup_confirm')}?{urlencode({'token': token})}"
     context = {
         "known": known,

@@ -28,6 +28,6 @@ urlpatterns = [
     path("password/", PasswordChangeView.as_view(), name="password_change"),
     path("password/reset/", PasswordResetView.as_view(), name="password_reset"),
     path("password/reset/sent/", PasswordResetSentView.as_view(), name="password_reset_sent"),
-    path("password/reset/<uidb64>/<token>/", PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
+    path("password/reset/<uidb64>/", PasswordResetConfirmView.as_view(), name="password_reset_confirm"),
     path("logout/", LogoutView.as_view(), name="logout"),
 ]

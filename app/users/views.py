@@ -166,10 +166,15 @@ class PasswordResetSentView(ByMail, auth_views.PasswordResetDoneView):
 
 @method_decorator(never_cache, name="dispatch")
 class PasswordResetConfirmView(ByMail, auth_views.PasswordResetConfirmView):
-    """Set a new password. Django takes the link's token out of the address before it shows the form."""
+    """Set a new password. Django takes the token out of the address before it shows the form."""
 
     template_name = "users/password_reset_confirm.html"
     success_url = reverse_lazy("login")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Take the token from the query string (request logs leave it out); without one, it is in the session."""
+        token = request.GET.get("token", self.reset_url_token)
+        return super().dispatch(request, *args, token=token, **kwargs)
 
     def form_valid(self, form: Any) -> HttpResponse:
         messages.success(self.request, "Your password is changed. Log in with the new one.")

@@ -79,11 +79,27 @@ class TestReset:
 
     def test_the_link_sets_a_new_password_once(self, client: Client, user: User) -> None:
         link = self.link(client, user.email.upper().replace("EXAMPLE", "example"))
-        form = client.get(link)["Location"]  # without the token
-        assert link.rstrip("/").rsplit("/", 1)[1] not in form
+        form = client.get(link)["Location"]
+        assert form == link.partition("?token=")[0]
         assert client.post(form, {"new_password1": NEW, "new_password2": NEW})["Location"] == LOGIN
         assert (log_in(Client(), user.email, NEW), log_in(Client(), user.email)) == (True, False)
         assert "used already" in client.get(link, follow=True).content.decode()
+
+    @pytest.mark.parametrize("token", ["", "set-password", "x", "c9x2dy-0123456789abcdef", "%00"])
+    def test_a_forged_link_sets_none(self, client: Client, user: User, token: str) -> None:
+        uid = self.link(client, user.email).split("/")[-2]
+        for path in (f"{RESET}{uid}/", f"{RESET}{uid}/?token={token}", f"{RESET}x/?token={token}"):
+            client.post(path, {"new_password1": NEW, "new_password2": NEW})
+            assert "used already" in client.get(path, follow=True).content.decode()
+        assert log_in(client, user.email)
+
+    def test_no_log_has_the_token(self, client: Client, user: User, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        token = (link := self.link(client, user.email)).partition("?token=")[2]
+        client.get(link)
+        printed = [JsonFormatter().format(record) for record in caplog.records]
+        assert any(RESET in line for line in printed)
+        assert not any(token in line for line in printed)
 
     def test_a_session_that_was_taken_over_ends(
         self, client: Client, client_of: Callable[[User], Client], user: User, countries: dict[str, Country]
@@ -116,7 +132,7 @@ class TestReset:
     def test_without_a_mail_server_it_is_not_offered(self, client: Client, user: User, settings: Any) -> None:
         settings.SENDS_MAIL = False
         assert [client.post(path, {"email": user.email}).status_code for path in (RESET, f"{RESET}sent/")] == [404, 404]
-        assert client.get(f"{RESET}MQ/x-y/").status_code == 404
+        assert client.get(f"{RESET}MQ/?token=x-y").status_code == 404
 
 
 class Mailbox(socketserver.StreamRequestHandler):
