@@ -43,9 +43,10 @@ class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]  # not subscriptable a
     add_fieldsets = ((None, {"fields": ("email", "display_name", "usable_password", "password1", "password2")}),)
 
     def get_deleted_objects(self, objs: Iterable[User], request: HttpRequest) -> tuple[Any, ...]:
-        """List the accounts only: Django would read and list every answer."""
+        """List the accounts only, not every answer. Refuse one's own: the log of one's changes would go, too."""
         names = [f"{user}, with all answers" for user in objs]
-        return names, {"users": len(names)}, set(), []
+        refused = [f"{user}: your own account" for user in objs if user == request.user]
+        return names, {"users": len(names)}, set(), refused
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """Delete in batches."""

@@ -124,5 +124,17 @@ def test_deleting_a_user_deletes_their_questions_and_answers(
     assert not UserStats.objects.exists()
 
 
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_no_administrator_deletes_the_log_of_their_own_changes(admin: Client, way: str) -> None:
+    root = User.objects.get()
+    if way == "page":
+        path, form = f"/admin/users/user/{root.pk}/delete/", {}
+    else:
+        path, form = "/admin/users/user/", {"action": "delete_selected", "_selected_action": str(root.pk)}
+    page = admin.post(path, {**form, "post": "yes"})
+    assert "your own account" in page.content.decode()
+    assert User.objects.filter(pk=root.pk).exists()
+
+
 def test_keys_of_second_factors_are_not_in_the_admin(admin: Client) -> None:
     assert admin.get("/admin/otp_totp/totpdevice/").status_code == 404

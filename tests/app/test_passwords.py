@@ -2,9 +2,12 @@
 
 import json
 import logging
+import os
 import re
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -149,6 +152,11 @@ class Mailbox(socketserver.StreamRequestHandler):
                 return
 
 
+class MailServer(socketserver.TCPServer):
+    timeout = 20  # seconds that `handle_request` waits for a client
+    received: list[bytes]
+
+
 class TestThroughAMailServer:
     @pytest.fixture
     def smtp(self, settings: Any) -> None:
@@ -156,14 +164,14 @@ class TestThroughAMailServer:
         settings.EMAIL_HOST, settings.EMAIL_USE_TLS = "127.0.0.1", False
 
     def test_it_gets_the_link(self, smtp: None, client: Client, user: User, settings: Any) -> None:
-        with socketserver.TCPServer(("127.0.0.1", 0), Mailbox) as server:
+        with MailServer(("127.0.0.1", 0), Mailbox) as server:
             settings.EMAIL_PORT = server.server_address[1]
             thread = threading.Thread(target=server.handle_request)
             thread.start()
             answer = client.post(RESET, {"email": user.email})
             thread.join(timeout=30)
         assert answer.status_code == 302
-        message = b"".join(server.received).decode()  # type: ignore[attr-defined]
+        message = b"".join(server.received).decode()
         assert f"To: {user.email}" in message
         assert "/accounts/password/reset/" in message
 
@@ -176,6 +184,25 @@ class TestThroughAMailServer:
         wait_for_mails()
         assert "a mail was not sent: Set a new password on testserver" in caplog.text
         assert "ConnectionRefusedError" in caplog.text
+
+    def test_a_process_that_ends_sends_what_is_waiting(self, settings: Any) -> None:
+        script = """if True:
+            import sys, django
+            django.setup()
+            from django.conf import settings
+            from django.core.mail import send_mail
+            settings.EMAIL_BACKEND = "core.mail.BackgroundEmailBackend"
+            settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS = "127.0.0.1", int(sys.argv[1]), False
+            send_mail("subject", "the last words", None, ["a@example.org"])
+            """
+        with MailServer(("127.0.0.1", 0), Mailbox) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            command = [sys.executable, "-c", script, str(server.server_address[1])]
+            environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+            subprocess.run(command, cwd=settings.BASE_DIR, env=environment, check=True, timeout=30)
+            thread.join(timeout=30)
+        assert b"the last words\r\n" in server.received
 
     @pytest.mark.parametrize("path", [RESET, "/accounts/signup/"])
     @pytest.mark.parametrize("known", [True, False])
