@@ -1,7 +1,15 @@
 """Accounts, identified by e-mail address, and their totals."""
 
 from django.apps import AppConfig
+from django.contrib.admin import apps as admin
 from django.db.models.signals import post_migrate
+
+
+class AdminConfig(admin.AdminConfig):
+    """Django's admin with users.admin_site as its site."""
+
+    default = False
+    default_site = "users.admin_site.AdminSite"
 
 
 class UsersConfig(AppConfig):
@@ -11,7 +19,7 @@ class UsersConfig(AppConfig):
 
     def ready(self) -> None:
         from core.privileges import grant_to_readonly
-        from users import login_attempts
+        from users import checks, login_attempts  # noqa: F401 - registers its check
 
         login_attempts.connect()
         post_migrate.connect(grant_to_readonly, sender=self)  # once for each `migrate`: one sender

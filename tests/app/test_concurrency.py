@@ -9,14 +9,15 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 
 from conftest import right, wrong
-from flags import services
+from flags import guesses, services
 from flags.countries import load_countries
 from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
 from flags.totals import differences
 from users.models import User, UserStats
+from users.personal_data import delete
 from users.services import expire_streaks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,6 +122,22 @@ def test_a_streak_is_not_expired_while_it_is_extended(
             lambda: expire_streaks(days[1].date()),
         )
         assert services.statistics(player, days[1]).current_streak == 2
+
+
+def test_an_account_that_is_deleted_while_it_plays_leaves_nothing(
+    countries: dict[str, Country], make_user: Callable[..., User]
+) -> None:
+    for player in [make_user() for _ in range(5)]:
+        asked = practice_questions(player, 10)
+        answers = [partial(services.answer, player, question.id, right(question)) for question in asked]
+        *answered, deleted = together(*answers, lambda: list(delete(User.objects.get(pk=player.pk))))  # noqa: B023
+        assert isinstance(deleted, list), deleted
+        # A request that came too late: its question or its user are gone.
+        late = {services.QuestionNotFound, IntegrityError, UserStats.DoesNotExist}
+        assert {type(result) for result in answered} <= {UserAnswer, *late}
+    assert not User.objects.exists()
+    assert not UserAnswer.objects.exists()
+    assert (differences(MIDNIGHT.date()), guesses.differences()) == ([], [])
 
 
 def test_two_stacks_that_start_together_load_the_countries_once(db: None) -> None:

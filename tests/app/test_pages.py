@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
+from django.conf import settings as project
 from django.core import mail
 from django.db import connection
 from django.test import Client
@@ -252,7 +252,13 @@ class TestFigures:
 FORM = {"email": "New@Example.org", "display_name": "New one", "password": "a sentence no one else uses"}
 
 
-class TestSigningUp:
+class TestSigningUpWithoutMail:
+    """Where no mail is sent; with it: test_accounts.py."""
+
+    @pytest.fixture(autouse=True)
+    def no_mail(self, settings: Any) -> None:
+        settings.SENDS_MAIL = False
+
     def test_creates_a_user_and_logs_in(self, client: Client, countries: dict[str, Country]) -> None:
         response = client.post("/accounts/signup/", FORM, follow=True)
         assert response.redirect_chain == [("/", 302)]
@@ -376,6 +382,6 @@ class TestEveryPage:
         assert "on our side" in response.content.decode()
 
     def test_htmx_is_vendored_with_its_licence(self) -> None:
-        vendor = Path(settings.BASE_DIR) / "static" / "vendor"
+        vendor = Path(project.BASE_DIR) / "static" / "vendor"
         assert [path.name for path in vendor.glob("*.js")] == ["htmx-2.0.11.min.js"]
         assert "Zero-Clause BSD" in (vendor / "htmx-LICENSE.txt").read_text()

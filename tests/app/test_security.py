@@ -35,10 +35,20 @@ def in_production(*command: str, **changes: str) -> subprocess.CompletedProcess[
     )
 
 
+CHECK = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+
+
 def test_djangos_deployment_check_passes() -> None:
-    checked = in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    checked = in_production(*CHECK, EMAIL_HOST="smtp.example")
     assert checked.stdout == "System check identified no issues (2 silenced).\n", checked.stderr
     assert checked.returncode == 0
+
+
+def test_djangos_deployment_check_says_what_is_missing_without_a_mail_server() -> None:
+    checked = in_production(*CHECK)
+    assert checked.returncode == 1
+    assert "users.W001" in checked.stderr
+    assert "Set EMAIL_HOST" in checked.stderr
 
 
 def test_the_check_silences_only_what_the_sites_owner_decides(settings: Any) -> None:
@@ -87,15 +97,15 @@ def test_no_script_can_read_the_cookies(production_settings: dict[str, Any]) -> 
 
 
 MAIL = ("EMAIL_BACKEND", "EMAIL_USE_TLS", "EMAIL_USE_SSL", "SENDS_MAIL")
-BACKENDS = "django.core.mail.backends"
+CONSOLE, SMTP = "django.core.mail.backends.console.EmailBackend", "core.mail.BackgroundEmailBackend"
 
 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({}, [f"{BACKENDS}.console.EmailBackend", True, False, False]),
-        ({"EMAIL_HOST": "smtp.example"}, [f"{BACKENDS}.smtp.EmailBackend", True, False, True]),
-        ({"EMAIL_HOST": "smtp.example", "EMAIL_PORT": "465"}, [f"{BACKENDS}.smtp.EmailBackend", False, True, True]),
+        ({}, [CONSOLE, True, False, False]),
+        ({"EMAIL_HOST": "smtp.example"}, [SMTP, True, False, True]),
+        ({"EMAIL_HOST": "smtp.example", "EMAIL_PORT": "465"}, [SMTP, False, True, True]),
     ],
 )
 def test_production_mails_through_a_server_with_tls_or_not_at_all(

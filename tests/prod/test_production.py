@@ -37,6 +37,15 @@ def test_an_error_shows_no_source(proxy: Proxy) -> None:
     assert "DEBUG" not in answer.text
 
 
+def test_the_admin_is_for_no_network_until_one_is_named(proxy: Proxy) -> None:
+    assert proxy.get("/admin/login/").status_code == 404
+
+
+def test_without_a_mail_server_signing_up_needs_none(proxy: Proxy) -> None:
+    assert 'name="password"' in proxy.get("/accounts/signup/").text
+    assert proxy.get("/accounts/password/reset/").status_code == 404
+
+
 def test_the_code_is_the_images(stack: Stack) -> None:
     assert "/code" not in {mount["Destination"] for mount in stack.inspect("app")["Mounts"]}
 

@@ -242,6 +242,9 @@ def test_a_refused_login_page_says_when_to_try_again(logins: list[httpx.Response
         "/accounts/%6cogin/",
         "/accounts/password/",
         "/accounts/password/reset/",
+        "/accounts/signup/confirm/",
+        "/accounts/export/",
+        "/accounts/delete/",
     ],
 )
 def test_every_way_to_log_in_counts(proxy: Proxy, logins: list[httpx.Response], path: str) -> None:
@@ -260,10 +263,12 @@ def test_reading_the_login_page_is_not_limited_by_login_attempts(proxy: Proxy, l
     assert proxy.get("/accounts/login/").status_code == 200
 
 
-POST_LOGINS = r"""
+REQUESTS = r"""
+request=$1
+shift
 for address; do
     exec 3<>/dev/tcp/127.0.0.1/8000
-    printf 'POST /accounts/login/ HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n\r\n' "$address" >&3
+    printf "$request"' HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n\r\n' "$address" >&3
     read -r _ status _ <&3
     echo "$status"
 done
@@ -282,7 +287,10 @@ def second_proxy(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 class TestClientAddress:
     def logins(self, container: str, addresses: Iterable[str]) -> list[str]:
-        return run("docker", "exec", container, "bash", "-c", POST_LOGINS, "-", *addresses).stdout.split()
+        return self.requests(container, "POST /accounts/login/", addresses)
+
+    def requests(self, container: str, request: str, addresses: Iterable[str]) -> list[str]:
+        return run("docker", "exec", container, "bash", "-c", REQUESTS, "-", request, *addresses).stdout.split()
 
     def test_an_ipv6_network_is_one_client(self, second_proxy: str) -> None:
         statuses = self.logins(second_proxy, [f"2001:db8:0:1::{host:x}" for host in range(1, 25)])
@@ -293,6 +301,11 @@ class TestClientAddress:
     def test_ipv4_neighbours_are_clients_of_their_own(self, second_proxy: str) -> None:
         assert self.logins(second_proxy, ["198.51.100.1"] * 24)[-1] == "429"
         assert self.logins(second_proxy, ["198.51.100.2"]) == ["403"]
+
+    def test_the_admin_is_for_networks_of_the_clients_address_and_no_client_chooses_it(self, second_proxy: str) -> None:
+        """Development's default is private networks."""
+        addresses = {"10.1.2.3": "200", "fd00::1": "200", "198.51.100.9": "404", "10.1.2.3, 198.51.100.9": "404"}
+        assert self.requests(second_proxy, "GET /admin/login/", addresses) == list(addresses.values())
 
     def test_an_exempt_network_has_no_limit(self, second_proxy: str) -> None:
         assert self.logins(second_proxy, ["192.0.2.7"] * 40) == ["403"] * 40
