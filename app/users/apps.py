@@ -1,6 +1,7 @@
 """Accounts, identified by e-mail address, and their totals."""
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_in
 from django.db.models.signals import post_migrate
 
 
@@ -11,7 +12,8 @@ class UsersConfig(AppConfig):
 
     def ready(self) -> None:
         from core.privileges import grant_to_readonly
-        from users import login_attempts
+        from users import login_attempts, sessions
 
         login_attempts.connect()
+        user_logged_in.connect(sessions.name_the_user, dispatch_uid="users.sessions.name_the_user")
         post_migrate.connect(grant_to_readonly, sender=self)  # once for each `migrate`: one sender
