@@ -212,5 +212,6 @@ NINJA_NUM_PROXIES = 1  # nginx: it replaces X-Forwarded-For by the client's addr
 
 # --- Logs -----------------------------------------------------------------------------------------------------------
 
+SLOW_REQUEST_SECONDS = 1  # requests that take as long are logged here; nginx logs each (core/middleware.py)
 LOGGING_CONFIG = "core.logs.configure"
 LOGGING = logging_config()

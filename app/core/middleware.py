@@ -26,9 +26,6 @@ GetResponse = Callable[[HttpRequest], HttpResponse]
 # What nginx's $request_id and other proxies send. Other values could inject text into the logs.
 VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
-# Requests that take longer are logged by the application, too.
-SLOW_SECONDS = 1
-
 
 class RequestLogMiddleware:
     """Gives each request an id (X-Request-ID, from the client or new), and nginx what its log line can't know.
@@ -62,7 +59,7 @@ class RequestLogMiddleware:
         user_id = user.pk if user else None
         database_ms = round(usage.seconds * 1000, 1)
         response["X-App-Metrics"] = f"user={user_id or ''} queries={usage.statements} database_ms={database_ms}"
-        if seconds >= SLOW_SECONDS:
+        if seconds >= settings.SLOW_REQUEST_SECONDS:
             fields = {
                 "method": request.method,
                 "path": request.path,

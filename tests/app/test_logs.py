@@ -11,7 +11,6 @@ import pytest
 from django.test import Client
 
 from conftest import PASSWORD
-from core import middleware
 from core.logs import JsonFormatter, request_id
 from flags import services
 from users.models import User
@@ -51,8 +50,8 @@ def test_a_players_request_has_their_id_and_its_statements(client: Client, user:
         assert found.groups() == (str(user.id) if int(statements) else "", statements)
 
 
-def test_a_slow_request_is_logged(client: Client, user: User, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "SLOW_SECONDS", 0)
+def test_a_slow_request_is_logged(client: Client, user: User, lines: Lines, settings: Any) -> None:
+    settings.SLOW_REQUEST_SECONDS = 0
     client.force_login(user)
     client.get("/api/session?token=s3cret")
     (line,) = lines()
@@ -83,8 +82,8 @@ def test_a_health_check_has_no_figures_and_no_line(client: Client, lines: Lines,
 
 
 @pytest.mark.parametrize("given", ["0123456789abcdef0123456789abcdef", "a1b2-c3d4_E5"])
-def test_a_valid_request_id_is_used(client: Client, lines: Lines, given: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "SLOW_SECONDS", 0)
+def test_a_valid_request_id_is_used(client: Client, lines: Lines, given: str, settings: Any) -> None:
+    settings.SLOW_REQUEST_SECONDS = 0
     response = client.get("/api/csrf", headers={"X-Request-ID": given})
     assert response["X-Request-ID"] == given
     assert lines()[-1]["request_id"] == given
@@ -100,8 +99,8 @@ def test_the_id_ends_with_the_request(client: Client) -> None:
     assert request_id.get() == ""
 
 
-def test_every_line_of_a_request_has_its_id(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(middleware, "SLOW_SECONDS", 0)
+def test_every_line_of_a_request_has_its_id(lines: Lines, settings: Any) -> None:
+    settings.SLOW_REQUEST_SECONDS = 0
     Client(enforce_csrf_checks=True).post("/api/practice", headers={"X-Request-ID": "abcdefgh"})
     assert [line["request_id"] for line in lines()] == ["abcdefgh"] * 2
 
