@@ -9,10 +9,10 @@ import datetime
 import random
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from flags import guesses, selection
@@ -29,6 +29,13 @@ SHARED_SECONDS = 1
 # The same for countries: names and flags change with a new data file only.
 COUNTRY_SECONDS = 60
 
+# Raw: the ORM takes as long to build such a statement as PostgreSQL takes to answer it.
+ANSWER_TO = "SELECT * FROM flags_useranswer WHERE user_id = %s AND question_id = %s"
+QUESTION_FOR = """
+    SELECT question.*, challenge.date AS challenge_date
+    FROM flags_question AS question
+    LEFT JOIN flags_dailychallenge AS challenge ON challenge.id = question.challenge_id
+    WHERE question.id = %s AND (question.user_id = %s OR challenge.date <= %s)"""
 STORE_ANSWER = (Path(__file__).parent / "store_answer.sql").read_text(encoding="utf-8")
 
 
@@ -138,11 +145,15 @@ def challenge_for(date: datetime.date) -> DailyChallenge:
 def daily_question(now: datetime.datetime | None = None) -> Question:
     """Return the question of today's challenge: one row for all players, cached for SHARED_SECONDS."""
     today = utc_date(now)
-    key = f"daily_question:{today}"
-    question: Question | None = cache.get(key)
+    question = _cached_daily_question(today)
     if question is None:
         question = _question_of(today)
-        cache.set(key, question, SHARED_SECONDS)
+        cache.set(f"daily_question:{today}", question, SHARED_SECONDS)
+    return question
+
+
+def _cached_daily_question(today: datetime.date) -> Question | None:
+    question: Question | None = cache.get(f"daily_question:{today}")
     return question
 
 
@@ -248,7 +259,7 @@ def answer(user: User, question_id: int, country_code: str, now: datetime.dateti
     Raises QuestionNotFound (also for another user's practice question), ChallengeClosed, NotAnOption, AlreadyAnswered.
     """
     now = now or timezone.now()
-    question = _question_for(user, question_id, today=utc_date(now))
+    question = _question_for(user, question_id, now)
     chosen = next((option for option in options_of(question) if option.code == country_code), None)
     if chosen is None:
         raise NotAnOption
@@ -316,20 +327,30 @@ def _store_under_lock(user_answer: UserAnswer) -> None:
 
 def answer_to(user: User, question: Question) -> UserAnswer | None:
     """Return the user's answer to the question, if there is one."""
-    return UserAnswer.objects.select_related("answered_country").filter(user=user, question=question).first()
+    stats = stats_read_with(user)
+    if stats and question.challenge and (stats.last_guess_date or datetime.date.min) < question.challenge.date:
+        return None  # the totals have no answer of that day: no query
+    given = next(iter(UserAnswer.objects.raw(ANSWER_TO, [user.pk, question.pk])), None)
+    if given:
+        given.question = question
+        given.answered_country = _countries([given.answered_country_id])[given.answered_country_id]
+    return given
 
 
-def _question_for(user: User, question_id: int, today: datetime.date) -> Question:
-    question = (
-        Question.objects.select_related("country", "challenge")
-        .filter(Q(user=user) | Q(challenge__date__lte=today), id=question_id)
-        .first()
-    )
+def _question_for(user: User, question_id: int, now: datetime.datetime) -> Question:
+    """Return the question that the user wants to answer, with its country."""
+    today = utc_date(now)
+    if (daily := _cached_daily_question(today)) and daily.pk == question_id:
+        return daily
+    question: Any = next(iter(Question.objects.raw(QUESTION_FOR, [question_id, user.pk, today])), None)
     if question is None:
         raise QuestionNotFound
-    if question.challenge and question.challenge.date != today:
+    if question.challenge_id is None:
+        question.country = _countries([question.country_id])[question.country_id]
+        return cast(Question, question)
+    if question.challenge_date != today:
         raise ChallengeClosed
-    return question
+    return daily_question(now)
 
 
 def _overtaken_on(stats: UserStats, user_answer: UserAnswer) -> datetime.date | None:

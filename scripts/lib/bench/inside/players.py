@@ -23,7 +23,9 @@ for place, user in enumerate(users):
     user.stats = UserStats(user=user, total_answers=200, total_correct=100 + place % 100, last_guess_date=yesterday)
     user.stats.current_streak, user.stats.longest_streak = place % 7, 7
 UserStats.objects.bulk_create(user.stats for user in users)
-services.daily_question()
+question = services.daily_question()
+for user in users[::2]:  # half of them have answered today's challenge
+    services.answer(user, question.pk, question.country.code)
 
 store = import_module(settings.SESSION_ENGINE).SessionStore
 sessions = {}
