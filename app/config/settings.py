@@ -1,5 +1,7 @@
 """Settings. Those that differ by deployment come from the environment; core.env rejects invalid ones."""
 
+import base64
+import hashlib
 import os
 from pathlib import Path
 
@@ -52,7 +54,7 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "users.sessions.AuthenticationMiddleware",
     "django_otp.middleware.OTPMiddleware",  # one more query only for sessions with a second factor
     "users.admin_site.NetworkMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -193,11 +195,15 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# In each page (core/templatetags/style.py); the policy names its hash. In development a file of its own.
+INLINE_STYLE = "" if DEBUG else (BASE_DIR / "static/site.css").read_text(encoding="utf-8")
+_STYLE_DIGEST = base64.b64encode(hashlib.sha256(INLINE_STYLE.encode()).digest()).decode()
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
-        "style-src": [SELF],
+        "style-src": [SELF, f"'sha256-{_STYLE_DIGEST}'"] if INLINE_STYLE else [SELF],
         "img-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
@@ -217,5 +223,6 @@ NINJA_NUM_PROXIES = 1  # nginx: it replaces X-Forwarded-For by the client's addr
 
 # --- Logs -----------------------------------------------------------------------------------------------------------
 
+SLOW_REQUEST_SECONDS = 1  # requests that take as long are logged here; nginx logs each (core/middleware.py)
 LOGGING_CONFIG = "core.logs.configure"
 LOGGING = logging_config()

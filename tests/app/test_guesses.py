@@ -289,7 +289,7 @@ def test_an_invalid_index_is_built_again(answers: list[UserAnswer]) -> None:
         operation = AddIndexOnline("useranswer", index)
         after = before.clone()
         operation.state_forwards("flags", after)
-        with connection.schema_editor(atomic=False) as editor:
+        with connection.own_session(), connection.schema_editor(atomic=False) as editor:  # type: ignore[attr-defined]
             operation.database_forwards("flags", editor, before, after)
         cursor.execute("SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid = 'useranswer_half'::regclass")
         assert cursor.fetchone() == (True, False)

@@ -1,5 +1,6 @@
 """The production overlay: what it serves, and what it refuses to start with. The rest test_checklist.py shows."""
 
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,20 @@ def test_cookies_go_over_https_only(proxy: Proxy) -> None:
     cookies = proxy.get("/accounts/login/").headers.get_list("set-cookie")
     assert cookies
     assert all("secure" in cookie.lower() for cookie in cookies)
+
+
+def test_what_never_changes_is_cached_for_ever_and_pages_are_not(proxy: Proxy) -> None:
+    """A page's own files: the picture, scripts and icon. Their names change with their content."""
+    page = proxy.get("/")
+    files = re.findall(r'(?:src|href)="(/(?:static|flags)/[^"]+)"', page.text)
+    assert len(set(files)) == 4
+    for file in files:
+        answer = proxy.get(file)
+        assert answer.headers["cache-control"] == "max-age=315360000, public, immutable" or (
+            file.startswith("/flags/") and answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        )
+        assert answer.headers["content-encoding"] == "gzip" or int(answer.headers["content-length"]) < 1000
+    assert "no-store" in page.headers["cache-control"]
 
 
 def test_an_unknown_host_is_refused(proxy: Proxy) -> None:

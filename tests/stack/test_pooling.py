@@ -1,4 +1,4 @@
-"""Many clients share few server connections, and none sees another's session state."""
+"""Many clients share few server connections, and none sees another's session state. Production: tests/prod."""
 
 import asyncio
 import socket
