@@ -67,6 +67,14 @@ choose_archiving() {
 
 _main() {
 	if [ "${1:0:1}" = '-' ]; then set -- postgres "$@"; fi
+	if [ "$*" = create-cluster ]; then create_cluster; return; fi   # Patroni's bootstrap
+	if [ "$1" = patroni ]; then
+		check_data_directory
+		check_tls
+		archives || true
+		compute_sizing
+		choose_archiving
+	fi
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
 		check_tls
