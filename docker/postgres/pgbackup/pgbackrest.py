@@ -13,7 +13,6 @@ from pgbackup.notes import note
 from user_errors import OperationError
 
 STANZA = "flaglearning"
-DATA = Path(os.environ["PGDATA"])
 # Which repository is meant: 1 is the one beside the server, 2 the one on the backup host.
 REPOSITORY = os.environ.get("REPOSITORY") or "1"
 OF_ALL = {"stanza-create", "stanza-upgrade"}  # commands that concern every repository
@@ -65,8 +64,9 @@ def run(
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what pgBackRest would take for settings and isn't."""
-    return {name: value for name, value in os.environ.items() if value or not name.startswith("PGBACKREST_")}
+    """Ours, without what pgBackRest would take for settings and isn't; and without libpq's: it looks at standbys, too."""
+    ours = {name: value for name, value in os.environ.items() if value or not name.startswith("PGBACKREST_")}
+    return {name: value for name, value in ours.items() if name not in ("PGHOST", "PGTARGETSESSIONATTRS")}
 
 
 def failed(command: str, said: str) -> OperationError:
@@ -201,5 +201,7 @@ def ensure_stanza() -> None:
     """Make the repositories' stanza; nothing happens when it is there. A second repository that is away, or another
     database's, is no reason to go without the first: `info` tells."""
     done = run("stanza-create", check=False)
-    if done.returncode and info()["systems"][-1:] != [server.control(DATA).get("Database system identifier")]:
+    if done.returncode and info()["systems"][-1:] != [server.control(server.data_directory()).get(
+        "Database system identifier"
+    )]:
         raise failed("stanza-create", done.stdout + done.stderr)

@@ -1,12 +1,26 @@
 """The server as pgbackup sees it: through the socket, and its data directory."""
 
+import os
 import subprocess
 from pathlib import Path
 
 from pgadmin.session import SOCKET, Session, connect, is_there
 from user_errors import OperationError
 
-__all__ = ["SOCKET", "Session", "connect", "control", "is_there", "require_archiving"]
+__all__ = ["SOCKET", "Session", "connect", "control", "data_directory", "is_cluster", "is_there", "require_archiving"]
+
+
+def is_cluster() -> bool:
+    """Whether there are several servers, one of which is the primary."""
+    return os.environ.get("CLUSTER") == "on"
+
+
+def data_directory() -> Path:
+    """The server's; in a cluster the primary's: its path here is the one that it has there."""
+    if not is_cluster():
+        return Path(os.environ["PGDATA"])
+    with connect(name="pgbackup") as session:
+        return Path(session.row("SELECT pg_catalog.current_setting('data_directory') AS path")["path"])
 
 
 def control(pgdata: Path) -> dict[str, str]:
