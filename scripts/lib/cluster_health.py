@@ -1,5 +1,5 @@
-"""Whether a database cluster is healthy: the one definition, for `ops cluster status`, `ops doctor`, `ops cluster switchover`
-and the checklist.
+"""Whether a database cluster is healthy: the one definition, for `ops cluster status`, `ops cluster switchover`,
+`ops doctor` and the checklist.
 
 Pure functions over the facts of ops.cluster.gather(). Standard library only, Python 3.9 or newer.
 """
@@ -33,7 +33,8 @@ class Member(NamedTuple):
 def members(facts: Facts) -> list[Member]:
     """Each member that is configured or that Patroni knows, by name.
 
-    `facts`: {"configured": names, "members": Patroni's /cluster (4.0 docs, "REST API"), "server": of the primary or None}.
+    `facts`: {"configured": names, "members": of Patroni's /cluster (4.0 docs, "REST API"), "server": `pgcluster server`
+    of the primary, or None}.
     """
     standbys = {row["name"]: row for row in (facts.get("server") or {}).get("standbys", [])}
     known = {one["name"]: one for one in facts["members"]}

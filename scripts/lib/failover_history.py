@@ -1,9 +1,9 @@
-"""Judge what clients were told while a primary was replaced: was an acknowledged write lost, did two servers acknowledge at
-the same time, for how long could no client write?
+"""Judge what clients were told while a primary was replaced: was an acknowledged write lost, did two servers
+acknowledge at the same time, for how long could no client write?
 
-A history is a list of operations, as docker/ops/pgclient/failover_load.py reports them. Their ids are unique, so that no solver
-is needed: an acknowledged insert has to be there in the end; the values that a register returned have to grow with time; a
-list that was returned has to be the beginning of the last one (the idea of Elle's list-append workload).
+A history is a list of operations, as docker/ops/pgclient/failover_load.py reports them. Their ids are unique, so that
+no solver is needed: an acknowledged insert has to be there in the end; the values that a register returned have to grow
+with time; a list that was returned has to be the beginning of the last one (the idea of Elle's list-append workload).
 
 Pure functions. Standard library only, Python 3.9 or newer.
 """
@@ -101,9 +101,10 @@ def lists(done: list[Operation], final: dict[str, Any]) -> list[str]:
 
 
 def alternation(done: list[Operation]) -> list[str]:
-    """No member acknowledges again within a second of another's acknowledgement in between: that would be two at a time."""
+    """No member acknowledges again within a second, with another's acknowledgement in between: two at a time."""
     found = []
-    for before, after in zip(done, done[1:]):
+    for position in range(1, len(done)):
+        before, after = done[position - 1 : position + 1]
         if before.get("member") != after.get("member"):
             earlier = [one for one in done if one.get("member") == after.get("member") and one["end"] < before["end"]]
             if earlier and after["end"] - earlier[-1]["end"] < 1.0:
@@ -114,7 +115,7 @@ def alternation(done: list[Operation]) -> list[str]:
 def gap(done: list[Operation]) -> float:
     """The longest time between two acknowledged writes."""
     ends = [float(one["end"]) for one in done]
-    return max((after - before for before, after in zip(ends, ends[1:])), default=0.0)
+    return max((ends[position] - ends[position - 1] for position in range(1, len(ends))), default=0.0)
 
 
 def eras(done: list[Operation]) -> list[str]:

@@ -1,8 +1,8 @@
-"""Writers through PgBouncer while the primary is replaced: what each was told, for scripts/lib/failover_history.py to judge.
+"""Writers through PgBouncer while the primary is replaced: what each was told, for scripts/lib/failover_history.py.
 
-Each operation is a line of JSON on standard output as soon as it has ended: kind, id, writer, start and end (seconds of the
-machine's monotonic clock), outcome, and what the server returned. The outcome is `ok` (acknowledged), `failed` (certainly not
-done) or `unknown`.
+Each operation is a line of JSON on standard output as soon as it has ended: kind, id, writer, start and end (seconds of
+the machine's monotonic clock), outcome, and what the server returned. The outcome is `ok` (acknowledged), `failed`
+(certainly not done) or `unknown`.
 """
 
 import contextlib
@@ -23,14 +23,15 @@ from pgclient.database import NO_TIMEOUT, Connection, connect
 from pgclient.verbs import verb
 from user_errors import Failure, OperationError
 
-MEMBER = "pg_catalog.current_setting('flaglearning.member', true)"
+MEMBER: LiteralString = "pg_catalog.current_setting('flaglearning.member', true) AS member"
 # kind → a statement with the operation's id, and a row for an answer.
+# ruff: noqa: S608 - constants
 STATEMENTS: dict[str, LiteralString] = {
-    "row": f"INSERT INTO public.failover_row (id) VALUES (%s) RETURNING {MEMBER} AS member",
-    "register": f"UPDATE public.failover_register SET v = v + 1, by = %s RETURNING {MEMBER} AS member, v",
-    "list": f"""UPDATE public.failover_list SET items = items || %s::bigint
-                RETURNING {MEMBER} AS member, pg_catalog.array_length(items, 1) AS length,
-                          pg_catalog.md5(pg_catalog.array_to_string(items, ',')) AS hash""",
+    "row": "INSERT INTO public.failover_row (id) VALUES (%s) RETURNING " + MEMBER,
+    "register": "UPDATE public.failover_register SET v = v + 1, by = %s RETURNING v, " + MEMBER,
+    "list": "UPDATE public.failover_list SET items = items || %s::bigint RETURNING "
+    "pg_catalog.array_length(items, 1) AS length, pg_catalog.md5(pg_catalog.array_to_string(items, ',')) AS hash, "
+    + MEMBER,
 }
 # Most operations are inserts, which wait for nothing but the commit; the others wait for each other's row.
 KINDS = ("row", "row", "register", "row", "row", "list")
@@ -42,7 +43,12 @@ CREATE = """
     CREATE TABLE public.failover_list (items bigint[] NOT NULL);
     INSERT INTO public.failover_list VALUES ('{}')"""
 # PgBouncer's own errors before it has sent anything to a server (pgbouncer 1.24, doc/faq and src/janitor.c).
-NOT_SENT = ("query_wait_timeout", "server login has been failing", "no more connections allowed", "client_login_timeout")
+NOT_SENT = (
+    "query_wait_timeout",
+    "server login has been failing",
+    "no more connections allowed",
+    "client_login_timeout",
+)
 # The transaction was rolled back. Not 57P01, which may come while a commit waits for a standby.
 ROLLED_BACK = ("25006", "40001", "40P01", "55P03", "57014")
 RETRY = 0.1  # seconds until a writer connects again
@@ -50,10 +56,11 @@ RECOVERED_WITHIN = 60.0  # seconds, to read the result
 
 
 @verb("failover-load")
-def failover_load(writers: int = 8, rate: float = 20, seconds: float = 120) -> dict[str, Any]:
+def failover_load(writers: int = 8, rate: float = 20, seconds: float = 120, keep: bool = False) -> dict[str, Any]:
     """Write until standard input ends, or for `seconds`; `rate` operations a second for each writer.
 
-    Returns {"rows": ids, "register": number, "list": ids}: what the primary has in the end. Its tables are dropped.
+    Returns {"rows": ids, "register": number, "list": ids}: what the primary has in the end. Its tables are dropped
+    unless `keep`.
     """
     create_tables()
     ended = threading.Event()
@@ -68,8 +75,9 @@ def failover_load(writers: int = 8, rate: float = 20, seconds: float = 120) -> d
     try:
         return final()
     finally:
-        with contextlib.suppress(Failure, psycopg.Error):
-            drop_tables()
+        if not keep:
+            with contextlib.suppress(Failure, psycopg.Error):
+                drop_tables()
 
 
 def create_tables() -> None:

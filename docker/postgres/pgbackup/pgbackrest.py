@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pgbackup import server
@@ -64,7 +63,7 @@ def run(
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what pgBackRest would take for settings and isn't; and without libpq's: it looks at standbys, too."""
+    """Ours, without what pgBackRest would take for settings and isn't; and without libpq's: it asks standbys, too."""
     ours = {name: value for name, value in os.environ.items() if value or not name.startswith("PGBACKREST_")}
     return {name: value for name, value in ours.items() if name not in ("PGHOST", "PGTARGETSESSIONATTRS")}
 
@@ -201,7 +200,7 @@ def ensure_stanza() -> None:
     """Make the repositories' stanza; nothing happens when it is there. A second repository that is away, or another
     database's, is no reason to go without the first: `info` tells."""
     done = run("stanza-create", check=False)
-    if done.returncode and info()["systems"][-1:] != [server.control(server.data_directory()).get(
-        "Database system identifier"
-    )]:
+    if done.returncode and info()["systems"][-1:] != [
+        server.control(server.data_directory()).get("Database system identifier")
+    ]:
         raise failed("stanza-create", done.stdout + done.stderr)

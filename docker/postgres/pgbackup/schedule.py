@@ -76,7 +76,7 @@ def settings() -> tuple[str, int]:
 
 
 def timeline(found: dict[str, Any]) -> int:
-    """The timeline on which a backup has to be: in a cluster the present one, which a failover has begun; else any (0)."""
+    """The timeline on which a backup has to be: in a cluster the present one, begun by a failover; else any (0)."""
     return (timelines.current(server.data_directory(), found["systems"]) or 0) if server.is_cluster() else 0
 
 

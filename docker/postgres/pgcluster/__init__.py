@@ -1,1 +1,1 @@
-"""A member of a cluster as ./scripts/ops asks it: Patroni's REST API, etcd, and what a switchover needs of the server."""
+"""A member of a cluster as ./scripts/ops asks it: Patroni's REST API, etcd, what a switchover needs of a server."""

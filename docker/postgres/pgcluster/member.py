@@ -21,7 +21,8 @@ WAITING_SEGMENTS = """
     SELECT count(*) AS segments FROM pg_catalog.pg_ls_archive_statusdir()
     WHERE name LIKE '%.ready' AND pg_catalog.current_setting('archive_mode') <> 'off'"""
 STANDBYS = """
-    SELECT application_name AS name, sync_state, pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn)::bigint AS lag
+    SELECT application_name AS name, sync_state,
+           pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), replay_lsn)::bigint AS lag
     FROM pg_catalog.pg_stat_replication WHERE state = 'streaming'"""
 
 
@@ -38,7 +39,7 @@ def status() -> dict[str, Any]:
 
 
 def server() -> dict[str, Any]:
-    """The primary's side, through its socket: standbys, the oldest transaction in seconds, segments not yet archived."""
+    """The primary's side, through its socket: standbys, the oldest transaction (seconds), segments not yet archived."""
     with connect(name="pgcluster") as session:
         return {
             "standbys": session.rows(STANDBYS),

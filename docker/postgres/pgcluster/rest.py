@@ -22,9 +22,9 @@ LEADER = "leader"  # Patroni's word for the primary in /cluster
 def call(
     host: str, method: str, path: str, body: Any = None, timeout: float = 3, ca: str = PRIVATE_CA
 ) -> tuple[int, Any]:
-    """A request to HOST:PORT: its status, and the answer's JSON, or its text. Raises OSError, http.client.HTTPException.
+    """A request to HOST:PORT: its status, and the answer's JSON, or its text. `timeout` is in seconds.
 
-    `timeout` is in seconds.
+    Raises OSError, http.client.HTTPException.
     """
     context = ssl.create_default_context(cafile=ca)
     context.load_cert_chain(CERTIFICATE, KEY)

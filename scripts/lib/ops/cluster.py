@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ops import containers, docker
 from user_errors import OperationError, Status, UserError
 
-# In the pooler's container, with its way to the server, its password and its CA: which member takes writes there. $1: one that does not
-# count (it is about to stop); it prints `ready`, and looks after a line on standard input, again and again until there is one.
+# In the pooler's container, on its way to the server, with its password and its CA: which member takes writes there.
 LOOK = """
+export PGHOST=postgres PGUSER=pgbouncer PGDATABASE=postgres PGSSLMODE=verify-full PGSSLROOTCERT=/tls/ca.crt
+export PGCONNECT_TIMEOUT=2 PGPASSWORD=$(tail -n 1 /run/secrets/pgbouncer_password)
 look() {
-	PGPASSWORD=$(tail -n 1 /run/secrets/pgbouncer_password) psql --no-psqlrc --no-password --tuples-only --no-align \
-		"host=postgres port=5432 user=pgbouncer dbname=postgres sslmode=verify-full sslrootcert=/tls/ca.crt connect_timeout=2" \
-		--command="SELECT pg_catalog.current_setting('flaglearning.member') WHERE NOT pg_catalog.pg_is_in_recovery()" 2>/dev/null
+	psql --no-psqlrc --no-password --tuples-only --no-align --command="
+		SELECT pg_catalog.current_setting('flaglearning.member') WHERE NOT pg_catalog.pg_is_in_recovery()" 2>/dev/null
 }
 """
 LOOK_ONCE = LOOK + "look || true"
+# $1 is a member that does not count: it is about to stop. It looks again and again, after a line on standard input.
 LOOK_UNTIL = (
     LOOK
     + """
@@ -40,12 +42,14 @@ def require() -> None:
 def gather() -> dict[str, Any]:
     """The facts that cluster_health judges. Raises OperationError when no member answers."""
     require()
-    facts = ask_a_member()
-    server = None
-    if facts["primary"]:
-        done = containers.completed(docker.exec_in(facts["primary"], "pgcluster", "server"), quiet=True)
-        server = json.loads(done.stdout) if done.returncode == 0 else None
-    return {**facts, "configured": list(containers.members()), "server": server, "pooler": seen_by_the_pooler()}
+    with ThreadPoolExecutor(1) as pool:
+        pooler = pool.submit(seen_by_the_pooler)
+        facts = ask_a_member()
+        server = None
+        if facts["primary"]:
+            done = containers.completed(docker.exec_in(facts["primary"], "pgcluster", "server"), quiet=True)
+            server = json.loads(done.stdout) if done.returncode == 0 else None
+    return {**facts, "configured": list(containers.members()), "server": server, "pooler": pooler.result()}
 
 
 def ask_a_member() -> dict[str, Any]:

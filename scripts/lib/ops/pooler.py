@@ -20,11 +20,12 @@ CONSOLE = (*PSQL, "--username=pgbouncer", "--csv", "pgbouncer")
 END = "-- end --"
 PAUSE_LIMIT = 4.0  # seconds; PAUSE waits for running transactions
 # "$@" is the console's command line. psql prints PAUSE when the pooler has paused. It runs in the background, so that
-# the end of standard input resumes even while it still waits; PgBouncer then never answers it.
+# the end of standard input resumes even while it still waits; PgBouncer then never answers it. $0 is a limit in seconds
+# (0: none): after it the pooler resumes, whatever has happened to the orchestrator.
 PAUSE = """
 "$@" --command=PAUSE &
 pausing=$!
-cat >/dev/null
+timeout "$0" cat >/dev/null
 answer=$("$@" --command=RESUME 2>&1) || case $answer in *"not paused"*) ;; *) echo "$answer" >&2 ;; esac
 kill $pausing 2>/dev/null
 exit 0

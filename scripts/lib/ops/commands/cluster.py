@@ -13,7 +13,7 @@ from ops.prompt import confirm
 from user_errors import Status
 
 
-@command("cluster status", CLUSTER, "Show members, roles, lag, synchronous standbys, etcd, and PgBouncer's target", JSON)
+@command("cluster status", CLUSTER, "Show members, roles, lag, synchronous standbys, etcd and PgBouncer's target", JSON)
 def status(asked: argparse.Namespace) -> int:
     """Exit status 1 when something is wrong."""
     facts = cluster.gather()
@@ -21,7 +21,8 @@ def status(asked: argparse.Namespace) -> int:
     healthy = sum(one["healthy"] for one in facts["etcd"])
     rows = [
         {
-            "member": one.name, "role": one.role or "-", "state": one.state, "timeline": one.timeline, "lag_bytes": one.lag,
+            "member": one.name, "role": one.role or "-", "state": one.state, "timeline": one.timeline,
+            "lag_bytes": one.lag,
             "synchronous": one.synchronous if one.role == "standby" else None,
         }
         for one in cluster_health.members(facts)
@@ -44,11 +45,11 @@ def status(asked: argparse.Namespace) -> int:
 @command(
     "cluster switchover", CLUSTER, "Make a standby the primary without a failed request",
     option("member", nargs="?", default="", metavar="MEMBER",
-           help="the member that is to be the primary; a second or two slower (default: the standby that is first)"), YES,
+           help="the new primary; two seconds slower (default: the standby that is first)"), YES,
 )  # fmt: skip
 def switch(asked: argparse.Namespace) -> None:
-    """Before maintenance of the primary's host. PgBouncer's clients wait for about a second; connections that don't come
-    through PgBouncer (psql, a dump, a migration) end. Refused when no standby is synchronous and streaming, when a
+    """Before maintenance of the primary's host. PgBouncer's clients wait for about a second; connections that don't
+    come through PgBouncer (psql, a dump, a migration) end. Refused when no standby is synchronous and streaming, when a
     transaction stays open, or when the archive is behind."""
     cluster.require()
     confirm("Another member becomes the primary. Connections that don't come through PgBouncer end.", asked.yes)
@@ -56,7 +57,7 @@ def switch(asked: argparse.Namespace) -> None:
 
 
 @command(
-    "cluster demo", CLUSTER, "Kill the primary under load, and show what clients saw: in development only",
+    "cluster demo", CLUSTER, "Show what clients see when the primary is killed under load: in development only",
     flag("--switchover", help="a planned switchover instead"), YES, JSON,
 )  # fmt: skip
 def demo(asked: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Callable
 
 import failover_history
@@ -23,13 +24,14 @@ WITHIN = 60.0  # seconds until another member has to acknowledge
 class Load:
     """`with Load() as load: …; load.result()`: writers through PgBouncer (pgclient's verb failover-load)."""
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, **parameters: Any) -> None:
         self.history: list[dict[str, Any]] = []
         self.final: dict[str, Any] | None = None
         argv = docker.run_in("ops", *docker.verb("failover-load", parameters))
         self.process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET}
-        )
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**(os.environ if environment is None else environment), **QUIET},
+        )  # fmt: skip
         self.reader = threading.Thread(target=self._read)
 
     def __enter__(self) -> Load:

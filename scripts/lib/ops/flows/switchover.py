@@ -1,7 +1,7 @@
 """A planned switchover without a failed request: the pooler's clients wait while another member becomes the primary.
 
-Refuse what can't work → CHECKPOINT → pause PgBouncer → Patroni hands over → wait until HAProxy leads to the new primary →
-resume. PgBouncer resumes whatever happens: when this process ends, and by itself after GUARD seconds.
+Refuse what can't work → CHECKPOINT → pause PgBouncer → Patroni hands over → wait until HAProxy leads to the new primary
+→ resume. PgBouncer resumes whatever happens: when this process ends, and by itself after GUARD seconds.
 """
 
 from __future__ import annotations
