@@ -1,8 +1,11 @@
 """Only members may change the cluster: etcd, Patroni's REST API and replication answer no other client."""
 
+import json
+
 import pytest
 
 from support.cluster import MEMBERS
+from testing.shell import run
 from testing.stack import Stack
 
 # A request with python's own client, from inside a container that has these files: prints the status, or the error.
@@ -28,8 +31,6 @@ def asked(
     stack: Stack, host: str, ca: str, certificate: str, path: str, method: str = "GET", body: str | None = None
 ) -> str:
     """From db1's container."""
-    import json
-
     words = json.dumps([host, ca, certificate, method, path, body])
     return stack.exec("db1", "python3", "-c", REQUEST, words).strip()
 
@@ -52,17 +53,14 @@ def test_another_client_is_refused(stack: Stack, certificate: str, host: str, ca
     assert not answer.isdigit()
 
 
-# HAProxy has a client certificate of the private CA. curl-less image: its bash speaks through openssl elsewhere.
 def as_haproxy(stack: Stack, host: str, request: str) -> str:
-    """What a request gets with HAProxy's certificate, sent from a container on HAProxy's network."""
+    """What a request gets with HAProxy's certificate, which is one of the private CA, on HAProxy's network."""
     project = stack.project
     image = stack.config["services"]["db1"]["image"]
-    from testing.shell import run
-
-    words = ("docker", "run", "--rm", "--interactive", f"--network={project}_cluster", "--user=root", "--cap-drop=ALL")
-    words += ("--cap-add=DAC_OVERRIDE", f"--volume={project}_tls-haproxy:/tls:ro", "--entrypoint=openssl", image)
-    options = ("s_client", "-quiet", "-connect", host, "-CAfile", "/tls/ca.crt", "-cert", "/tls/tls.crt")
-    done = run(*words, *options, "-key", "/tls/tls.key", stdin=request, check=False, timeout=30)
+    words = ["docker", "run", "--rm", "--interactive", f"--network={project}_cluster", "--user=root", "--cap-drop=ALL"]
+    words += ["--cap-add=DAC_OVERRIDE", f"--volume={project}_tls-haproxy:/tls:ro", "--entrypoint=openssl", image]
+    words += ["s_client", "-quiet", "-connect", host, "-CAfile", "/tls/ca.crt", "-cert", "/tls/tls.crt"]
+    done = run(*words, "-key", "/tls/tls.key", stdin=request, check=False, timeout=30)
     return done.stdout + done.stderr
 
 

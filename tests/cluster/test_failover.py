@@ -91,6 +91,52 @@ def test_a_primary_that_is_cut_off_is_replaced_and_acknowledges_nothing_more(
     assert verdict.gap_s < 30
 
 
+@pytest.mark.long
+def test_both_standbys_lost_and_writes_go_on(hurt: Cluster, record_property: Record) -> None:
+    """CLUSTER_STRICT is false: after Patroni has taken the standbys out of the quorum."""
+    cluster = hurt
+    old = cluster.primary()
+    with cluster.load() as load:
+        for standby in cluster.standbys():
+            cluster.kill(standby)
+        at = time.monotonic()
+        assert load.wait(lambda: load.acknowledged(since=at + 3) > 50, 60)
+        assert any("no standby is synchronous" in problem for problem in cluster.status()["problems"])
+    verdict = cluster.judge(load)
+    record_property("measured", figures(verdict))
+    assert verdict.eras == [old]
+
+
+@pytest.mark.long
+def test_without_etcds_majority_writes_go_on(hurt: Cluster, record_property: Record) -> None:
+    """Failsafe mode: all members answer the primary. The leader's lock would have expired after 20 s."""
+    cluster = hurt
+    old = cluster.primary()
+    with cluster.load() as load:
+        at = time.monotonic()
+        for member in cluster.standbys():
+            cluster.kill(f"etcd-{member}")
+        assert load.wait(lambda: load.acknowledged(since=at + 25) > 50, 60)
+        assert any("etcd has no majority" in problem for problem in cluster.status()["problems"])
+    verdict = cluster.judge(load)
+    record_property("measured", figures(verdict))
+    assert verdict.eras == [old]
+    assert verdict.failed + verdict.unknown == 0
+
+
+@pytest.mark.long
+def test_two_failovers_in_a_row(hurt: Cluster, record_property: Record) -> None:
+    cluster = hurt
+    with cluster.load() as load:
+        for _ in range(2):
+            old, at = cluster.primary(), time.monotonic()
+            cluster.kill_postmaster(old)
+            assert load.wait(lambda old=old, at=at: load.acknowledged(old, at) > 50, 60)  # type: ignore[misc]
+    verdict = cluster.judge(load)
+    record_property("measured", figures(verdict))
+    assert len(verdict.eras) == 3
+
+
 def test_the_archive_has_no_gap_after_all_that(cluster: Cluster) -> None:
     """`backup verify` reads every segment and looks for missing ones; a backup on the present timeline restores."""
     made = cluster.ops("backup", "create")

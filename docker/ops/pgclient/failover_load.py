@@ -91,7 +91,7 @@ def drop_tables() -> None:
     """Drop the load's tables."""
     with connect("migrator", settings={"lock_timeout": "5s"}) as owner:
         for table in TABLES:
-            owner.execute(f"DROP TABLE IF EXISTS public.{table}")  # type: ignore[arg-type]
+            owner.execute(f"DROP TABLE IF EXISTS public.{table}")
 
 
 def write(writer: int, pause: float, numbers: "itertools.count[int]", ended: threading.Event) -> None:
@@ -100,7 +100,8 @@ def write(writer: int, pause: float, numbers: "itertools.count[int]", ended: thr
     kinds = itertools.cycle(KINDS[writer % len(KINDS) :] + KINDS[: writer % len(KINDS)])
     while not ended.is_set():
         number, kind, start = next(numbers), next(kinds), time.monotonic()
-        outcome, answer, reason = "failed", {}, ""
+        answer: dict[str, Any] = {}
+        outcome, reason = "failed", ""
         try:
             connection = connection or open_connection()
         except (psycopg.Error, Failure) as error:
