@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+import backup_health
 import secret_files
 import verbs
 from pgbackup import drill, pgbackrest, recovery, repository2, restore_points, schedule, server, target
@@ -102,7 +103,8 @@ def info() -> dict[str, Any]:
         facts["server"] = archiver()
         facts["until"] = restore_points.archived_until(facts)
     facts["copy"] = repository2.facts()
-    facts["from"] = facts["backups"][0]["stop"] if facts["backups"] else None
+    ours = facts["backups"] and not backup_health.is_foreign(facts)
+    facts["from"] = facts["backups"][0]["stop"] if ours else None
     return facts
 
 

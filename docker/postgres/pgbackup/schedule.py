@@ -45,7 +45,7 @@ def serve() -> None:
             ALIVE.touch()
             if at and (running is None or running.poll() is not None) and time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
-                found = pgbackrest.info()
+                found = pgbackrest.own()
                 kind = due(found["backups"], datetime.now(UTC), at, full_days, timeline(found))
                 if kind:
                     note(f"backup: a {kind} one is due")

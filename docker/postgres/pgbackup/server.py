@@ -5,9 +5,12 @@ import subprocess
 from pathlib import Path
 
 from pgadmin.session import SOCKET, Session, connect, is_there
-from user_errors import OperationError
+from user_errors import Failure, OperationError
 
-__all__ = ["SOCKET", "Session", "connect", "control", "data_directory", "is_cluster", "is_there", "require_archiving"]
+__all__ = [
+    "SOCKET", "Session", "connect", "control", "data_directory", "is_cluster", "is_there", "require_archiving",
+    "system",
+]  # fmt: skip
 
 
 def is_cluster() -> bool:
@@ -29,6 +32,14 @@ def control(pgdata: Path) -> dict[str, str]:
     return {name: value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
 
 
+def system() -> str | None:
+    """The system identifier of this host's server; None where there is no data directory, or no primary to ask."""
+    try:
+        return control(data_directory()).get("Database system identifier")
+    except Failure:
+        return None
+
+
 def require_archiving() -> None:
     """Raises OperationError unless the server takes writes and archives them: without its WAL a backup is useless."""
     with connect(name="pgbackup") as session:
@@ -42,6 +53,6 @@ def require_archiving() -> None:
     if not found["archives"]:
         raise OperationError(
             "a backup could not be restored, because the server does not archive its WAL",
-            "docker compose --profile backup up --wait; docker compose restart postgres",
+            "put COMPOSE_PROFILES=backup into .env, then ./scripts/up; docker compose restart postgres",
             "archive_mode is off: the server was started before the repository existed, or with ARCHIVING=off",
         )

@@ -16,6 +16,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Callable, NamedTuple, NoReturn, Optional
@@ -229,6 +230,7 @@ def overview() -> str:
 def main(arguments: list[str], root: Path) -> int:
     """Run one command line in the project's folder; its exit status."""
     os.chdir(root)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped systemd unit: like Ctrl-C
     load_commands()
     parser = build_parser()
     try:

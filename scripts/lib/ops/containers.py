@@ -10,9 +10,11 @@ import contextlib
 import functools
 import json
 import os
+import secrets
 import select
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
@@ -20,6 +22,7 @@ from ops import docker
 from user_errors import OperationError, Status, UserError
 
 PASS_ON = 10.0  # seconds
+OURS = f"flaglearning.ops={secrets.token_hex(8)}"  # the label of this process's one-shot containers
 # `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
 QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
 
@@ -49,22 +52,54 @@ def run(argv: list[str], stdin: str | None = None, quiet: bool = False, check: b
 
 def completed(argv: list[str], stdin: str | None = None, quiet: bool = False) -> subprocess.CompletedProcess[str]:
     """Run it to the end; with `quiet`, standard error is in the result instead of on the terminal."""
-    try:
-        process = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE if quiet else None, text=True,
-            encoding="utf-8", errors="replace", env={**os.environ, **QUIET},
-        )  # fmt: skip
-    except FileNotFoundError:
-        raise no_docker(f"{argv[0]} is not installed") from None
-    with passing_on_ctrl_c(process):
-        output, errors = process.communicate(stdin if stdin is not None else "")
-    return subprocess.CompletedProcess(argv, process.returncode, output, errors)
+    with started(argv, subprocess.PIPE if quiet else None) as process:
+        output, errors = process.communicate((stdin or "").encode())
+    decoded = [(text or b"").decode(errors="replace") for text in (output, errors)]
+    return subprocess.CompletedProcess(argv, process.returncode, *decoded)
 
 
 @contextlib.contextmanager
-def passing_on_ctrl_c(process: subprocess.Popen[str]) -> Iterator[None]:
-    """A Ctrl-C reaches Docker's program, too, which passes it on to the container: it gets the time for that.
-    (subprocess.run kills it after a quarter of a second, and the container would work on.)"""
+def started(argv: list[str], stderr: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """Start it, with pipes for its input and output. A Ctrl-C is raised after its end.
+
+    Docker's client can end before it has passed a Ctrl-C on, and a one-shot container would work on. So the client of a
+    one-shot does not get it, and the container gets it from us, found by our label.
+    """
+    one_shot = argv[:3] == ["docker", "compose", "run"]
+    words = [*argv[:3], "--label", OURS, *argv[3:]] if one_shot else argv
+    try:
+        process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, **QUIET},
+            start_new_session=one_shot,
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise no_docker(f"{argv[0]} is not installed") from None
+    with interrupting_one_shots(process) if one_shot else passing_on_ctrl_c(process):
+        yield process
+
+
+@contextlib.contextmanager
+def interrupting_one_shots(client: subprocess.Popen[bytes]) -> Iterator[None]:
+    """A Ctrl-C interrupts this process's one-shot containers; they get the time to remove what they had begun."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        deadline = time.monotonic() + PASS_ON
+        find = ["docker", "ps", "--quiet", "--filter", f"label={OURS}"]
+        while client.poll() is None and time.monotonic() < deadline:
+            if ids := subprocess.run(find, stdout=subprocess.PIPE, text=True, check=False).stdout.split():
+                subprocess.run(["docker", "kill", "--signal", "INT", *ids], stdout=subprocess.DEVNULL, check=False)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    client.wait(PASS_ON)
+                break
+        client.kill()
+        raise
+
+
+@contextlib.contextmanager
+def passing_on_ctrl_c(process: subprocess.Popen[Any]) -> Iterator[None]:
+    """A Ctrl-C reaches Docker's program, too: it gets the time to end its work.
+    (subprocess.run kills it after a quarter of a second.)"""
     try:
         yield
     except KeyboardInterrupt:
@@ -264,14 +299,15 @@ def answer(argv: list[str], stdin: str | None = None) -> Any:
 
 def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
     """The JSON that a program prints whose standard input `write` fills. Raises Failed when it ends with an error."""
-    process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **QUIET})
-    assert process.stdin
-    assert process.stdout
-    with contextlib.suppress(BrokenPipeError):  # its error is on standard error
-        write(process.stdin)
-        process.stdin.close()
-    printed = process.stdout.read()
-    if process.wait():
+    with started(argv) as process:
+        assert process.stdin
+        assert process.stdout
+        with contextlib.suppress(BrokenPipeError):  # its error is on standard error
+            write(process.stdin)
+            process.stdin.close()
+        printed = process.stdout.read()
+        process.wait()
+    if process.returncode:
         raise Failed(" ".join(argv[:6]), process.returncode)
     return json.loads(printed)
 

@@ -50,6 +50,17 @@ def run(arguments: list[str], cluster: bool = False) -> None:
     if containers.members():
         configure_cluster()
     say(addresses(ports, containers.environment_of("roles")))
+    profiles = os.environ.get("COMPOSE_PROFILES", "")
+    if profiles and not sets_profiles(dotenv.read()):
+        note(
+            f"COMPOSE_PROFILES={profiles} is set in this shell only: put it into {dotenv.path()}, or `docker compose "
+            "down` in another shell leaves those services running"
+        )
+
+
+def sets_profiles(text: str) -> bool:
+    """Whether an .env file sets COMPOSE_PROFILES."""
+    return "COMPOSE_PROFILES" in ASSIGNMENT.findall(text)
 
 
 # ------------------------------------------------------------ a cluster of database servers
@@ -90,7 +101,7 @@ def check_settings() -> None:
     if not refused:
         return
     dotenv = Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
-    for variable in dict.fromkeys([*ASSIGNMENT.findall(dotenv), *os.environ]):
+    for variable in dict.fromkeys([*ASSIGNMENT.findall(text), *os.environ]):
         if not compose_error({variable: ""}):
             raise UserError(
                 f"{variable} has a value that Docker Compose refuses",
@@ -221,7 +232,7 @@ def why_it_failed(printed: str) -> OperationError:
             "correct SECRETS_DIR (in .env or in the environment); ./scripts/secrets new creates such a folder",
         )
     listing = containers.run(docker.compose("ps", "--all", "--format", "json"), quiet=True, check=False)
-    for service in failed_services([json.loads(one) for one in listing.splitlines()]):
+    for service in failed_services([json.loads(one) for one in listing.splitlines()], printed):
         note(f"\n--- last log lines of {service}:")
         logs = docker.compose("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service)
         note(containers.run(logs, quiet=True, check=False).replace(ERASE_LINE, "").rstrip())
@@ -231,9 +242,11 @@ def why_it_failed(printed: str) -> OperationError:
     )
 
 
-def failed_services(rows: list[dict[str, Any]]) -> list[str]:
-    """Of the rows of `docker compose ps --format json`: exited with an error, restarting, or unhealthy."""
-    return [
+def failed_services(rows: list[dict[str, Any]], printed: str) -> list[str]:
+    """Of the rows of `docker compose ps --format json`: those that `up` named as it gave up (one that Docker restarts
+    may look well), or else those that have exited with an error, restart, or are unhealthy."""
+    named = re.findall(r"container (\S+) (?:is unhealthy|exited)", printed)
+    return [row["Service"] for row in rows if row["Name"] in named] or [
         row["Service"]
         for row in rows
         if (row["State"] == "exited" and row["ExitCode"])
@@ -262,5 +275,5 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
         "",
         "  prove it     ./scripts/test",
-        "  stop it      docker compose --profile '*' down          (-v also deletes the data and all backups)",
+        "  stop it      ./scripts/ops down          (with --volumes it deletes the data, after asking)",
     ])  # fmt: skip
