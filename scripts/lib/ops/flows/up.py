@@ -100,7 +100,7 @@ def check_settings() -> None:
     refused = compose_error({})
     if not refused:
         return
-    dotenv = Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
+    text = dotenv.read()
     for variable in dict.fromkeys([*ASSIGNMENT.findall(text), *os.environ]):
         if not compose_error({variable: ""}):
             raise UserError(
