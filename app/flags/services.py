@@ -17,8 +17,8 @@ from django.utils import timezone
 
 from flags import guesses, selection
 from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
-from flags.totals import TOTALS, recount
-from users.models import User, UserStats
+from flags.totals import recount
+from users.models import TOTALS, User, UserStats
 from users.services import forget_stats, lock_stats, stats_read_with
 
 # A country is not asked again within so many practice questions.

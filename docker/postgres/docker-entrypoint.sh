@@ -8,6 +8,7 @@ umask 077  # CIS PostgreSQL Benchmark 2.1
 readonly CONFIG=/etc/postgresql/postgresql.conf
 readonly SIZING=/run/postgresql-sizing/90-sizing.conf
 readonly ARCHIVE=/run/postgresql-sizing/91-archiving.conf
+readonly MEMBER=/run/postgresql-sizing/92-member.conf
 
 # usage: fail WHAT NEXT
 fail() { printf 'ERROR: %s\nHINT:  %s\n' "$1" "$2" >&2; exit 1; }
@@ -76,8 +77,23 @@ choose_archiving() {
 	if archives; then cp /etc/postgresql/archiving.conf "$ARCHIVE"; fi
 }
 
+# Which member a client is connected to, for it to ask: current_setting('flaglearning.member').
+name_member() {
+	[[ ${PATRONI_NAME:-} =~ ^[a-z0-9][a-z0-9.-]*$ ]] || fail "PATRONI_NAME is '${PATRONI_NAME:-}'" "set it to the member's name"
+	printf "flaglearning.member = '%s'\n" "$PATRONI_NAME" >"$MEMBER"
+}
+
 _main() {
 	if [ "${1:0:1}" = '-' ]; then set -- postgres "$@"; fi
+	if [ "$*" = create-cluster ]; then create_cluster; return; fi   # Patroni's bootstrap
+	if [ "$1" = patroni ]; then
+		check_data_directory
+		check_tls
+		archives || true
+		compute_sizing
+		choose_archiving
+		name_member
+	fi
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
 		check_tls

@@ -12,6 +12,7 @@ from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variabl
 BASE = ("docker-compose.yml",)
 WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
 BACKUP_HOST = ("docker/compose/host-backup.yml",)
+CLUSTER = (*DEVELOPMENT, "docker/compose/cluster.yml")
 # What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
 FLEET = {
     "certificates repository postgres roles pgbouncer backup": (
@@ -31,7 +32,7 @@ NEEDED_IN_A_FLEET: dict[str, Any] = {**NEEDED, "PGBOUNCER_ADDRESS": "192.0.2.11"
 
 
 @pytest.mark.parametrize(
-    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST], ids=" + ".join
+    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST, CLUSTER], ids=" + ".join
 )
 def test_it_renders(files: tuple[str, ...]) -> None:
     Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).compose("--profile", "*", "config", "--quiet")
@@ -142,7 +143,7 @@ def test_the_example_is_valid_as_it_stands(tmp_path) -> None:  # type: ignore[no
     assert rendered[0] == rendered[1]
 
 
-@pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION], ids=["development", "production"])
+@pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION, CLUSTER], ids=["development", "production", "cluster"])
 def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
     """An image of the same name in a public registry must never run here."""
     services = Stack(f"{PROJECT}-static", files, **NEEDED).config["services"]
@@ -163,7 +164,7 @@ def test_each_service_gets_the_secrets_that_are_declared_for_it(stack: Stack) ->
     assert set(stack.config["secrets"]) == {*secret_files.GENERATED, "ca"}
 
 
-@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST], ids=" + ".join)
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST, CLUSTER], ids=" + ".join)
 def test_no_network_has_a_way_out(files: tuple[str, ...]) -> None:
     """Internal, or without masquerading: NET-13 proves it of a running stack. `acme` has to reach the ACME server."""
     networks = Stack(f"{PROJECT}-static", files, **NEEDED).config["networks"]
@@ -176,13 +177,27 @@ def test_no_network_has_a_way_out(files: tuple[str, ...]) -> None:
     assert closed == [name for name in networks if name != "acme"]
 
 
-@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION], ids=" + ".join)
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, CLUSTER], ids=" + ".join)
 def test_only_what_publishes_a_port_is_on_a_network_that_is_not_internal(files: tuple[str, ...]) -> None:
     config = Stack(f"{PROJECT}-static", files, **NEEDED).config
     internal = {name for name, network in config["networks"].items() if network.get("internal")}
     outside = {name for name, service in config["services"].items() if set(service.get("networks") or ()) - internal}
     published = {name for name, service in config["services"].items() if service.get("ports")}
     assert outside == published | {"proxy", "acme"}  # which the base file publishes nowhere
+
+
+def test_a_cluster_publishes_haproxy_instead_of_a_member_and_on_loopback_only() -> None:
+    config = Stack(f"{PROJECT}-static", CLUSTER).config
+    published = {
+        name: {port["host_ip"] for port in service["ports"]}
+        for name, service in config["services"].items()
+        if service.get("ports")
+    }
+    assert published == {name: {"127.0.0.1"} for name in ("haproxy", "pgbouncer", "proxy")}
+    on_it = {name for name, one in config["services"].items() if "cluster" in (one.get("networks") or ())}
+    assert on_it == {*(f"{kind}db{n}" for kind in ("", "etcd-") for n in (1, 2, 3)), "haproxy"}
+    assert config["networks"]["cluster"]["internal"]
+    assert "postgres" in config["services"]["haproxy"]["networks"]["database"]["aliases"]
 
 
 def test_mail_gives_the_application_alone_a_way_out_and_a_secret() -> None:

@@ -14,7 +14,10 @@ CAPABILITIES = {"certificates": {"CHOWN", "DAC_OVERRIDE", "FOWNER"}}
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 
 
-@pytest.fixture(scope="module", params=[DEVELOPMENT, PRODUCTION], ids=["development", "production"])
+CLUSTER = (*DEVELOPMENT, "docker/compose/cluster.yml")
+
+
+@pytest.fixture(scope="module", params=[DEVELOPMENT, PRODUCTION, CLUSTER], ids=["development", "production", "cluster"])
 def services(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Service → its settings as docker compose renders them."""
     found: dict[str, dict[str, Any]] = Stack(f"{PROJECT}-static", request.param, **NEEDED).config["services"]

@@ -35,7 +35,8 @@ MAINTAIN = "Maintain"
 QUERIES = "The application's queries"
 TROUBLESHOOT = "Troubleshoot"
 DEPLOY = "Deploy"
-SECTIONS = (CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY)
+CLUSTER = "Database cluster (./scripts/up --cluster)"
+SECTIONS = (CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY, CLUSTER)
 
 EPILOG = """exit status: 0 done; 1 a problem was found, or the operation failed; 2 wrong usage; 3 cannot connect;
 4 not found; 130 interrupted"""
