@@ -38,8 +38,19 @@ create_cluster() {
 	rm -rf "$PGDATA.new"
 	# The built-in C.UTF-8 sorts the same whatever libc is underneath: no index to rebuild after a system upgrade.
 	initdb --username=postgres --pgdata="$PGDATA.new" --data-checksums --encoding=UTF8 --locale-provider=builtin \
-		--builtin-locale=C.UTF-8 --locale=C.UTF-8 --auth-local=peer --auth-host=reject --no-instructions >/dev/null
+		--builtin-locale=C.UTF-8 --locale=C.UTF-8 --auth-local=peer --auth-host=reject --allow-group-access --no-instructions >/dev/null
 	mv --no-target-directory "$PGDATA.new" "$PGDATA"
+}
+
+# The group, which pgBackRest's TLS server is in, may read the data directory and connect to the socket (docs/adr/0020). PostgreSQL
+# gives new files the mode that the directory has. A data directory of an older version, or from a backup of one, is changed once;
+# the directory itself last, so that an interrupted change is repeated.
+allow_group_access() {
+	chmod 0750 "${PGDATA%/*}" /run/postgresql
+	[ "$(stat --format=%a "$PGDATA")" != 750 ] || return 0
+	note "letting the group read $PGDATA"
+	find -L "$PGDATA" -mindepth 1 ! -type l -exec chmod g+rX {} +
+	chmod 0750 "$PGDATA"
 }
 
 compute_sizing() {
@@ -88,6 +99,7 @@ _main() {
 		check_tls
 		archives || true
 		create_cluster
+		allow_group_access
 		compute_sizing
 		choose_archiving
 		shift

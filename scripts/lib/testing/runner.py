@@ -71,7 +71,7 @@ def folder(name: str, proves: str, *options: str, group: str = "", path: str = "
     return Layer(name, group or name, proves, command)
 
 
-SITE = f"--base-url=https://localhost:{SHARED.variables['PROXY_HTTPS_PORT']}"
+SITE = (f"--base-url=https://localhost:{SHARED.variables['PROXY_HTTPS_PORT']}", f"--project={SHARED.project}")
 LAYERS = [
     folder("unit", "pure logic, without Docker", "--import-mode=importlib", group="static", path=PACKAGES),
     folder("static", "files: they parse, pass the linters, and agree with each other"),
@@ -82,7 +82,7 @@ LAYERS = [
         "the production checklist, with evidence",
         ["./scripts/checklist", "--target", f"docker://{SHARED.project}"],
     ),
-    folder("browser", "the site in a browser", SITE, group="shared"),
+    folder("browser", "the site in a browser", *SITE, group="shared"),
     folder("ops", "./scripts/ops, each command of the reference"),
     folder("stack", "the running stack through real clients, and what happens when its parts stop"),
     folder("prod", "the production overlay, and that each check of the checklist can fail"),

@@ -36,10 +36,10 @@ class Link(NamedTuple):
 
 
 def gather() -> Facts:
-    """All facts. Raises OperationError without a Docker engine."""
-    containers.require_same_deployment()
+    """All facts. Raises OperationError without a Docker engine, UserError for another deployment than the running."""
     development = containers.environment_of("ops")["DEPLOYMENT"] == "development"
     sources: dict[str, Callable[[], Any]] = {
+        "deployment": containers.require_same_deployment,
         "probes": lambda: containers.client("diagnose", stdin=lookup_password()),
         "schema": lambda: schema.of_running_app(changes=development),
         "server": lambda: psql.several("server", "migrations_applied"),
@@ -51,6 +51,7 @@ def gather() -> Facts:
         futures = {name: pool.submit(attempt, source) for name, source in sources.items()}
         futures["backups"] = pool.submit(attempt, lambda: backups(futures["server"].result()))
         found = {name: future.result() for name, future in futures.items()}
+    fact(found, "deployment")
     return {**found, "development": development, "database": psql.app_database()}
 
 
