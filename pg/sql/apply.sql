@@ -5,7 +5,7 @@
 --   deployment          development | production
 --   database            flaglearning_dev | flaglearning_prod
 --   app_role            flaglearning_user | flaglearning_prod
---   <role>_verifier     the SCRAM verifier of app, migrator, readonly, ops and pgbouncer: a plaintext password never
+--   <role>_verifier     the SCRAM verifier of app, migrator, readonly, ops, monitor and pgbouncer: a plaintext password never
 --                       reaches the server, its logs or its statistics
 \set ON_ERROR_STOP on
 \set QUIET on

@@ -34,6 +34,10 @@ LOGIN_RETRY = 1.1  # seconds; server_login_retry in pg/pgbouncer.ini is 1
 Probe = Callable[[], Any]
 
 
+class InvalidCertificate(OperationError):
+    """A service shows a certificate that can't be verified: it expired, or another CA signed it."""
+
+
 @verb("diagnose")
 def diagnose() -> dict[str, dict[str, Any]]:
     """Probe → {"found": what it saw}, or {"what", "reason", "hint"} of its error.
@@ -138,10 +142,15 @@ def plaintext(endpoint: stack.Endpoint) -> None:
 
 def days_left(endpoint: stack.Endpoint) -> int:
     """Days until the certificate expires that the service shows, verified. Raises OperationError."""
+    return int((expiry(endpoint) - time.time()) // 86400)
+
+
+def expiry(endpoint: stack.Endpoint) -> float:
+    """When the certificate expires that the service shows, verified, in seconds since 1970. Raises OperationError."""
     with handshake(endpoint) as secured:
         certificate = secured.getpeercert()
     assert certificate
-    return int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) // 86400)
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
 
 
 def handshake(endpoint: stack.Endpoint) -> ssl.SSLSocket:
@@ -168,7 +177,7 @@ def handshake(endpoint: stack.Endpoint) -> ssl.SSLSocket:
                 raise OperationError(f"{host} offers no TLS", f"docker compose logs --tail 20 {host}")
         return trusting(endpoint).wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        raise OperationError(
+        raise InvalidCertificate(
             f"the certificate of {host} can't be verified", stack.renewal(), error.verify_message
         ) from None
     except OSError as error:

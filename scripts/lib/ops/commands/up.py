@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from ops.cli import DEPLOY, command, option
+from ops.cli import DEPLOY, command, flag, option
 from ops.flows import up as flow
 
 
 @command(
     "up", DEPLOY, "Build, start and wait until the stack is healthy (./scripts/up installs what it needs first)",
+    flag("--monitoring", help="with metrics and alerts (docker/compose/monitoring.yml)"),
     option("arguments", nargs=argparse.REMAINDER, metavar="…", help="passed on to docker compose up: a service's name"),
 )  # fmt: skip
 def up(asked: argparse.Namespace) -> None:
-    flow.run(asked.arguments)
+    flow.run(asked.arguments, asked.monitoring)

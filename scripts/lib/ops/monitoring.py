@@ -1,0 +1,39 @@
+"""Which compose files a deployment with monitoring has."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from ops import containers
+
+OVERLAY = "docker/compose/monitoring.yml"
+PRODUCTION = "docker/compose/production.yml"
+PRODUCTION_OVERLAY = "docker/compose/monitoring-production.yml"
+DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
+
+
+def with_monitoring(files: list[str]) -> list[str]:
+    """The compose files with monitoring's, each once."""
+    wanted = [OVERLAY, PRODUCTION_OVERLAY] if PRODUCTION in files else [OVERLAY]
+    return [*files, *(file for file in wanted if file not in files)]
+
+
+def named_files() -> list[str]:
+    """COMPOSE_FILE of the environment, or else of .env, or else development's."""
+    dotenv = Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
+    written = re.search(r"^COMPOSE_FILE=(\S+)", dotenv, re.MULTILINE)
+    named = os.environ.get("COMPOSE_FILE") or (written[1] if written else "")
+    return named.split(separator()) if named else [file for file in DEVELOPMENT if Path(file).exists()]
+
+
+def separator() -> str:
+    """Between the files of COMPOSE_FILE."""
+    return os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
+
+
+def use() -> None:
+    """From now on, docker compose of this process has monitoring's services."""
+    os.environ["COMPOSE_FILE"] = separator().join(with_monitoring(named_files()))
+    containers.config.cache_clear()

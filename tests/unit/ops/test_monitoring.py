@@ -1,0 +1,31 @@
+"""Which compose files a deployment with monitoring has."""
+
+from pathlib import Path
+
+import pytest
+
+from ops import monitoring
+from ops.monitoring import OVERLAY, PRODUCTION, PRODUCTION_OVERLAY, with_monitoring
+
+
+def test_the_overlay_is_added_once() -> None:
+    files = with_monitoring(["docker-compose.yml"])
+    assert files == ["docker-compose.yml", OVERLAY]
+    assert with_monitoring(files) == files
+
+
+def test_production_gets_its_certificates_and_the_check_of_receivers() -> None:
+    files = with_monitoring(["docker-compose.yml", PRODUCTION, OVERLAY])
+    assert files == ["docker-compose.yml", PRODUCTION, OVERLAY, PRODUCTION_OVERLAY]
+
+
+def test_the_files_are_those_of_the_environment_or_of_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COMPOSE_FILE", raising=False)
+    monkeypatch.delenv("COMPOSE_PATH_SEPARATOR", raising=False)
+    (tmp_path / "docker-compose.yml").touch()
+    assert monitoring.named_files() == ["docker-compose.yml"]
+    (tmp_path / ".env").write_text("A=1\nCOMPOSE_FILE=docker-compose.yml:mine.yml\n")
+    assert monitoring.named_files() == ["docker-compose.yml", "mine.yml"]
+    monkeypatch.setenv("COMPOSE_FILE", "other.yml")
+    assert monitoring.named_files() == ["other.yml"]
