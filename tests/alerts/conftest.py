@@ -13,10 +13,10 @@ from alerts.sinks import PASSWORD, USER, Mails, Webhooks
 from support.fixtures import own_stack, postgres, proxy  # noqa: F401
 from support.postgres import Postgres
 from testing.shell import ROOT, eventually
-from testing.stack import ARTIFACTS, DEVELOPMENT, SLOT, Stack
+from testing.stack import ARTIFACTS, MONITORING, SLOT, Stack
 
 FIRST_PORT = 21100
-MONITORING = (*DEVELOPMENT, "docker/compose/monitoring.yml", "tests/docker-compose.alerts.yml")
+FILES = (*MONITORING, "tests/docker-compose.alerts.yml")
 PROMETHEUS, SMTP, WEBHOOK = (FIRST_PORT + 200 * int(SLOT or 0) + offset for offset in (4, 5, 6))
 
 
@@ -71,7 +71,7 @@ def stack(mails: Mails, webhooks: Webhooks, sink_folder: Path, secrets_folder: P
         "EMAIL_HOST_USER": USER,
         "EMAIL_FROM": "Flag Learning <flags@example.org>",
     }
-    with own_stack("alerts", MONITORING, port=FIRST_PORT, build=("ops", "prometheus"), **variables) as stack:
+    with own_stack("alerts", FILES, port=FIRST_PORT, build=("ops", "prometheus"), **variables) as stack:
         yield stack
 
 

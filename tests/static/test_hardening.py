@@ -7,14 +7,22 @@ from typing import Any
 
 import pytest
 
-from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, Stack
+from testing.stack import DEVELOPMENT, MONITORING, PRODUCTION, PRODUCTION_MONITORING, PROJECT, Stack
 
 # Which service needs a capability, and which: docker-compose.yml says what for.
 CAPABILITIES = {"certificates": {"CHOWN", "DAC_OVERRIDE", "FOWNER"}}
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 
 
-@pytest.fixture(scope="module", params=[DEVELOPMENT, PRODUCTION], ids=["development", "production"])
+DEPLOYMENTS = {
+    "development": DEVELOPMENT,
+    "production": PRODUCTION,
+    "development with monitoring": MONITORING,
+    "production with monitoring": PRODUCTION_MONITORING,
+}
+
+
+@pytest.fixture(scope="module", params=DEPLOYMENTS.values(), ids=DEPLOYMENTS)
 def services(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Service → its settings as docker compose renders them."""
     found: dict[str, dict[str, Any]] = Stack(f"{PROJECT}-static", request.param, **NEEDED).config["services"]

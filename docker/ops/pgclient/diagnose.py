@@ -3,6 +3,7 @@
 Every probe runs at the same time as the others; ./scripts/ops doctor puts them in order.
 """
 
+import contextlib
 import functools
 import http.client
 import socket
@@ -149,6 +150,8 @@ def expiry(endpoint: stack.Endpoint) -> float:
     """When the certificate expires that the service shows, verified, in seconds since 1970. Raises OperationError."""
     with handshake(endpoint) as secured:
         certificate = secured.getpeercert()
+        with contextlib.suppress(OSError):
+            secured.unwrap()  # without a TLS close, PgBouncer logs a warning
     assert certificate
     return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
 

@@ -18,7 +18,7 @@ PAGES = [
 ]
 GENERATED = ("cli.md", "benchmarks.md")
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
-PLACEHOLDERS = {"PID": "1", "N": "1", "ROLE": "app"}
+PLACEHOLDERS = {"PID": "1", "N": "1", "ROLE": "app", "ID": "abc"}
 COMMAND = re.compile(r"\./scripts/ops (.+)")
 SHELL = re.compile(r"\s(?:[|>&;]|2>|#)\s?.*")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import monitoring
+from ops import cli, monitoring
 from ops.monitoring import OVERLAY, PRODUCTION, PRODUCTION_OVERLAY, with_monitoring
 
 
@@ -29,3 +29,11 @@ def test_the_files_are_those_of_the_environment_or_of_dotenv(monkeypatch: pytest
     assert monitoring.named_files() == ["docker-compose.yml", "mine.yml"]
     monkeypatch.setenv("COMPOSE_FILE", "other.yml")
     assert monitoring.named_files() == ["other.yml"]
+
+
+def test_up_takes_the_flag_and_passes_the_rest_on() -> None:
+    cli.load_commands()
+    asked = cli.parse(cli.build_parser(), ["up", "--monitoring", "app", "--no-deps"])
+    assert asked.monitoring
+    assert asked.arguments == ["app", "--no-deps"]
+    assert not cli.parse(cli.build_parser(), ["up", "app"]).monitoring
