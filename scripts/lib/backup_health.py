@@ -1,4 +1,5 @@
-"""Whether backups and archiving are healthy: the one definition, for `ops doctor`, `ops backup info` and the checklist.
+"""Whether backups and archiving are healthy: the one definition, for pgbackup, `ops doctor`, `ops backup info` and the
+checklist.
 
 Pure functions over the facts of `pgbackup info`. Standard library only, Python 3.9 or newer.
 """
@@ -25,7 +26,7 @@ def problem_of(found: Facts, now: datetime | None = None) -> OperationError | No
     if server.get("archive_mode") == "off":
         return OperationError(
             "WAL archiving is off: no backup can be made or restored",
-            "COMPOSE_PROFILES=backup ./scripts/up (docs/production.md)",
+            "put COMPOSE_PROFILES=backup into .env, then ./scripts/up (docs/production.md)",
         )
     if found["state"] != "ok":
         return OperationError(
@@ -33,14 +34,21 @@ def problem_of(found: Facts, now: datetime | None = None) -> OperationError | No
             "docker compose logs --tail 20 postgres backup; df -h; ls -ld the folder of BACKUP_REPOSITORY_DIR",
             " ".join(part for part in (found["state"], found.get("why", "")) if part),
         )
+    another = another_cluster(found)
+    if another:
+        return another
     copy = found.get("copy")
     if copy and copy["state"] != "ok":
         waiting = server.get("waiting", 0)
         return OperationError(
-            "repository 2, on the backup host, can't be used",
-            "start the backup host's service, then ./scripts/ops backup info here: archiving catches up by itself",
+            "repository 2, off this host, can't be used",
+            "start the backup host's service, or see to the bucket, then ./scripts/ops backup info here: archiving "
+            "catches up by itself",
             f"{copy['state']} {copy.get('why', '')}; {waiting} WAL segments wait here".replace(" ;", ";"),
         )
+    another = another_cluster(copy, "2") if copy else None
+    if another:
+        return another
     if server.get("failing"):
         return OperationError(
             "WAL archiving fails, and WAL fills the database's disk",
@@ -54,9 +62,35 @@ def problem_of(found: Facts, now: datetime | None = None) -> OperationError | No
             f"{server['exposed_s']:.0f} s of writes would be lost with this host",
         )
     return problem_of_backups(found["backups"], now, "", "./scripts/ops backup create") or (
-        problem_of_backups(copy["backups"], now, " in repository 2", "on the backup host: docker compose logs backup")
+        problem_of_backups(
+            copy["backups"],
+            now,
+            " in repository 2",
+            "docker compose logs backup on the backup host; backup-repository-2 with a bucket",
+        )
         if copy
         else None
+    )
+
+
+def is_foreign(found: Facts) -> bool:
+    """Whether a repository is another cluster's: its newest system identifier is not the one of the data directory."""
+    return bool(found.get("systems") and found.get("system") and found["systems"][-1] != found["system"])
+
+
+def another_cluster(found: Facts, repository: str = "1") -> OperationError | None:
+    """The error for a repository that is another cluster's; None for this one's and for an empty one."""
+    if not is_foreign(found):
+        return None
+    theirs, ours, backups = found["systems"][-1], found["system"], found["backups"]
+    newest = f", the newest {backups[-1]['label']}" if backups else ""
+    off_site = repository == "2"
+    return OperationError(
+        f"{'repository 2' if off_site else 'the backup repository'} belongs to another cluster",
+        f"for that cluster's data: {'REPOSITORY=2 ' if off_site else ''}./scripts/ops restore backup --latest; "
+        f"to keep this one's: give it an empty repository{' on the backup host' if off_site else ''} "
+        "(docs/production.md#a-repository-of-another-cluster)",
+        f"its system identifier is {theirs}, and this server's is {ours}; it holds {len(backups)} backups{newest}",
     )
 
 

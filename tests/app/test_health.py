@@ -1,5 +1,8 @@
 """/healthz and /readyz: correct, within the deadline, without secrets."""
 
+import io
+import json
+import re
 import socket
 import threading
 import time
@@ -10,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.core.management import call_command
 from django.db import connection
 from django.test import Client
 
@@ -79,6 +83,48 @@ def test_a_failure_contains_no_secret(
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("statement", "lacking"),
+    [
+        ("ALTER TABLE flags_question RENAME TO flags_question_gone", "flags_question"),
+        ("ALTER TABLE users_user RENAME COLUMN date_joined TO joined", "users_user.date_joined"),
+        ("ALTER TABLE users_user_groups RENAME TO gone", "users_user_groups"),
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_database_without_a_table_or_column_of_the_models(
+    client: Client, caplog: pytest.LogCaptureFixture, statement: str, lacking: str
+) -> None:
+    back = re.sub("ALTER TABLE (.*) RENAME TO (.*)", r"ALTER TABLE \2 RENAME TO \1", statement)
+    back = re.sub("COLUMN (.*) TO (.*)", r"COLUMN \2 TO \1", back)
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        try:
+            assert failed(client) == "database: 1 tables or columns are missing"
+            assert json.loads(manage("schema_state"))["missing"] == [lacking]
+        finally:
+            cursor.execute(back)
+    assert f"the database lacks {lacking}" in caplog.text
+    assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_newer_schema_is_ready_for_the_version_before(client: Client) -> None:
+    """During a rollout, and after a rollback, the database has more than the code needs."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE flags_country ADD COLUMN later text; CREATE TABLE flags_later (id bigint)")
+        try:
+            assert client.get("/readyz").status_code == 200
+        finally:
+            cursor.execute("ALTER TABLE flags_country DROP COLUMN later; DROP TABLE flags_later")
+
+
+def manage(*words: str) -> str:
+    printed = io.StringIO()
+    call_command(*words, stdout=printed)
+    return printed.getvalue()
+
+
 # --- What hangs -----------------------------------------------------------------------------------------------------
 
 
@@ -124,8 +170,9 @@ class PausedServer:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def execute(self, *_: object, **__: object) -> None:
+    def execute(self, *_: object, **__: object) -> list[object]:
         self.hang.wait(10)
+        return []
 
 
 def readyz_threads() -> int:

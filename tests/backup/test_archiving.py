@@ -128,5 +128,50 @@ def without_a_repository(other: Stack) -> None:
     done = other.command("./scripts/ops", "backup", "create", check=False)
     assert done.returncode == 1
     assert "does not archive" in done.stderr
-    assert "HINT:  docker compose --profile backup up --wait" in done.stderr
+    assert "HINT:  put COMPOSE_PROFILES=backup into .env" in done.stderr
     assert Postgres(other).superuser("SELECT count(*) FROM pg_ls_archive_statusdir()") == "0"
+
+
+def test_a_new_cluster_does_not_take_the_backups_of_another_for_its_own(other: Stack) -> None:
+    """As after `docker compose down -v` with the repository in a folder. The old cluster's data can be restored."""
+    other.variables |= {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off"}
+    ops = Repository(other, Postgres(other)).ops
+    other.compose("up", "--detach", "--wait", "backup")
+    old = system(other)
+    made = ops("backup", "create", "--type", "full", "--json")
+    assert made.status == 0, made.err
+    other.compose("rm", "--stop", "--force", "postgres", "roles", "backup")
+    run("docker", "volume", "rm", f"{other.project}_postgres-data")
+
+    assert other.command("docker", "compose", "up", "--detach", "--wait", "backup", check=False).returncode == 1
+    said = (
+        f"its system identifier is {old}, and this server's is {system(other)}; "
+        f"it holds 1 backups, the newest {made.json['label']}"
+    )
+    assert said in other.logs("backup")
+    info = ops("backup", "info")
+    assert (info.status, said in info.err, "everything: no backup exists" in info.out) == (1, True, True)
+    for command in ("create", "drill"):
+        refused = ops("backup", command)
+        assert (refused.status, said in refused.err) == (1, True), command
+
+    restored = ops("restore", "backup", "--latest", "--yes")
+    assert restored.status == 0, restored.err
+    other.compose("up", "--detach", "--wait", "backup")
+    assert (system(other), ops("backup", "info").status) == (old, 0)
+
+    shell = {"COMPOSE_PROFILES": ""}  # another one, which does not know of the profile
+    deleted = ops("down", "--volumes", "--yes", **shell)
+    assert f"all backups (volume {other.project}_repository)" in deleted.err
+    assert of_project("ps", other) + of_project("volume ls", other) == []
+
+
+def of_project(listing: str, stack: Stack) -> list[str]:
+    """The ids of what has the project's label."""
+    label = f"label=com.docker.compose.project={stack.project}"
+    return run("docker", *listing.split(), "--quiet", "--filter", label).stdout.split()
+
+
+def system(stack: Stack) -> str:
+    """The cluster's system identifier."""
+    return Postgres(stack).superuser("SELECT system_identifier FROM pg_control_system()")

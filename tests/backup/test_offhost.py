@@ -271,6 +271,7 @@ def test_the_database_host_is_lost(repository: Repository, stack: Stack) -> None
     assert repository.ops("backup", "create", "--type", "full").status == 0, "the new host works, for itself"
     info = repository.ops("backup", "info")
     assert info.status == 1, "and what it writes does not get into the backup host's repository"
+    assert "repository 2 belongs to another cluster" in info.err
     wrong = repository.ops("restore", "backup", "--latest", "--dry-run", REPOSITORY="3")
     assert wrong.status == 1
     of_the_empty_one = repository.labels()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from checklist import report
-from checklist.api import Check, Deviation, Evidence, NotProven, not_proven
+from checklist.api import Check, Deviation, DoesNotApply, Evidence, NotProven, does_not_apply, not_proven
 from checklist.client import Client, Superuser
 from checklist.fleet import FleetTarget
 from checklist.machines import Machine, TargetError
@@ -71,7 +71,7 @@ class Recorder:
         self.results.append(Result(check, judged, why, tuple(seen.lines), call.duration))
         if judged == "pass":
             outcome.outcome, outcome.longrepr = "passed", None
-        elif judged == "fail" or not self.target.development:
+        elif judged == "fail" or not (self.target.development or judged == "does not apply"):
             outcome.outcome, outcome.longrepr = "failed", f"{check.id} {check.claim}\n{why}"
         else:
             # pytest calls it an expected failure: it ran, and is known not to hold here.
@@ -115,7 +115,7 @@ def machines_of(target: Target) -> tuple[Machine, ...]:
 
 
 def ending_of(excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str, str]:
-    """('nothing' | 'deviation' | 'not proven' | 'error', the reason)."""
+    """('nothing' | 'deviation' | 'not proven' | 'does not apply' | 'error', the reason)."""
     if excinfo is None:
         return "nothing", ""
     error = excinfo.value
@@ -123,6 +123,8 @@ def ending_of(excinfo: pytest.ExceptionInfo[BaseException] | None) -> tuple[str,
         return "deviation", str(error)
     if isinstance(error, NotProven):
         return "not proven", str(error)
+    if isinstance(error, DoesNotApply):
+        return "does not apply", str(error)
     # An assertion's message, without pytest's account of its operands.
     message = str(error).partition("\nassert ")[0].strip() or excinfo.exconly()
     return "error", message if isinstance(error, AssertionError) else f"{type(error).__name__}: {message}"
@@ -173,7 +175,10 @@ def at_applications(target: Target) -> list[Client]:
 def hosts(target: Target) -> tuple[Machine, ...]:
     """The hosts, examined as root. For a target without hosts the check ends here."""
     if not target.hosts:
-        not_proven("it needs the hosts of an inventory: `./scripts/checklist -i INVENTORY`")
+        does_not_apply(
+            "the target is a compose project; firewall, ssh, clock and updates of its machine are not managed by it"
+            " (Ansible manages them, also of one host: `./scripts/checklist -i INVENTORY`)"
+        )
     return target.hosts
 
 

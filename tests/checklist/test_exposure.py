@@ -166,9 +166,10 @@ def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
 
 
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-# A route to one other host, which the firewall of a fleet limits: the backup host; the pooler's (NET-05).
-# And docker/compose/mail.yml's, to the mail server.
-FOR_ANOTHER_HOST = ("_repository-2", "_application")
+# A route to one other host, which the firewall of a fleet limits: the pooler's (NET-05). And those of repository 2, to
+# the backup host or the bucket, and of docker/compose/mail.yml, to the mail server.
+FOR_THE_POOLER = "_application"
+FOR_ANOTHER_HOST = ("_repository-2", "_mail")
 
 
 @check(
@@ -182,8 +183,8 @@ def test_services_have_no_way_out(target: Target, evidence: Evidence) -> None:
         for name in service.facts["NetworkSettings"]["Networks"]:
             network = json.loads(service.machine.docker("network", "inspect", name))[0]
             masquerades = network["Options"].get(MASQUERADE, "true") == "true"
-            fleet = len(target.machines) > 1 and name.endswith(FOR_ANOTHER_HOST)
-            other = not network["Internal"] and (fleet or name.endswith("_mail"))
+            fleet = len(target.machines) > 1 and name.endswith(FOR_THE_POOLER)
+            other = not network["Internal"] and (fleet or name.endswith(FOR_ANOTHER_HOST))
             kind = "internal" if network["Internal"] else "masquerades" if masquerades else "does not masquerade"
             evidence(f"{service}: {name} {kind}{', for another host' if other else ''}")
             if masquerades and not network["Internal"] and not other:

@@ -49,10 +49,12 @@ def test_deploys_and_a_rollback_lose_no_request_and_no_answer(
             served.append(serving(lab))
         lab.play("rollback.yml")
         back = serving(lab)
+        again = lab.play("rollback.yml")
     record_property("measured", str(load))
     assert first not in served
     assert served == served[:2] * (deploys // 2)
-    assert back == served[0]
+    assert serving(lab) == back == served[0]
+    assert "serves its previous version already" in " ".join(again.stdout.split())
     assert load.failures == []
     assert players.answers() - before == load.answers > 0
 
@@ -110,13 +112,16 @@ def test_a_full_disk_is_said_and_the_next_run_mends_it(lab: Lab) -> None:
 
 @pytest.mark.long
 def test_a_deploy_that_was_killed_is_simply_run_again(lab: Lab, players: Players) -> None:
-    options = version("killed")
+    """And a rollback then returns to what it has replaced."""
+    first, options = serving(lab), version("killed")
     with players.load() as load:
         lab.play_and_kill("deploy.yml", "-e", options, at="Roll out flaglearning/app")
         lab.play("deploy.yml", "-e", options)
     wanted = run("docker", "image", "inspect", "--format", "{{.Id}}", f"flaglearning/app:{TAG}-killed").stdout.strip()
     assert serving(lab) == wanted
     assert load.failures == []
+    lab.play("rollback.yml")
+    assert serving(lab) == first
     lab.play("deploy.yml", *BUILT)
 
 

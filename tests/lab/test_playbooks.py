@@ -21,10 +21,6 @@ def changed(output: str) -> int:
     return sum(int(number) for number in re.findall(r"changed=(\d+)", output))
 
 
-def test_a_second_run_changes_nothing(lab: Lab) -> None:
-    assert changed(lab.play("site.yml", *BUILT).stdout) == 0
-
-
 def test_settings_of_docker_that_the_host_had_stay(lab: Lab) -> None:
     settings = json.loads(lab.exec("db1", "cat", "/etc/docker/daemon.json"))
     assert (settings["mtu"], settings["icc"]) == (1400, False)

@@ -57,6 +57,18 @@ def test_a_migration_that_waits(ops: Ops, postgres: Postgres) -> None:
     assert "sessions.0001_initial" in failed(result)["reason"]
 
 
+def test_a_table_of_the_application_that_is_missing(ops: Ops, postgres: Postgres) -> None:
+    database = postgres.stack.database
+    postgres.superuser("ALTER TABLE flags_question RENAME TO gone", database=database)
+    try:
+        result, verified = ops("doctor", "--json"), ops("setup", "verify", "--json")
+    finally:
+        postgres.superuser("ALTER TABLE gone RENAME TO flags_question", database=database)
+    assert (failed(result)["link"], failed(result)["reason"]) == ("tables", "flags_question")
+    missing = {(row["problem"], row["object"]) for row in verified.json}
+    assert ("missing", "table flags_question") in missing
+
+
 def test_a_paused_pooler(ops: Ops, bouncer: Bouncer) -> None:
     bouncer.admin("PAUSE flaglearning_dev")
     try:

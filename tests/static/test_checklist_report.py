@@ -37,6 +37,9 @@ EVERYTHING: list[tuple[str, Outcome]] = [(f"{prefix}-01", "pass") for prefix in 
         (["pass", "not proven"], "development", "deviation"),
         (["pass", "deviation"], "development", "deviation"),
         (["deviation", "fail"], "development", "fail"),
+        (["pass", "does not apply"], "production", "pass"),
+        (["does not apply", "not proven"], "production", "fail"),
+        (["does not apply"], "production", "not run"),
         ([], "production", "not run"),
     ],
 )
@@ -65,6 +68,14 @@ def test_production_is_ok_only_when_every_check_passed() -> None:
     assert not run(*EVERYTHING, ("BACK-02", "not proven")).ok
     assert run(*EVERYTHING, ("BACK-02", "not proven"), deployment="development").ok
     assert not run().ok
+
+
+def test_production_is_ready_when_what_applies_passes_and_the_rest_says_why() -> None:
+    whole = run(*EVERYTHING, ("NET-12", "does not apply"))
+    assert whole.ok
+    assert "Ready for production: every check that applies passed. 1 checks do not apply" in report.as_text(whole, 200)
+    assert judge("does not apply", "no host", [], "production") == ("does not apply", "no host")
+    assert report.remedies(whole) == []
 
 
 def test_a_check_belongs_to_an_item_of_the_reference() -> None:

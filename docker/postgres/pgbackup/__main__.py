@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+import backup_health
 import secret_files
 import verbs
 from pgbackup import drill, facts, pgbackrest, recovery, repository2, restore_points, schedule, server, target
@@ -98,7 +99,8 @@ def info() -> dict[str, Any]:
         found["server"] = facts.archiver()
         found["until"] = restore_points.archived_until(found)
     found["copy"] = repository2.facts()
-    found["from"] = found["backups"][0]["stop"] if found["backups"] else None
+    ours = found["backups"] and not backup_health.is_foreign(found)
+    found["from"] = found["backups"][0]["stop"] if ours else None
     return found
 
 

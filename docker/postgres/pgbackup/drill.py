@@ -21,7 +21,7 @@ DATA = Path(os.environ["PGDATA"])
 def choose() -> dict[str, Any]:
     """A random restore point of the window that the repository holds, and everything that is known about it."""
     server.require_archiving()
-    while not (found := pgbackrest.info())["backups"] and found["busy"]:
+    while not (found := pgbackrest.own())["backups"] and found["busy"]:
         time.sleep(2)  # a new server's first one is being made
     usable = timelines.usable(found["backups"], timelines.current(DATA, found["systems"]) or 1)
     good = [one for one in usable if not one.error]

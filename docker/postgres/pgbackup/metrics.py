@@ -4,6 +4,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import backup_health
+
 FOLDER = Path("/metrics")  # mounted with docker/compose/monitoring.yml
 FILE = "flaglearning_backup.prom"
 
@@ -11,12 +13,12 @@ FILE = "flaglearning_backup.prom"
 def text(found: dict[str, Any], server: dict[str, Any], now: datetime) -> str:
     """The metrics file of the facts of the repository and of the server (pgbackup.facts).
 
-    A repository that can't be read has no number of backups: the last one known would be a claim.
+    A repository that can't be read, or is another cluster's, has no number of backups.
     """
-    readable = found["state"] == "ok"
+    readable = found["state"] == "ok" and not backup_health.is_foreign(found)
     values: list[tuple[str, str, float | None]] = [
         ("backup_checked_timestamp_seconds", "When the service backup wrote this.", now.timestamp()),
-        ("backup_repository_ok", "Whether the repository can be read.", int(readable)),
+        ("backup_repository_ok", "Whether the repository can be read, and is this cluster's.", int(readable)),
         ("archive_exposed_seconds", "Age of the oldest write that is not archived.", server["exposed_s"] or 0),
         ("archive_waiting_segments", "WAL segments that wait for the archive.", server["waiting"]),
     ]

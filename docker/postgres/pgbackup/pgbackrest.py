@@ -5,15 +5,14 @@ import os
 import re
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
+import backup_health
 from pgbackup import server
 from pgbackup.notes import note
 from user_errors import OperationError
 
 STANZA = "flaglearning"
-DATA = Path(os.environ["PGDATA"])
 # Which repository is meant: 1 is the one beside the server, 2 the one on the backup host.
 REPOSITORY = os.environ.get("REPOSITORY") or "1"
 OF_ALL = {"stanza-create", "stanza-upgrade"}  # commands that concern every repository
@@ -37,6 +36,9 @@ MEANINGS = {
     ),
     "backup set": ("there is no such backup", "./scripts/ops backup list"),
     "unable to acquire lock": ("another backup or restore is under way", "wait for it: ./scripts/ops backup info"),
+    "do not match": (  # [028] of stanza-create, [044] of archive-push, [051] of backup
+        "the repository belongs to another cluster", "on the database host: ./scripts/ops backup info"
+    ),
     "invalid checksum": ("the backup is damaged: a file in it has another checksum than at its creation",
                          "./scripts/ops backup verify; an older one: ./scripts/ops backup list"),
     "archive-get": ("the repository has a WAL gap", "./scripts/ops backup verify"),
@@ -106,11 +108,21 @@ class Backup(NamedTuple):
 
 
 def info(repository: str = REPOSITORY) -> dict[str, Any]:
-    """What the repository holds: `backups` (the oldest first), the newest WAL, and what is wrong with it as a whole."""
+    """What the repository holds, whichever cluster's: `backups` (the oldest first), the newest WAL, what is wrong with
+    it as a whole, the system identifiers of its `systems` (the newest last) and of this host's data directory."""
     done = run("--output=json", "info", repository=repository, check=False, quiet=True)
     if done.returncode:
         raise failed("info", done.stdout + done.stderr)
-    return parse_info(done.stdout)
+    return {**parse_info(done.stdout), "system": server.system()}
+
+
+def own(repository: str = REPOSITORY) -> dict[str, Any]:
+    """The same, of a repository that is this cluster's, or empty. Raises OperationError for another cluster's."""
+    found = info(repository)
+    facts = {**found, "backups": [one._asdict() for one in found["backups"]]}
+    if problem := backup_health.another_cluster(facts, repository):
+        raise problem
+    return found
 
 
 def parse_info(printed: str) -> dict[str, Any]:
@@ -201,5 +213,5 @@ def ensure_stanza() -> None:
     """Make the repositories' stanza; nothing happens when it is there. A second repository that is away, or another
     database's, is no reason to go without the first: `info` tells."""
     done = run("stanza-create", check=False)
-    if done.returncode and info()["systems"][-1:] != [server.control(DATA).get("Database system identifier")]:
+    if done.returncode and not own()["systems"]:
         raise failed("stanza-create", done.stdout + done.stderr)

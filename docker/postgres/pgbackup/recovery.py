@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import backup_health
 from pgbackup import pgbackrest, server, timelines
 from pgbackup.notes import note
 from pgbackup.target import Plan
@@ -231,11 +232,9 @@ def exchange() -> str:
 
 def upgrade_stanza() -> None:
     """A new host's own repository is of the empty database that was made there: from now on it is of this one."""
-    ours = server.control(DATA)["Database system identifier"]
-    systems = pgbackrest.info("1")["systems"]
-    if systems and systems[-1] != ours:
+    if backup_health.is_foreign(pgbackrest.info("1")):
         pgbackrest.run("--no-online", "stanza-upgrade", check=False)
-        if pgbackrest.info("1")["systems"][-1] != ours:
+        if backup_health.is_foreign(pgbackrest.info("1")):
             note("the repository on this host is still of another database: ./scripts/ops doctor")
 
 

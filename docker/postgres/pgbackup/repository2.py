@@ -25,7 +25,8 @@ def facts() -> dict[str, Any] | None:
     except Failure as failure:
         return {"state": failure.what, "why": failure.reason, "backups": []}
     backups = [one._asdict() for one in found["backups"]]
-    return {"state": found["state"], "backups": backups, "archive": found["archive"]}
+    kept = ("state", "archive", "systems", "system")
+    return {"backups": backups, **{name: found[name] for name in kept}}
 
 
 def serve() -> None:

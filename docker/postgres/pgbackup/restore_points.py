@@ -20,6 +20,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+import backup_health
 from pgbackup import pgbackrest
 from pgbackup.notes import note
 from pgbackup.server import SOCKET, Session, connect
@@ -111,7 +112,7 @@ def reachable(info: dict[str, Any] | None = None) -> str:
         query = f"SELECT {ARCHIVED} AS segment, left(pg_catalog.pg_walfile_name(lsn), 8) AS timeline FROM"
         found = session.row(f"{query} pg_catalog.pg_current_wal_lsn() AS lsn")
     try:
-        archive = (info or pgbackrest.info())["archive"]
+        archive = None if info and backup_health.is_foreign(info) else (info or pgbackrest.own())["archive"]
     except Failure:
         archive = None
     newest: str = archive["max"] if archive else ""

@@ -46,7 +46,7 @@ def serve() -> None:
                 metrics.write(metrics.text(facts.repository(), facts.archiver(), datetime.now(UTC)))
             if at and (running is None or running.poll() is not None) and time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
-                if kind := due(pgbackrest.info()["backups"], datetime.now(UTC), at, full_days):
+                if kind := due(pgbackrest.own()["backups"], datetime.now(UTC), at, full_days):
                     note(f"backup: a {kind} one is due")
                     running = subprocess.Popen(["pgbackup", "create", json.dumps({"type": kind})])
                     restore_points.prune()

@@ -1,18 +1,24 @@
 """The server as pgbackup sees it: through the socket, and its data directory."""
 
+import os
 import subprocess
 from pathlib import Path
 
 from pgadmin.session import SOCKET, Session, connect, is_there
 from user_errors import OperationError
 
-__all__ = ["SOCKET", "Session", "connect", "control", "is_there", "require_archiving"]
+__all__ = ["SOCKET", "Session", "connect", "control", "is_there", "require_archiving", "system"]
 
 
 def control(pgdata: Path) -> dict[str, str]:
     """What a data directory says of itself (pg_controldata), running or not; nothing if it is none."""
     said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
     return {name: value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
+
+
+def system() -> str | None:
+    """The system identifier of this host's cluster; None where there is no data directory."""
+    return control(Path(os.environ["PGDATA"])).get("Database system identifier")
 
 
 def require_archiving() -> None:
@@ -28,6 +34,6 @@ def require_archiving() -> None:
     if not found["archives"]:
         raise OperationError(
             "a backup could not be restored, because the server does not archive its WAL",
-            "docker compose --profile backup up --wait; docker compose restart postgres",
+            "put COMPOSE_PROFILES=backup into .env, then ./scripts/up; docker compose restart postgres",
             "archive_mode is off: the server was started before the repository existed, or with ARCHIVING=off",
         )

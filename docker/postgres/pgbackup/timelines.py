@@ -18,7 +18,7 @@ def current(pgdata: Path, systems: list[str]) -> int | None:
     """The timeline of the cluster in a data directory, running or not. None if there is none, or it is another one than
     the repository's: a server that was just made on a new machine."""
     said = server.control(pgdata)
-    if said.get("Database system identifier") not in systems:
+    if said.get("Database system identifier") not in systems[-1:]:
         return None
     # a server that was promoted and has made no checkpoint yet: its history file is ahead of its control file
     written = [int(file.stem, 16) for file in (pgdata / "pg_wal").glob("????????.history")]

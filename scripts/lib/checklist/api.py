@@ -1,4 +1,4 @@
-"""What a check is written with: `check`, `deviates`, `not_proven` and the `evidence` fixture."""
+"""What a check is written with: `check`, `deviates`, `not_proven`, `does_not_apply` and the `evidence` fixture."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -53,6 +53,10 @@ class NotProven(Exception):
     """This deployment lacks what would prove the claim."""
 
 
+class DoesNotApply(Exception):
+    """The claim is about something that is no part of this target."""
+
+
 def deviates(reason: str) -> NoReturn:
     """End the check: development relaxes this on purpose, and why. In production it counts as a failure."""
     raise Deviation(reason)
@@ -61,6 +65,11 @@ def deviates(reason: str) -> NoReturn:
 def not_proven(missing: str) -> NoReturn:
     """End the check: the claim can't be proven here; name what is missing. In production it counts as a failure."""
     raise NotProven(missing)
+
+
+def does_not_apply(reason: str) -> NoReturn:
+    """End the check: it is about something that is no part of this target, and why. It counts neither way."""
+    raise DoesNotApply(reason)
 
 
 class Seen(NamedTuple):

@@ -12,8 +12,11 @@ from xml.etree import ElementTree
 
 from checklist.results import Result, Run
 
-WORDS = {"pass": "pass", "deviation": "deviates", "not proven": "not proven", "fail": "FAIL", "not run": "not run"}
-COLOURS = {"pass": 32, "deviation": 33, "not proven": 33, "fail": 31, "not run": 2}
+WORDS = {
+    "pass": "pass", "deviation": "deviates", "not proven": "not proven", "does not apply": "does not apply",
+    "fail": "FAIL", "not run": "not run",
+}  # fmt: skip
+COLOURS = {"pass": 32, "deviation": 33, "not proven": 33, "does not apply": 2, "fail": 31, "not run": 2}
 
 
 def write(run: Run, folder: Path) -> None:
@@ -59,7 +62,9 @@ def conclusion(run: Run) -> str:
             "Every check that applies to development passed. Deviations are relaxed on purpose and not fit for"
             " production."
         )
-    return "Every check passed."
+    elsewhere = sum(result.outcome == "does not apply" for result in run.results)
+    but = f" {elsewhere} checks do not apply to this target; each says why." if elsewhere else ""
+    return f"Ready for production: every check that applies passed.{but}"
 
 
 # ------------------------------------------------------------------ terminal
@@ -80,7 +85,7 @@ def as_text(run: Run, width: int = 100, colour: bool = False) -> str:
         "",
     ]
     lines += [
-        f"  {paint(f'{WORDS[item.verdict]:11}', item.verdict)} {item.number}  {item.title:44} {item.counts}"
+        f"  {paint(f'{WORDS[item.verdict]:15}', item.verdict)} {item.number}  {item.title:44} {item.counts}"
         for item in run.items
     ]
     for item in run.items:
@@ -88,13 +93,13 @@ def as_text(run: Run, width: int = 100, colour: bool = False) -> str:
             lines += ["", f"{item.number}  {item.title}"]
         for result in item.results:
             # The colour's invisible characters must not count when the line is wrapped.
-            head = wrapped(result.check.claim, 23, f"  {WORDS[result.outcome]:11}{result.check.id:9} ")
+            head = wrapped(result.check.claim, 27, f"  {WORDS[result.outcome]:15}{result.check.id:9} ")
             head[0] = head[0].replace(WORDS[result.outcome], paint(WORDS[result.outcome], result.outcome), 1)
             lines += head
             if result.reason:
-                lines += [paint(line, result.outcome) for line in wrapped(result.reason, 23)]
+                lines += [paint(line, result.outcome) for line in wrapped(result.reason, 27)]
             for seen in result.evidence:
-                lines += wrapped(str(seen), 27, " " * 25 + "· ")
+                lines += wrapped(str(seen), 31, " " * 29 + "· ")
     if todo := to_do(run):
         lines += ["", "What to do"]
         for remedy, ids in todo.items():

@@ -7,7 +7,7 @@ from typing import Literal
 
 from checklist.api import ITEMS, Check, Seen
 
-Outcome = Literal["pass", "deviation", "not proven", "fail"]
+Outcome = Literal["pass", "does not apply", "deviation", "not proven", "fail"]
 Verdict = Literal["pass", "deviation", "fail", "not run"]
 Deployment = Literal["development", "production"]
 
@@ -40,6 +40,7 @@ class Item:
             "fail": "fail",
             "not proven": "not proven",
             "deviation": "deviating",
+            "does not apply": "not applicable",
             "pass": "pass",
         }
         return ", ".join(f"{found[outcome]} {word}" for outcome, word in words.items() if found[outcome]) or "not run"
@@ -73,7 +74,8 @@ class Run:
 
 
 def judge(raised: str, reason: str, evidence: list[Seen], deployment: Deployment) -> tuple[Outcome, str]:
-    """A check's outcome and reason, from what it raised: 'nothing', 'deviation', 'not proven' or 'error'."""
+    """A check's outcome and reason, from what it raised: 'nothing', 'deviation', 'not proven', 'does not apply' or
+    'error'."""
     match raised:
         case "nothing" if evidence:
             return "pass", ""
@@ -83,15 +85,16 @@ def judge(raised: str, reason: str, evidence: list[Seen], deployment: Deployment
             return "fail", f"this is only for development: {reason}"
         case "deviation":
             return "deviation", reason
-        case "not proven":
-            return "not proven", reason
+        case "not proven" | "does not apply":
+            return raised, reason
         case _:
             return "fail", reason
 
 
 def verdict(outcomes: list[Outcome], deployment: Deployment) -> Verdict:
-    """An item is as good as its worst check. What is not proven fails in production and deviates in development."""
-    if not outcomes:
+    """An item is as good as its worst check that applies. What is not proven fails in production and deviates in
+    development."""
+    if not set(outcomes) - {"does not apply"}:
         return "not run"
     if "fail" in outcomes or ("not proven" in outcomes and deployment == "production"):
         return "fail"

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from backup_health import problem_of, time_of
+from backup_health import is_foreign, problem_of, time_of
 from ops.output import Row, duration
 
 __all__ = ["as_html", "as_metrics", "as_text", "make", "problem_of", "summary"]
@@ -16,11 +16,12 @@ STYLE = Path(__file__).parents[1] / "checklist/report.css"
 
 def summary(found: dict[str, Any]) -> Row:
     """The one row of `backup info`, from the facts of `pgbackup info`."""
-    server, copy, backups = found.get("server") or {}, found.get("copy"), found["backups"]
+    server, copy, foreign = found.get("server") or {}, found.get("copy"), is_foreign(found)
+    backups = [] if foreign else found["backups"]
     exposed = server.get("exposed_s")
     lost = duration(timedelta(seconds=exposed)) if exposed else "nothing"
     return {
-        "repository": found["state"],
+        "repository": "of another cluster" if foreign else found["state"],
         "backups": len(backups),
         "recovery_window_from": found["from"],
         "recovery_window_to": found.get("until"),
@@ -36,6 +37,8 @@ def repository_2(copy: dict[str, Any]) -> str:
     """What the backup host has."""
     if copy["state"] != "ok":
         return str(copy["state"])
+    if is_foreign(copy):
+        return "of another cluster"
     backups = copy["backups"]
     newest = f", the newest {duration(age_of(backups[-1]['stop']))} old" if backups else ""
     return f"{len(backups)} backups{newest}"

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from ops import containers
+from ops.flows.rollout import env_file
 
 OVERLAY = "docker/compose/monitoring.yml"
 PRODUCTION = "docker/compose/production.yml"
@@ -22,7 +23,7 @@ def with_monitoring(files: list[str]) -> list[str]:
 
 def named_files() -> list[str]:
     """COMPOSE_FILE of the environment, or else of .env, or else development's."""
-    dotenv = Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
+    dotenv = env_file().read_text(encoding="utf-8") if env_file().exists() else ""
     written = re.search(r"^COMPOSE_FILE=(\S+)", dotenv, re.MULTILINE)
     named = os.environ.get("COMPOSE_FILE") or (written[1] if written else "")
     return named.split(separator()) if named else [file for file in DEVELOPMENT if Path(file).exists()]
@@ -31,6 +32,13 @@ def named_files() -> list[str]:
 def separator() -> str:
     """Between the files of COMPOSE_FILE."""
     return os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
+
+
+def is_there() -> bool:
+    """Whether this project has monitoring's containers, running or not, also when COMPOSE_FILE lacks them."""
+    labels = (f"project={containers.config()['name']}", "service=prometheus")
+    filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
+    return bool(containers.run(["docker", "ps", "--all", "--quiet", *filters], quiet=True).strip())
 
 
 def use() -> None:

@@ -23,6 +23,7 @@ def test_the_files_are_those_of_the_environment_or_of_dotenv(monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COMPOSE_FILE", raising=False)
     monkeypatch.delenv("COMPOSE_PATH_SEPARATOR", raising=False)
+    monkeypatch.delenv("COMPOSE_ENV_FILES", raising=False)
     (tmp_path / "docker-compose.yml").touch()
     assert monitoring.named_files() == ["docker-compose.yml"]
     (tmp_path / ".env").write_text("A=1\nCOMPOSE_FILE=docker-compose.yml:mine.yml\n")

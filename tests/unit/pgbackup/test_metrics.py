@@ -5,6 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pgbackup import metrics
 
 NOW = datetime(2026, 11, 30, tzinfo=UTC)
@@ -36,8 +38,16 @@ def test_the_newest_backup_has_the_identifier_of_its_server() -> None:
     }
 
 
-def test_of_a_repository_that_can_not_be_read_nothing_is_claimed() -> None:
-    found = values(metrics.text({"state": "permission denied", "systems": [], "backups": []}, SERVER, NOW))
+@pytest.mark.parametrize(
+    "repository",
+    [
+        {"state": "permission denied", "systems": [], "backups": []},
+        {"state": "ok", "systems": ["1"], "system": "2", "backups": [backup()]},
+    ],
+    ids=["unreadable", "another cluster's"],
+)
+def test_of_a_repository_that_can_not_be_used_nothing_is_claimed(repository: dict[str, Any]) -> None:
+    found = values(metrics.text(repository, SERVER, NOW))
     assert found["flaglearning_backup_repository_ok"] == 0
     assert "flaglearning_backup_count" not in found
 

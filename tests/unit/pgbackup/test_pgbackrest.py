@@ -103,6 +103,7 @@ def test_a_verify_that_could_not_look_is_an_error() -> None:
 @pytest.mark.parametrize(("said", "what"), [
     ("ERROR: [082]: unable to find WAL segment", "WAL|write-ahead"),
     ("ERROR: [039]: No space left on device", "disk is full"),
+    ("ERROR: [028]: backup and archive info files exist but do not match the database", "another cluster"),
     ("ERROR: [050]: unable to acquire lock on file", "another backup or restore"),
     ("ERROR: [041]: something new", "pgbackrest backup failed"),
 ])  # fmt: skip

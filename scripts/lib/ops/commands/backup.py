@@ -7,6 +7,7 @@ import sys
 from datetime import timedelta
 from typing import Any
 
+import backup_health
 from ops import backup_report, psql
 from ops.cli import BACKUPS, JSON, command, flag, option
 from ops.containers import pgbackup
@@ -46,6 +47,8 @@ def create(asked: argparse.Namespace) -> int:
 
 @command("backup list", BACKUPS, "List pgBackRest backups, the oldest first", JSON)
 def listing(asked: argparse.Namespace) -> None:
+    found = pgbackup("info")
+    foreign = backup_health.is_foreign(found)
     show(
         [
             {
@@ -55,13 +58,18 @@ def listing(asked: argparse.Namespace) -> None:
                 "database_bytes": one["database_bytes"],
                 "repository_bytes": one["repository_bytes"],
                 "timeline": one["timeline"],
-                "state": "has pages with a wrong checksum" if one["error"] else "good",
+                "state": state_of(one, foreign),
             }
-            for one in pgbackup("info")["backups"]
+            for one in found["backups"]
         ],
         asked.json,
         empty="no backup exists yet: ./scripts/ops backup create",
     )
+
+
+def state_of(backup: dict[str, Any], foreign: bool) -> str:
+    """What a restore of it would bring."""
+    return "has pages with a wrong checksum" if backup["error"] else "of another cluster" if foreign else "good"
 
 
 @command("backup info", BACKUPS, "Show the recovery window, what would be lost now, and the archive's state", JSON)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops import containers
+from ops import containers, psql, schema
 from ops.cli import JSON, SETUP, command
 from ops.flows import policy
 from ops.output import say, show, show_json
@@ -23,13 +23,18 @@ def show_setup(asked: argparse.Namespace) -> None:
             say(f"    {text}")
 
 
-@command("setup verify", SETUP, "Compare the server with what apply.sql makes of a fresh server", JSON)
+@command("setup verify", SETUP, "Compare the server with apply.sql and with the application's models", JSON)
 def verify(asked: argparse.Namespace) -> int:
-    """A PostgreSQL in a throw-away container applies the same file and answers the same query. Exit status 1 when they
-    differ."""
+    """A PostgreSQL in a throw-away container applies the same file and answers the same query; the tables and columns
+    are compared with the models of the app. Exit status 1 when something differs."""
     wanted = policy.wanted_facts()
-    found = policy.differences(wanted, policy.live_facts())
-    show(found, asked.json, empty=f"the server is as apply.sql makes it ({len(wanted)} facts compared)")
+    lacking = {"problem": "missing", "place": psql.app_database(), "fact": "in the models of the application"}
+    found = [
+        *policy.differences(wanted, policy.live_facts()),
+        *({**lacking, "object": f"table {name}"} for name in schema.of_the_app()["missing"]),
+    ]
+    same = f"the server is as apply.sql makes it ({len(wanted)} facts compared), with the tables of the models"
+    show(found, asked.json, empty=same)
     return Status.PROBLEM if found else Status.OK
 
 

@@ -5,14 +5,13 @@ A fact is what a query or a program found, or the Failure that it ended with; a 
 
 from __future__ import annotations
 
-import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import secret_files
 from backup_health import problem_of
-from ops import backup_report, containers, docker, machine, pooler, psql
+from ops import backup_report, containers, machine, pooler, psql, schema
 from ops.output import duration, size
 from user_errors import Failure, OperationError
 
@@ -41,8 +40,7 @@ def gather() -> Facts:
     development = containers.environment_of("ops")["DEPLOYMENT"] == "development"
     sources: dict[str, Callable[[], Any]] = {
         "probes": lambda: containers.client("diagnose", stdin=lookup_password()),
-        "migrations": pending_migrations,
-        "models": changed_models if development else lambda: [],
+        "schema": lambda: schema.of_running_app(changes=development),
         "server": lambda: psql.several("server", "migrations_applied"),
         "pooler": lambda: pooler.several("STATE", "DATABASES", "POOLS"),
         "disk": machine.disk,
@@ -69,41 +67,6 @@ def lookup_password() -> str:
     except (OSError, UnicodeDecodeError):
         return ""
     return secret_files.value("pgbouncer_password", text)
-
-
-def pending_migrations() -> list[str]:
-    """The migrations that the running application has and its database lacks. Raises OperationError."""
-    argv = docker.exec_in("app", "python", "manage.py", "showmigrations", "--plan", "--skip-checks")
-    done = containers.completed(argv, quiet=True)
-    if done.returncode:
-        raise OperationError(
-            "the application can't list its migrations", "./scripts/ops migrations plan", psql.last_line(done.stderr)
-        )
-    return pending(done.stdout)
-
-
-def changed_models() -> list[str]:
-    """What the source's models have and no migration makes. Raises OperationError."""
-    words = ("makemigrations", "--dry-run", "--check", "--no-input", "--skip-checks")
-    done = containers.completed(docker.exec_in("app", "python", "manage.py", *words), quiet=True)
-    if done.returncode and not done.stdout.strip():
-        raise OperationError(
-            "the application can't compare its models with its migrations",
-            "docker compose logs --tail 20 app",
-            psql.last_line(done.stderr),
-        )
-    return changes(done.stdout) if done.returncode else []
-
-
-def changes(printed: str) -> list[str]:
-    """Of `makemigrations --dry-run`: the operations; or its only sentence, when it has a question."""
-    lines = [line.strip() for line in printed.splitlines() if line.strip()]
-    return [line for line in lines if re.match("[-+~] ", line)] or lines[:1]
-
-
-def pending(printed: str) -> list[str]:
-    """Of `showmigrations --plan`: the names on the lines that have no X."""
-    return [line.split()[2] for line in printed.splitlines() if line.startswith("[ ]")]
 
 
 def backups(server: Any) -> Facts:
@@ -254,14 +217,14 @@ def migrations(facts: Facts) -> str:
     applied = fact(facts, "server")["migrations_applied"][0]["applied"]
     if not applied:
         raise OperationError("no migration has been applied yet", "./scripts/ops migrations apply")
-    missing = fact(facts, "migrations")
-    if missing:
+    pending = fact(facts, "schema")["pending"]
+    if pending:
         raise OperationError(
-            f"{len(missing)} migrations are not applied",
+            f"{len(pending)} migrations are not applied",
             "./scripts/ops migrations plan; ./scripts/ops migrations apply",
-            ", ".join(missing),
+            ", ".join(pending),
         )
-    changed = fact(facts, "models")
+    changed = fact(facts, "schema")["changes"]
     if changed:
         raise OperationError(
             f"{len(changed)} changes of the models have no migration",
@@ -269,6 +232,18 @@ def migrations(facts: Facts) -> str:
             "; ".join(changed),
         )
     return f"{applied} applied, none missing"
+
+
+def tables(facts: Facts) -> str:
+    """The database has each table and column of the running application's models."""
+    missing = fact(facts, "schema")["missing"]
+    if missing:
+        raise OperationError(
+            f"the database lacks {len(missing)} tables or columns of the application's models",
+            "docs/runbooks/restore.md: ./scripts/ops restore backup --latest --table TABLE, or restore dump",
+            ", ".join(missing),
+        )
+    return "the database has those of the application's models"
 
 
 def end_to_end(facts: Facts) -> str:
@@ -287,7 +262,7 @@ def archiving(facts: Facts) -> str:
     """Writes get into the repository, and it holds a backup to start a restore with."""
     found = fact(facts, "backups")
     if facts["development"] and (found.get("server") or {}).get("archive_mode") == "off":
-        return "off: docker compose --profile backup up archives and makes backups"
+        return "off: COMPOSE_PROFILES=backup in .env, then ./scripts/up, turns backups on"
     problem = problem_of(found)
     if problem:
         raise problem
@@ -309,6 +284,7 @@ CHAIN = (
     Link("TLS", tls),
     Link("disk", disk),
     Link("migrations", migrations),
+    Link("tables", tables),
     Link("end to end", end_to_end),
     Link("archiving", archiving),
 )

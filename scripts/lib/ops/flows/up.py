@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker, monitoring
+from ops.flows.rollout import env_file
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -43,6 +44,27 @@ def run(arguments: list[str], with_monitoring: bool = False) -> None:
     start(arguments)
     build_on_demand()
     say(addresses(ports, containers.environment_of("roles")))
+    if with_monitoring and monitoring.OVERLAY not in dotenv_text():
+        note(
+            f"monitoring is on for this start; the next ./scripts/up without --monitoring ends it. To keep it, put "
+            f"COMPOSE_FILE={os.environ['COMPOSE_FILE']} into {env_file()}"
+        )
+    profiles = os.environ.get("COMPOSE_PROFILES", "")
+    if profiles and not sets_profiles(dotenv_text()):
+        note(
+            f"COMPOSE_PROFILES={profiles} is set in this shell only: put it into {env_file()}, or `docker compose "
+            "down` in another shell leaves those services running"
+        )
+
+
+def dotenv_text() -> str:
+    """What .env holds; nothing if there is none."""
+    return env_file().read_text(encoding="utf-8") if env_file().exists() else ""
+
+
+def sets_profiles(dotenv: str) -> bool:
+    """Whether an .env file sets COMPOSE_PROFILES."""
+    return "COMPOSE_PROFILES" in ASSIGNMENT.findall(dotenv)
 
 
 # ------------------------------------------------------------ before anything is started
@@ -184,7 +206,7 @@ def why_it_failed(printed: str) -> OperationError:
             "correct SECRETS_DIR (in .env or in the environment); ./scripts/secrets new creates such a folder",
         )
     listing = containers.run(docker.compose("ps", "--all", "--format", "json"), quiet=True, check=False)
-    for service in failed_services([json.loads(one) for one in listing.splitlines()]):
+    for service in failed_services([json.loads(one) for one in listing.splitlines()], printed):
         note(f"\n--- last log lines of {service}:")
         logs = docker.compose("logs", "--no-color", "--no-log-prefix", "--tail", LOG_LINES, service)
         note(containers.run(logs, quiet=True, check=False).replace(ERASE_LINE, "").rstrip())
@@ -194,9 +216,11 @@ def why_it_failed(printed: str) -> OperationError:
     )
 
 
-def failed_services(rows: list[dict[str, Any]]) -> list[str]:
-    """Of the rows of `docker compose ps --format json`: exited with an error, restarting, or unhealthy."""
-    return [
+def failed_services(rows: list[dict[str, Any]], printed: str) -> list[str]:
+    """Of the rows of `docker compose ps --format json`: those that `up` named as it gave up (one that Docker restarts
+    may look well), or else those that have exited with an error, restart, or are unhealthy."""
+    named = re.findall(r"container (\S+) (?:is unhealthy|exited)", printed)
+    return [row["Service"] for row in rows if row["Name"] in named] or [
         row["Service"]
         for row in rows
         if (row["State"] == "exited" and row["ExitCode"])
@@ -229,5 +253,5 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
         "",
         "  prove it     ./scripts/test",
-        "  stop it      docker compose --profile '*' down          (-v also deletes the data and all backups)",
+        "  stop it      ./scripts/ops down          (with --volumes it deletes the data, after asking)",
     ])  # fmt: skip
