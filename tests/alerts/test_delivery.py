@@ -1,6 +1,7 @@
 """From Prometheus to a person: the test alert, the dead man's switch, and settings that can't work."""
 
 import time
+import urllib.request
 
 import pytest
 
@@ -33,6 +34,21 @@ def test_the_test_alert_notices_a_receiver_that_refuses(lab: Lab, webhooks: Webh
         webhooks.refuse = False
     assert done.status == 1
     assert "did not reach webhook" in done.err
+
+
+def test_requests_are_counted_also_after_a_restart_of_the_counter(lab: Lab) -> None:
+    """nginx writes them to a socket that a new process makes anew."""
+    page = f"http://localhost:{lab.stack.port('proxy', 8000)}/accounts/login/"
+
+    def counted() -> bool:
+        urllib.request.urlopen(page).close()
+        return sum(lab.query('http_requests_total{status="2xx"}')) > 0
+
+    assert eventually(counted, within=20, every=0.5)
+    with lab.stopped("mtail"):
+        pass
+    eventually(lambda: not lab.query("http_requests_total"), within=30)
+    assert eventually(counted, within=20, every=0.5)
 
 
 @pytest.mark.long
