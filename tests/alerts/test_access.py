@@ -3,8 +3,9 @@
 import psycopg
 import pytest
 
+from alerts.lab import Lab
 from support.postgres import Bouncer
-from testing.shell import ROOT, run
+from testing.shell import ROOT, eventually, run
 from testing.stack import Stack
 
 
@@ -26,3 +27,12 @@ def test_the_exporters_read_no_file_of_the_disks(stack: Stack) -> None:
     for folder in ("postgres-data/17/data", "repository/backup"):
         with pytest.raises(Exception, match="denied"):
             stack.exec("node-exporter", "ls", f"/disks/{folder}")
+
+
+@pytest.mark.long
+def test_a_new_password_of_the_role_reaches_the_exporters(lab: Lab) -> None:
+    old = lab.stack.secret("monitor_password")
+    done = lab.ops("password", "reset", "monitor")
+    assert done.status == 0, done.err
+    assert lab.stack.secret("monitor_password") != old
+    eventually(lambda: lab.query("pg_up") == [1.0] and lab.query("pgbouncer_up") == [1.0], within=30)

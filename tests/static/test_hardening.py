@@ -22,7 +22,7 @@ DEPLOYMENTS = {
 }
 
 
-@pytest.fixture(scope="module", params=DEPLOYMENTS.values(), ids=DEPLOYMENTS)
+@pytest.fixture(scope="module", params=DEPLOYMENTS.values(), ids=list(DEPLOYMENTS))
 def services(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Service → its settings as docker compose renders them."""
     found: dict[str, dict[str, Any]] = Stack(f"{PROJECT}-static", request.param, **NEEDED).config["services"]
