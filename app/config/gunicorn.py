@@ -43,7 +43,7 @@ worker_tmp_dir = "/dev/shm"  # noqa: S108
 control_socket_disable = True
 
 logconfig_dict = logging_config()
-accesslog = None  # core.middleware.RequestLogMiddleware writes the access log, with the request id
+accesslog = None  # nginx writes it, with the request id (docker/proxy/nginx.conf)
 
 
 def when_ready(_server: Any) -> None:

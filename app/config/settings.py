@@ -1,5 +1,7 @@
 """Settings. Those that differ by deployment come from the environment; core.env rejects invalid ones."""
 
+import base64
+import hashlib
 import os
 from pathlib import Path
 
@@ -23,7 +25,7 @@ CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS")
 WEB_CONCURRENCY = env.workers()
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "users.apps.AdminConfig",  # django.contrib.admin, with a second factor
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -32,6 +34,8 @@ INSTALLED_APPS = [
     "whitenoise.runserver_nostatic",
     "django.contrib.staticfiles",
     "csp",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "core",  # its `migrate` replaces Django's
     "users",
     "flags",
@@ -50,7 +54,9 @@ MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "users.sessions.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",  # one more query only for sessions with a second factor
+    "users.admin_site.NetworkMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
@@ -112,6 +118,7 @@ SESSION_ENGINE = "users.sessions"
 # Sessions name the second, which the first only precedes.
 AUTHENTICATION_BACKENDS = ["users.login_attempts.LimitBackend", "django.contrib.auth.backends.ModelBackend"]
 PASSWORD_RESET_TIMEOUT = 3600  # seconds that the link of a mail is good for
+SIGN_UP_TIMEOUT = 24 * 3600  # the same, for the link that makes an account
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -125,19 +132,25 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "home"
 
+# --- Admin ----------------------------------------------------------------------------------------------------------
+
+# From other networks /admin/ is 404. Those who may open it need a second factor (`manage.py second_factor`).
+ADMIN_NETWORKS = env.admin_networks()
+OTP_TOTP_ISSUER = "Flag Learning"
+
 # --- Mail -----------------------------------------------------------------------------------------------------------
 
-# Without a mail server development prints mails. Production sends none, and offers no password reset: a printed link
-# would be in the log.
+# Without a mail server development prints mails. Production sends none, as a printed link would be in the log: it
+# offers no password reset, and signing up verifies no address.
 EMAIL_HOST = env.text("EMAIL_HOST")
 EMAIL_PORT = env.port("EMAIL_PORT", 587)
 EMAIL_HOST_USER = env.text("EMAIL_HOST_USER")
 EMAIL_HOST_PASSWORD = env.secret("EMAIL_HOST_PASSWORD")
 EMAIL_USE_SSL = EMAIL_PORT == 465
 EMAIL_USE_TLS = not EMAIL_USE_SSL
-EMAIL_TIMEOUT = 5  # a worker waits for it
+EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "Flag Learning <noreply@localhost>")
-EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'console'}.EmailBackend"
+EMAIL_BACKEND = "core.mail.BackgroundEmailBackend" if EMAIL_HOST else "django.core.mail.backends.console.EmailBackend"
 SENDS_MAIL = bool(EMAIL_HOST) or not env.production
 
 # --- Time and language ----------------------------------------------------------------------------------------------
@@ -182,11 +195,15 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# In each page (core/templatetags/style.py); the policy names its hash. In development a file of its own.
+INLINE_STYLE = "" if DEBUG else (BASE_DIR / "static/site.css").read_text(encoding="utf-8")
+_STYLE_DIGEST = base64.b64encode(hashlib.sha256(INLINE_STYLE.encode()).digest()).decode()
+
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],
-        "style-src": [SELF],
+        "style-src": [SELF, f"'sha256-{_STYLE_DIGEST}'"] if INLINE_STYLE else [SELF],
         "img-src": [SELF],
         "font-src": [SELF],
         "connect-src": [SELF],
@@ -206,5 +223,6 @@ NINJA_NUM_PROXIES = 1  # nginx: it replaces X-Forwarded-For by the client's addr
 
 # --- Logs -----------------------------------------------------------------------------------------------------------
 
+SLOW_REQUEST_SECONDS = 1  # requests that take as long are logged here; nginx logs each (core/middleware.py)
 LOGGING_CONFIG = "core.logs.configure"
 LOGGING = logging_config()

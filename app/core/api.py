@@ -16,7 +16,8 @@ api = NinjaAPI(
     title="Flag Learning",
     version="1.0.0",
     description=(
-        "Play the daily flag challenge. Create an account at /accounts/signup/; log in with POST /api/session. "
+        "Play the daily flag challenge. Create an account at /accounts/signup/, delete it at /accounts/; log in with "
+        "POST /api/session. "
         "Requests that change something need the token from GET /api/csrf in the X-CSRFToken header (and, over https, "
         "a Referer or Origin of this site). "
         "Every error has the shape of the schema Error."

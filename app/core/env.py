@@ -4,6 +4,7 @@ Each error says what is wrong, why it matters, and what to set.
 """
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
 
 import secret_files
+
+# Loopback, RFC 1918, RFC 4193. Development publishes its ports on loopback only, where nginx sees the bridge's address.
+PRIVATE_NETWORKS = "127.0.0.0/8,::1,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7"
 
 
 class Environment:
@@ -82,6 +86,19 @@ class Environment:
         if not value.isdecimal() or not 1 <= int(value) <= 65535:
             raise ImproperlyConfigured(f"{name} is {value!r}, which is not a TCP port: set {name} to 1 to 65535.")
         return int(value)
+
+    def admin_networks(self) -> list[IPv4Network | IPv6Network]:
+        """Return ADMIN_NETWORKS, whose clients may open the admin: by default none, in development this machine."""
+        networks = []
+        for word in self.words("ADMIN_NETWORKS") or ([] if self.production else PRIVATE_NETWORKS.split(",")):
+            try:
+                networks.append(ip_network(word))
+            except ValueError as error:
+                raise ImproperlyConfigured(
+                    f"ADMIN_NETWORKS holds {word!r}, which is not an address or a network ({error}): "
+                    "set ADMIN_NETWORKS to addresses and networks, like 192.0.2.10,2001:db8:7::/48."
+                ) from None
+        return networks
 
     def hsts_preload(self) -> bool:
         """Return HSTS_PRELOAD: browsers' preload lists take a domain only with all of its subdomains."""

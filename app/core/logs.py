@@ -43,7 +43,7 @@ def logging_config() -> dict[str, Any]:
         "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
         "root": {"handlers": ["stdout"], "level": "INFO"},
         "loggers": {
-            # The request log has each 4xx already; a 5xx comes with its traceback.
+            # nginx logs each request; a 5xx comes with its traceback.
             "django.request": {"level": "ERROR"},
             # `runserver` would print a second line for each request.
             "django.server": {"handlers": [], "level": "ERROR"},

@@ -1,13 +1,14 @@
-"""Middleware: request ids and the request log; errors in the format that the client expects."""
+"""Middleware: request ids and metrics; errors in the format that the client expects."""
 
 import logging
 import re
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.http.request import split_domain_port
 from django.template.loader import render_to_string
@@ -16,6 +17,7 @@ from django.utils.cache import patch_vary_headers
 from core import health
 from core.errors import error_response, is_api
 from core.logs import request_id
+from core.postgresql.base import Usage
 
 logger = logging.getLogger("request")
 
@@ -26,9 +28,11 @@ VALID_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
 
 class RequestLogMiddleware:
-    """Gives each request an id (X-Request-ID, from the client or new) and logs one line.
+    """Gives each request an id (X-Request-ID, from the client or new), and nginx what its log line can't know.
 
-    The line has the path but no query string, header or body: those may hold secrets.
+    nginx logs each request, once, with the id (docker/proxy/nginx.conf). X-App-Metrics has the figures for that line;
+    nginx removes the header from the response. Here only a slow request is logged. Neither line has a query string, a
+    header or a body: those may hold secrets.
     """
 
     def __init__(self, get_response: GetResponse) -> None:
@@ -37,31 +41,35 @@ class RequestLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         token = request_id.set(given if VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
+        database: Any = connection  # core.postgresql's
+        database.usage = usage = Usage()
         started = time.perf_counter()
         try:
             response = self.get_response(request)
             response["X-Request-ID"] = request_id.get()
-            self._log(request, response, time.perf_counter() - started)
+            if request.path not in health.PATHS:
+                self._measure(request, response, usage, time.perf_counter() - started)
         finally:
             request_id.reset(token)
         return response
 
-    def _log(self, request: HttpRequest, response: HttpResponse, seconds: float) -> None:
-        if request.path in health.PATHS and response.status_code == 200:
-            return  # the probes that succeed would be most of the log
-        fields = {
-            "method": request.method,
-            "path": request.path,
-            "status": response.status_code,
-            "duration_ms": round(seconds * 1000, 1),
-            "user_id": self._user_id(request),
-        }
-        logger.info("%s %s %s", request.method, request.path, response.status_code, extra={"fields": fields})
-
-    def _user_id(self, request: HttpRequest) -> int | None:
+    def _measure(self, request: HttpRequest, response: HttpResponse, usage: Usage, seconds: float) -> None:
         # Only if the user is loaded already: the log makes no query.
         user = getattr(request, "_cached_user", None)
-        return user.pk if user else None
+        user_id = user.pk if user else None
+        database_ms = round(usage.seconds * 1000, 1)
+        response["X-App-Metrics"] = f"user={user_id or ''} queries={usage.statements} database_ms={database_ms}"
+        if seconds >= settings.SLOW_REQUEST_SECONDS:
+            fields = {
+                "method": request.method,
+                "path": request.path,
+                "status": response.status_code,
+                "duration_ms": round(seconds * 1000, 1),
+                "user_id": user_id,
+                "queries": usage.statements,
+                "database_ms": database_ms,
+            }
+            logger.warning("slow request: %s %s", request.method, request.path, extra={"fields": fields})
 
 
 class HttpsPortMiddleware:

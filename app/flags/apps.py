@@ -9,4 +9,8 @@ class FlagsConfig(AppConfig):
     name = "flags"
 
     def ready(self) -> None:
-        from flags import guesses  # noqa: F401 - registers its pre_delete receiver; its models need the registry
+        from flags import guesses, personal_data  # noqa: F401 - guesses: its pre_delete receiver; both need the registry
+        from users.personal_data import erasers, exporters
+
+        exporters["answers"] = personal_data.answers
+        erasers.append(personal_data.erase)

@@ -4,20 +4,22 @@ Days are UTC days for all players. Functions that depend on the time take it as 
 applies to the whole request, and tests can choose it.
 """
 
+import copy
 import datetime
 import random
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
 
 from django.core.cache import cache
-from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from flags import guesses, selection
 from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
 from flags.totals import recount
-from users.models import User, UserStats
-from users.services import lock_stats
+from users.models import TOTALS, User, UserStats
+from users.services import forget_stats, lock_stats, stats_read_with
 
 # A country is not asked again within so many practice questions.
 PRACTICE_MEMORY = 20
@@ -26,6 +28,15 @@ PRACTICE_MEMORY = 20
 SHARED_SECONDS = 1
 # The same for countries: names and flags change with a new data file only.
 COUNTRY_SECONDS = 60
+
+# Raw: the ORM takes as long to build such a statement as PostgreSQL takes to answer it.
+ANSWER_TO = "SELECT * FROM flags_useranswer WHERE user_id = %s AND question_id = %s"
+QUESTION_FOR = """
+    SELECT question.*, challenge.date AS challenge_date
+    FROM flags_question AS question
+    LEFT JOIN flags_dailychallenge AS challenge ON challenge.id = question.challenge_id
+    WHERE question.id = %s AND (question.user_id = %s OR challenge.date <= %s)"""
+STORE_ANSWER = (Path(__file__).parent / "store_answer.sql").read_text(encoding="utf-8")
 
 
 class NoCountries(Exception):
@@ -134,11 +145,15 @@ def challenge_for(date: datetime.date) -> DailyChallenge:
 def daily_question(now: datetime.datetime | None = None) -> Question:
     """Return the question of today's challenge: one row for all players, cached for SHARED_SECONDS."""
     today = utc_date(now)
-    key = f"daily_question:{today}"
-    question: Question | None = cache.get(key)
+    question = _cached_daily_question(today)
     if question is None:
         question = _question_of(today)
-        cache.set(key, question, SHARED_SECONDS)
+        cache.set(f"daily_question:{today}", question, SHARED_SECONDS)
+    return question
+
+
+def _cached_daily_question(today: datetime.date) -> Question | None:
+    question: Question | None = cache.get(f"daily_question:{today}")
     return question
 
 
@@ -239,13 +254,12 @@ def _options_for(country: Country) -> list[int]:
 
 
 def answer(user: User, question_id: int, country_code: str, now: datetime.datetime | None = None) -> UserAnswer:
-    """Store the user's answer to a question and update the totals, in one transaction.
+    """Store the user's answer to a question and update the totals; both or neither.
 
     Raises QuestionNotFound (also for another user's practice question), ChallengeClosed, NotAnOption, AlreadyAnswered.
-    The totals are locked first, so that concurrent answers of one user are counted one after the other.
     """
     now = now or timezone.now()
-    question = _question_for(user, question_id, today=utc_date(now))
+    question = _question_for(user, question_id, now)
     chosen = next((option for option in options_of(question) if option.code == country_code), None)
     if chosen is None:
         raise NotAnOption
@@ -257,50 +271,105 @@ def answer(user: User, question_id: int, country_code: str, now: datetime.dateti
         answered_at=now,
     )
     try:
-        with transaction.atomic():
-            stats = lock_stats(user)
-            user_answer.save(force_insert=True)
-            _count(stats, user_answer)
-            if question.kind == Question.Kind.PRACTICE:
-                Question.objects.filter(id=question.id).update(is_open=False)
+        if not _store_at_once(user_answer):
+            _store_under_lock(user_answer)
     except IntegrityError as error:
         if _violated_constraint(error) == "useranswer_once":
             raise AlreadyAnswered from None
         raise
+    finally:
+        forget_stats(user)
     guesses.after_answer(user_answer)
     return user_answer
 
 
+def _store_at_once(user_answer: UserAnswer) -> bool:
+    """Store the answer with the totals that were read with the user, in one statement without a lock before it.
+
+    Return False, with nothing stored, when there are no such totals, when another request has changed them since, and
+    when they can't be computed from the totals before.
+    """
+    stats = stats_read_with(user_answer.user)
+    if stats is None or _overtaken_on(stats, user_answer):
+        return False
+    new = copy.copy(stats)
+    _count(new, user_answer)
+    values = {
+        **{name: getattr(new, name) for name in TOTALS},
+        **{f"old_{name}": getattr(stats, name) for name in TOTALS},
+        **{field.attname: getattr(user_answer, field.attname) for field in UserAnswer._meta.concrete_fields},
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(STORE_ANSWER, values)
+        stored = cursor.fetchone()
+    if stored:
+        (user_answer.pk,) = stored
+    return stored is not None
+
+
+def _store_under_lock(user_answer: UserAnswer) -> None:
+    """Store the answer and the totals in a transaction that locks the totals first.
+
+    Concurrent answers of one user are then counted one after the other.
+    """
+    question = user_answer.question
+    with transaction.atomic():
+        stats = lock_stats(user_answer.user)
+        user_answer.save(force_insert=True)
+        if day := _overtaken_on(stats, user_answer):
+            recount(stats, today=day)
+        else:
+            _count(stats, user_answer)
+            stats.save()
+        if question.kind == Question.Kind.PRACTICE:
+            Question.objects.filter(id=question.id).update(is_open=False)
+
+
 def answer_to(user: User, question: Question) -> UserAnswer | None:
     """Return the user's answer to the question, if there is one."""
-    return UserAnswer.objects.select_related("answered_country").filter(user=user, question=question).first()
+    stats = stats_read_with(user)
+    if stats and question.challenge and (stats.last_guess_date or datetime.date.min) < question.challenge.date:
+        return None  # the totals have no answer of that day: no query
+    given = next(iter(UserAnswer.objects.raw(ANSWER_TO, [user.pk, question.pk])), None)
+    if given:
+        given.question = question
+        given.answered_country = _countries([given.answered_country_id])[given.answered_country_id]
+    return given
 
 
-def _question_for(user: User, question_id: int, today: datetime.date) -> Question:
-    question = (
-        Question.objects.select_related("country", "challenge")
-        .filter(Q(user=user) | Q(challenge__date__lte=today), id=question_id)
-        .first()
-    )
+def _question_for(user: User, question_id: int, now: datetime.datetime) -> Question:
+    """Return the question that the user wants to answer, with its country."""
+    today = utc_date(now)
+    if (daily := _cached_daily_question(today)) and daily.pk == question_id:
+        return daily
+    question: Any = next(iter(Question.objects.raw(QUESTION_FOR, [question_id, user.pk, today])), None)
     if question is None:
         raise QuestionNotFound
-    if question.challenge and question.challenge.date != today:
+    if question.challenge_id is None:
+        question.country = _countries([question.country_id])[question.country_id]
+        return cast(Question, question)
+    if question.challenge_date != today:
         raise ChallengeClosed
-    return question
+    return daily_question(now)
+
+
+def _overtaken_on(stats: UserStats, user_answer: UserAnswer) -> datetime.date | None:
+    """Return the day of the last daily answer in the totals, if that is the challenge's day or later.
+
+    Around midnight, today's answer can overtake yesterday's, which arrived in time but was handled later. Streaks can't
+    be extended backwards, so this user's totals are recounted.
+    """
+    challenge = user_answer.question.challenge
+    last = stats.last_guess_date
+    return last if challenge and last and last >= challenge.date else None
 
 
 def _count(stats: UserStats, user_answer: UserAnswer) -> None:
-    """Update the locked totals with an answer that was just stored."""
+    """Update totals, unsaved, with an answer that was not overtaken."""
     challenge = user_answer.question.challenge
-    if challenge and stats.last_guess_date and stats.last_guess_date >= challenge.date:
-        # Around midnight, today's answer can overtake yesterday's, which arrived in time but was handled later. Streaks
-        # can't be extended backwards, so this user's totals are recounted.
-        recount(stats, today=stats.last_guess_date)
-        return
     stats.count(is_correct=user_answer.is_correct)
     if challenge:
         stats.extend_streak(challenge.date, is_correct=user_answer.is_correct)
-    stats.save()
 
 
 def _violated_constraint(error: IntegrityError) -> str | None:
@@ -312,7 +381,7 @@ def _violated_constraint(error: IntegrityError) -> str | None:
 
 def statistics(user: User, now: datetime.datetime | None = None) -> Statistics:
     """Return the user's totals, with the streak as of today: 0 after a missed day."""
-    stats = UserStats.objects.filter(user=user).first() or UserStats(user=user)
+    stats = stats_read_with(user) or UserStats.objects.filter(user=user).first() or UserStats(user=user)
     return Statistics(
         total_answers=stats.total_answers,
         total_correct=stats.total_correct,

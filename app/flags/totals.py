@@ -7,10 +7,8 @@ from pathlib import Path
 
 from django.db import connection, transaction
 
-from users.models import User, UserStats
+from users.models import TOTALS, User, UserStats
 from users.services import lock_stats
-
-TOTALS = ("total_answers", "total_correct", "current_streak", "longest_streak", "last_guess_date")
 
 COUNT_FROM_ANSWERS = (Path(__file__).parent / "count_from_answers.sql").read_text(encoding="utf-8")
 

@@ -1,11 +1,20 @@
 """Admin pages of accounts and totals."""
 
+from collections import deque
+from collections.abc import Iterable
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as BaseUserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
 from django.http import HttpRequest
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
+from users import personal_data
 from users.models import User, UserStats
+
+# `manage.py second_factor` makes them: in the admin, a session that was taken over could make one for itself.
+admin.site.unregister(TOTPDevice)
 
 
 class UserCreationForm(AdminUserCreationForm):  # type: ignore[type-arg]  # not subscriptable at run time
@@ -32,6 +41,20 @@ class UserAdmin(BaseUserAdmin):  # type: ignore[type-arg]  # not subscriptable a
         ("Dates", {"fields": ("date_joined", "last_login")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "display_name", "usable_password", "password1", "password2")}),)
+
+    def get_deleted_objects(self, objs: Iterable[User], request: HttpRequest) -> tuple[Any, ...]:
+        """List the accounts only, not every answer. Refuse one's own: the log of one's changes would go, too."""
+        names = [f"{user}, with all answers" for user in objs]
+        refused = [f"{user}: your own account" for user in objs if user == request.user]
+        return names, {"users": len(names)}, set(), refused
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete in batches."""
+        deque(personal_data.delete(obj), maxlen=0)
+
+    def delete_queryset(self, request: HttpRequest, queryset: Iterable[User]) -> None:
+        for user in queryset:
+            self.delete_model(request, user)
 
 
 @admin.register(UserStats)

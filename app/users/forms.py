@@ -1,15 +1,16 @@
-"""Forms to sign up and log in."""
+"""Forms to sign up, to log in, and to manage an account."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from django import forms
-from django.contrib.auth import password_validation
-from django.contrib.auth.forms import AuthenticationForm, PasswordResetForm
+from django.contrib.auth import authenticate, password_validation
+from django.contrib.auth.forms import AuthenticationForm, PasswordChangeForm, PasswordResetForm
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from users.login_attempts import too_many
+from users.mail_limit import may_send
 from users.models import User
 
 TOO_MANY = "Too many attempts for this e-mail address. Wait a quarter of an hour, and try again."
@@ -55,6 +56,66 @@ class ResetForm(PasswordResetForm):
         users = User.objects.filter(email=email.lower(), is_active=True)
         return [user for user in users if user.has_usable_password()]
 
+    def send_mail(self, *args: Any, **kwargs: Any) -> None:
+        """Send no more mails to an address than it may get."""
+        if may_send(self.cleaned_data["email"]):
+            super().send_mail(*args, **kwargs)
+
+
+class AddressForm(forms.Form):
+    """The first step of signing up by mail."""
+
+    email = forms.EmailField(
+        label="E-mail address",
+        max_length=254,
+        widget=forms.EmailInput({"autocomplete": "email", "autofocus": True}),
+        help_text="Only for logging in. Other players never see it.",
+    )
+
+    def clean_email(self) -> str:
+        """Return the address in lower case, as it is stored."""
+        return str(self.cleaned_data["email"]).lower()
+
+
+def is_own_password(user: User, password: str) -> bool:
+    """Check as a login does: wrong ones are logged, and an account takes only so many."""
+    return authenticate(None, username=user.email, password=password) == user
+
+
+class ChangeForm(PasswordChangeForm):
+    """Django's form, which would let a stolen session guess the password at any rate."""
+
+    def clean_old_password(self) -> str:
+        password = str(self.cleaned_data["old_password"])
+        if is_own_password(self.user, password):
+            return password
+        if too_many(self.user.email):
+            raise ValidationError(TOO_MANY, code="too_many")
+        raise ValidationError(self.error_messages["password_incorrect"], code="password_incorrect")
+
+
+class DeletionForm(forms.Form):
+    """The password again, before what can't be undone."""
+
+    password = forms.CharField(
+        label="Your password",
+        strip=False,
+        max_length=4096,
+        widget=forms.PasswordInput({"autocomplete": "current-password", "autofocus": True}),
+    )
+
+    def __init__(self, user: User, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.user = user
+
+    def clean_password(self) -> str:
+        password = str(self.cleaned_data["password"])
+        if is_own_password(self.user, password):
+            return password
+        if too_many(self.user.email):
+            raise ValidationError(TOO_MANY, code="too_many")
+        raise ValidationError("This is not your password. Please enter it again.", code="wrong")
+
 
 class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at run time
     """E-mail address, password (once: the browser can show it), and the public name."""
@@ -67,7 +128,7 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
 
     class Meta:
         model = User
-        fields = ("email", "display_name")
+        fields: tuple[str, ...] = ("email", "display_name")
         labels: ClassVar = {"display_name": "Display name (optional)"}
         help_texts: ClassVar = {
             "email": "Only for logging in. Other players never see it.",
@@ -79,7 +140,7 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
         }
 
     def clean_email(self) -> str:
-        """Report at the field, not above the form, that an address has an account."""
+        """Report at the field, not above the form, that an address has an account: only where no mail is sent."""
         email = str(self.cleaned_data["email"])
         if User.objects.filter(email=email).exists():
             raise ValidationError(HAS_ACCOUNT, code="taken")
@@ -115,3 +176,10 @@ class SignUpForm(forms.ModelForm):  # type: ignore[type-arg]  # no generic at ru
         except IntegrityError as error:
             raise ValidationError({"email": HAS_ACCOUNT}) from error
         return cast(User, self.instance)
+
+
+class NewAccountForm(SignUpForm):
+    """The second step of signing up by mail. The instance has the verified address."""
+
+    class Meta(SignUpForm.Meta):
+        fields = ("display_name",)

@@ -14,6 +14,8 @@ from django.utils import timezone
 from users.fields import LowercaseEmailField
 
 ONE_DAY = datetime.timedelta(days=1)
+# The columns of UserStats that are counted from the answers.
+TOTALS = ("total_answers", "total_correct", "current_streak", "longest_streak", "last_guess_date")
 
 
 class UserManager(BaseUserManager["User"]):

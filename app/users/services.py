@@ -14,6 +14,16 @@ def lock_stats(user: User) -> UserStats:
     return locked.get()
 
 
+def stats_read_with(user: User) -> UserStats | None:
+    """Return the totals that were read together with the user (users.sessions), if so and if there is a row."""
+    return user._state.fields_cache.get("stats")
+
+
+def forget_stats(user: User) -> None:
+    """The totals have changed: the next reader of them queries."""
+    user._state.fields_cache.pop("stats", None)
+
+
 def expire_streaks(today: datetime.date) -> int:
     """Store 0 for every streak that a missed day ended; return their number."""
     return UserStats.objects.filter(current_streak__gt=0, last_guess_date__lt=today - ONE_DAY).update(current_streak=0)

@@ -8,6 +8,7 @@ umask 077  # CIS PostgreSQL Benchmark 2.1
 readonly CONFIG=/etc/postgresql/postgresql.conf
 readonly SIZING=/run/postgresql-sizing/90-sizing.conf
 readonly ARCHIVE=/run/postgresql-sizing/91-archiving.conf
+readonly MEMBER=/run/postgresql-sizing/92-member.conf
 
 # usage: fail WHAT NEXT
 fail() { printf 'ERROR: %s\nHINT:  %s\n' "$1" "$2" >&2; exit 1; }
@@ -37,8 +38,19 @@ create_cluster() {
 	rm -rf "$PGDATA.new"
 	# The built-in C.UTF-8 sorts the same whatever libc is underneath: no index to rebuild after a system upgrade.
 	initdb --username=postgres --pgdata="$PGDATA.new" --data-checksums --encoding=UTF8 --locale-provider=builtin \
-		--builtin-locale=C.UTF-8 --locale=C.UTF-8 --auth-local=peer --auth-host=reject --no-instructions >/dev/null
+		--builtin-locale=C.UTF-8 --locale=C.UTF-8 --auth-local=peer --auth-host=reject --allow-group-access --no-instructions >/dev/null
 	mv --no-target-directory "$PGDATA.new" "$PGDATA"
+}
+
+# The group, which pgBackRest's TLS server is in, may read the data directory and connect to the socket (docs/adr/0020). PostgreSQL
+# gives new files the mode that the directory has. A data directory of an older version, or from a backup of one, is changed once;
+# the directory itself last, so that an interrupted change is repeated.
+allow_group_access() {
+	chmod 0750 "${PGDATA%/*}" /run/postgresql
+	[ "$(stat --format=%a "$PGDATA")" != 750 ] || return 0
+	note "letting the group read $PGDATA"
+	find -L "$PGDATA" -mindepth 1 ! -type l -exec chmod g+rX {} +
+	chmod 0750 "$PGDATA"
 }
 
 compute_sizing() {
@@ -65,13 +77,29 @@ choose_archiving() {
 	if archives; then cp /etc/postgresql/archiving.conf "$ARCHIVE"; fi
 }
 
+# Which member a client is connected to, for it to ask: current_setting('flaglearning.member').
+name_member() {
+	[[ ${PATRONI_NAME:-} =~ ^[a-z0-9][a-z0-9.-]*$ ]] || fail "PATRONI_NAME is '${PATRONI_NAME:-}'" "set it to the member's name"
+	printf "flaglearning.member = '%s'\n" "$PATRONI_NAME" >"$MEMBER"
+}
+
 _main() {
 	if [ "${1:0:1}" = '-' ]; then set -- postgres "$@"; fi
+	if [ "$*" = create-cluster ]; then create_cluster; return; fi   # Patroni's bootstrap
+	if [ "$1" = patroni ]; then
+		check_data_directory
+		check_tls
+		archives || true
+		compute_sizing
+		choose_archiving
+		name_member
+	fi
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
 		check_tls
 		archives || true
 		create_cluster
+		allow_group_access
 		compute_sizing
 		choose_archiving
 		shift

@@ -47,6 +47,10 @@ INSERT INTO wanted_membership VALUES
     ('pg_read_all_settings',        'flaglearning_backup'), -- data_directory, archive_command
     ('pg_signal_backend',           'flaglearning_ops'),   -- cancel and terminate
     ('pg_use_reserved_connections', 'flaglearning_ops');   -- get in when the server is full
+\if :cluster
+-- pgBackRest asks a standby for a checkpoint before it copies files from it.
+INSERT INTO wanted_membership VALUES ('pg_checkpoint', 'flaglearning_backup');
+\endif
 
 SELECT pg_catalog.format('REVOKE %I FROM %I CASCADE', granted.rolname, member.rolname)
 FROM pg_catalog.pg_auth_members AS m

@@ -5,6 +5,7 @@
 --   deployment          development | production
 --   database            flaglearning_dev | flaglearning_prod
 --   app_role            flaglearning_user | flaglearning_prod
+--   cluster             on | off: whether this server is a member of a cluster
 --   <role>_verifier     the SCRAM verifier of app, migrator, readonly, ops, monitor and pgbouncer: a plaintext password never
 --                       reaches the server, its logs or its statistics
 \set ON_ERROR_STOP on
@@ -18,3 +19,6 @@ SET client_min_messages = warning;
 \ir 40-monitoring.sql
 \ir 50-privileges.sql
 \ir 60-operations.sql
+\if :cluster
+\ir 70-cluster.sql
+\endif

@@ -34,7 +34,7 @@ UIDS = {
     "backup": 5432,
     "migrate": 8000,
     "ops": 9000,
-    "pgbackrest-server": 5432,
+    "pgbackrest-server": 5432,  # on the backup host; on a database host it reads no secret
     "pgbouncer-exporter": 9090,
     "pgbouncer": 6432,
     "postgres": 5432,
@@ -75,7 +75,7 @@ class Secret:
     copy_of: str = ""  # it holds the value of that one
 
 
-REPOSITORY_READERS = ("postgres", "backup", "restore", "sandbox", "pgbackrest-server")
+REPOSITORY_READERS = ("postgres", "backup", "restore", "sandbox")
 SECRETS = {
     "app_password": Secret("password", ("roles", "sandbox", "app", "ops")),
     "migrator_password": Secret("password", ("roles", "sandbox", "migrate", "ops")),
@@ -86,7 +86,7 @@ SECRETS = {
     "django_secret_key": Secret("key", ("migrate", "app"), minimum=MINIMUM_KEY_LENGTH, length=64),
     # pgBackRest reads these two as files of settings.
     "backup_cipher": Secret("cipher", (*REPOSITORY_READERS, "repository"), length=48),
-    "backup_cipher_offhost": Secret("cipher", REPOSITORY_READERS, copy_of="backup_cipher"),
+    "backup_cipher_offhost": Secret("cipher", (*REPOSITORY_READERS, "pgbackrest-server"), copy_of="backup_cipher"),
 }
 PASSWORDS = tuple(name for name, secret in SECRETS.items() if secret.kind == "password")
 GENERATED = tuple(name for name, secret in SECRETS.items() if not secret.copy_of)

@@ -55,7 +55,14 @@ CASES: dict[str, Case] = {
     "DumpOld": Case({"flaglearning_dump_newest_timestamp_seconds": f"{-26 * 3600 + 60}x20"}, "50s", "80s"),
     "PoolerDown": Case({"pgbouncer_up": "1x6 0x60"}, "85s", "110s"),
     "PoolerWaiting": Case({'pgbouncer_pools_client_maxwait_seconds{database="d",user="u"}': "0x6 2x60"}, "85s", "110s"),
-    "PoolerPaused": Case({'pgbouncer_databases_paused{database="d"}': "0x6 1x60"}, "85s", "110s"),
+    "PoolerStuck": Case(
+        {
+            "pgbouncer_pools_client_waiting_connections": "0x6 3x60",
+            "pgbouncer_pools_server_active_connections": "1x6 0x60",
+        },
+        "2m20s",
+        "2m50s",
+    ),
     "SiteDown": Case({"flaglearning_site_up": "1x6 0x60"}, "85s", "110s"),
     "HttpErrors": Case(
         {

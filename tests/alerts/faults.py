@@ -364,7 +364,7 @@ FAULTS: dict[str, Fault] = {
     "DumpOld": file_says("flaglearning_dump_newest_timestamp_seconds AGES_AGO\n", "flaglearning_dump.prom"),
     "PoolerDown": stopped("pgbouncer"),
     "PoolerWaiting": requests_wait,
-    "PoolerPaused": paused,
+    "PoolerStuck": paused,
     "SiteDown": stopped("proxy"),
     "HttpErrors": errors,
     "HttpSlow": slow_answers,

@@ -1,13 +1,16 @@
 """Fixtures of the app's tests: users, countries, times, clients."""
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from itertools import count
+from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db import connection
 from django.test import Client
 from hypothesis import settings as hypothesis_settings
+from psycopg.pq import TransactionStatus
 
 from flags import services
 from flags.countries import load_countries
@@ -27,6 +30,33 @@ numbers = count(1)
 def empty_cache() -> None:
     """Clear throttle counters and cached data of earlier tests."""
     cache.clear()
+
+
+# What a session keeps after its transaction. PgBouncer would lend it to the next request like that.
+LASTING_STATE = """
+    SELECT 'setting ' || name FROM pg_settings WHERE source = 'session'
+    UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
+    UNION ALL SELECT 'channel ' || channel FROM pg_listening_channels() AS channel
+    UNION ALL SELECT 'cursor ' || name FROM pg_cursors WHERE is_holdable
+    UNION ALL SELECT 'statement ' || name FROM pg_prepared_statements
+    UNION ALL SELECT 'temporary table ' || oid FROM pg_class WHERE relnamespace = pg_my_temp_schema()"""
+
+
+def lasting_state(session: Any) -> list[str]:
+    """What would leak to the next user of this server session. The query goes past Django, and is not counted."""
+    return [row[0] for row in session.execute(LASTING_STATE).fetchall()]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """After each test that used the database: its session is as it was when it was opened."""
+    result = yield
+    uses_database = item.get_closest_marker("django_db") or {"db", "transactional_db"} & set(item.fixturenames)  # type: ignore[attr-defined]
+    session = connection.connection
+    usable = session and not session.closed and session.info.transaction_status != TransactionStatus.INERROR
+    if uses_database and usable:
+        assert lasting_state(session) == [], "the app changed its session, which PgBouncer shares"
+    return result
 
 
 @pytest.fixture
@@ -71,6 +101,11 @@ def client_of() -> Callable[[User], Client]:
         return client
 
     return of
+
+
+def as_read(user: User) -> User:
+    """The user as a request has it: read now, with the totals (users.sessions)."""
+    return User.objects.select_related("stats").get(pk=user.pk)
 
 
 def right(question: Question) -> str:

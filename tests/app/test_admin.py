@@ -8,6 +8,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django_otp import DEVICE_ID_SESSION_KEY
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from conftest import PASSWORD, right
 from flags import services
@@ -27,7 +29,11 @@ LISTS = [
 @pytest.fixture
 def admin(db: None) -> Client:
     client = Client()
-    client.force_login(User.objects.create_superuser("root@example.org", PASSWORD))
+    root = User.objects.create_superuser("root@example.org", PASSWORD)
+    client.force_login(root)
+    session = client.session
+    session[DEVICE_ID_SESSION_KEY] = TOTPDevice.objects.create(user=root).persistent_id
+    session.save()
     return client
 
 
@@ -45,15 +51,11 @@ def play(countries: dict[str, Country], make_user: Callable[..., User]) -> Calla
     return days
 
 
-def test_it_needs_a_login(client: Client, user: User) -> None:
-    client.force_login(user)
-    assert client.get("/admin/").status_code == 302
-
-
 @pytest.mark.parametrize("path", ["/admin/", "/admin/users/user/add/", *LISTS])
 def test_every_page_opens_and_needs_no_inline_code(admin: Client, play: Callable[[int], None], path: str) -> None:
     play(1)
     page = admin.get(path).content.decode()
+    assert "Log out" in page
     assert not re.search(r"<style|<script(?![^>]*(src=|application/json))|<[^>]+\s(style|on\w+)=", page)
 
 
@@ -105,8 +107,34 @@ def test_an_account_can_be_deactivated(admin: Client, user: User) -> None:
     assert not Client().login(username=user.email, password=PASSWORD)
 
 
-def test_deleting_a_user_deletes_their_questions_and_answers(admin: Client, practice: Question, user: User) -> None:
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_deleting_a_user_deletes_their_questions_and_answers(
+    admin: Client, practice: Question, user: User, way: str
+) -> None:
     services.answer(user, practice.id, right(practice))
-    admin.post(f"/admin/users/user/{user.pk}/delete/", {"post": "yes"})
+    if way == "page":
+        path, form = f"/admin/users/user/{user.pk}/delete/", {}
+    else:
+        path, form = "/admin/users/user/", {"action": "delete_selected", "_selected_action": str(user.pk)}
+    asked = admin.get(path) if way == "page" else admin.post(path, form)
+    assert f"{user}, with all answers" in asked.content.decode()
+    admin.post(path, {**form, "post": "yes"})
+    assert not User.objects.filter(pk=user.pk).exists()
     assert not UserAnswer.objects.exists()
     assert not UserStats.objects.exists()
+
+
+@pytest.mark.parametrize("way", ["page", "action"])
+def test_no_administrator_deletes_the_log_of_their_own_changes(admin: Client, way: str) -> None:
+    root = User.objects.get()
+    if way == "page":
+        path, form = f"/admin/users/user/{root.pk}/delete/", {}
+    else:
+        path, form = "/admin/users/user/", {"action": "delete_selected", "_selected_action": str(root.pk)}
+    page = admin.post(path, {**form, "post": "yes"})
+    assert "your own account" in page.content.decode()
+    assert User.objects.filter(pk=root.pk).exists()
+
+
+def test_keys_of_second_factors_are_not_in_the_admin(admin: Client) -> None:
+    assert admin.get("/admin/otp_totp/totpdevice/").status_code == 404

@@ -52,6 +52,21 @@ def test_a_port_is_a_tcp_port(value: str) -> None:
     assert production(EMAIL_PORT="465").port("EMAIL_PORT", 587) == 465
 
 
+def test_the_admin_is_for_no_network_in_production_and_for_this_machine_in_development() -> None:
+    assert production().admin_networks() == []
+    assert all(network.is_private for network in development().admin_networks())
+
+
+def test_the_admins_networks_are_addresses_and_networks() -> None:
+    networks = production(ADMIN_NETWORKS="192.0.2.10, 2001:db8:7::/48").admin_networks()
+    assert [str(network) for network in networks] == ["192.0.2.10/32", "2001:db8:7::/48"]
+
+
+@pytest.mark.parametrize("value", ["office", "192.0.2.1/24", "192.0.2.0/33", "::1::"])
+def test_another_word_is_no_network(value: str) -> None:
+    assert f"ADMIN_NETWORKS holds {value!r}" in refusal(production(ADMIN_NETWORKS=value).admin_networks)
+
+
 def test_hsts_preload_needs_all_subdomains() -> None:
     assert "set HSTS_INCLUDE_SUBDOMAINS=true" in refusal(production(HSTS_PRELOAD="true").hsts_preload)
     assert production(HSTS_PRELOAD="true", HSTS_INCLUDE_SUBDOMAINS="true").hsts_preload()

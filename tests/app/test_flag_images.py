@@ -1,5 +1,6 @@
 """Flag pictures: cacheable, and without a hint of the country."""
 
+import gzip
 import importlib.util
 import json
 import re
@@ -164,3 +165,9 @@ class TestCleaning:
     def test_unknown_elements_stop_it(self, clean_svg: Any, body: str) -> None:
         with pytest.raises(ValueError, match=r"does not expect|style|missing ids"):
             clean_svg(f'<svg xmlns="http://www.w3.org/2000/svg">{body}</svg>')
+
+
+def test_no_picture_weighs_more_than_a_third_of_the_page() -> None:
+    """Compressed as nginx does; the page's other 40 kB: tests/browser/test_weight.py."""
+    weights = {path.stem: len(gzip.compress(path.read_bytes(), 5)) for path in PICTURES}
+    assert {name: weight for name, weight in weights.items() if weight > 20_000} == {}

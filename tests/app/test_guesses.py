@@ -16,9 +16,10 @@ from django.db.migrations.state import ProjectState
 
 from conftest import right
 from core.migrations import AddIndexOnline
-from flags import guesses, services
+from flags import guesses, personal_data, services, totals
 from flags.models import Country, DailyChallenge, GuessCount, GuessCounting, Question, UserAnswer
 from users.models import User
+from users.personal_data import delete
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -137,6 +138,27 @@ def test_deleting_a_user_subtracts_their_answers(answers: list[UserAnswer]) -> N
     assert guesses.differences() == []
 
 
+@pytest.mark.parametrize("uncounted", [0, 1])
+def test_deleting_an_account_in_batches_keeps_all_counters_right(
+    answers: list[UserAnswer], user: User, monkeypatch: pytest.MonkeyPatch, uncounted: int
+) -> None:
+    given = [give(user, answer.question.country) for answer in answers[:10]]
+    count_all()
+    given += [give(user, given[0].question.country) for _ in range(uncounted)]
+    totals.repair(User.objects.values_list("id", flat=True), FAR)
+    monkeypatch.setattr(personal_data, "DELETE_BATCH", 4)
+    left = []
+    for _ in delete(user):
+        left.append(UserAnswer.objects.filter(user=user).count())
+        assert counted() == raw()
+        assert (guesses.differences(), totals.differences(FAR)) == ([], [])
+    assert left == ([7, 3, 0] if uncounted else [6, 2, 0])
+    assert User.objects.count() == len(answers)
+    assert UserAnswer.objects.count() == len(answers)
+    assert counted() == raw()
+    assert (guesses.differences(), totals.differences(FAR)) == ([], [])
+
+
 def test_concurrent_answers_deletions_and_counts(countries: dict[str, Country], make_user: Callable[..., User]) -> None:
     """Results equal the answers at any time; in the end the sums do too."""
     some = list(countries.values())[:8]
@@ -149,6 +171,8 @@ def test_concurrent_answers_deletions_and_counts(countries: dict[str, Country], 
             give(user, country)
         if user.id % 3 == 0:
             user.delete()
+        elif user.id % 3 == 1:
+            list(delete(user))
 
     def watch() -> None:
         while not over.is_set():
@@ -265,7 +289,7 @@ def test_an_invalid_index_is_built_again(answers: list[UserAnswer]) -> None:
         operation = AddIndexOnline("useranswer", index)
         after = before.clone()
         operation.state_forwards("flags", after)
-        with connection.schema_editor(atomic=False) as editor:
+        with connection.own_session(), connection.schema_editor(atomic=False) as editor:  # type: ignore[attr-defined]
             operation.database_forwards("flags", editor, before, after)
         cursor.execute("SELECT indisvalid, indisunique FROM pg_index WHERE indexrelid = 'useranswer_half'::regclass")
         assert cursor.fetchone() == (True, False)

@@ -12,6 +12,7 @@ from django.test import Client
 
 from conftest import PASSWORD
 from core.logs import JsonFormatter, request_id
+from flags import services
 from users.models import User
 
 Lines = Callable[[], list[dict[str, object]]]
@@ -31,31 +32,58 @@ def record(message: str, *args: object, **kwargs: Any) -> logging.LogRecord:
     return logging.LogRecord("test", logging.INFO, __file__, 1, message, args, None, **kwargs)
 
 
-def test_a_request_is_one_line(client: Client, lines: Lines) -> None:
-    client.get("/api/csrf?token=s3cret")
+METRICS = re.compile(r"user=(\d*) queries=(\d+) database_ms=\d+\.\d")
+
+
+def test_a_request_is_no_line_here_and_its_figures_go_to_nginx(client: Client, lines: Lines) -> None:
+    """nginx logs it (tests/stack/test_proxy.py)."""
+    response = client.get("/api/csrf?token=s3cret")
+    assert METRICS.fullmatch(response["X-App-Metrics"]).groups() == ("", "0")  # type: ignore[union-attr]
+    assert lines() == []
+
+
+def test_a_players_request_has_their_id_and_its_statements(client: Client, user: User) -> None:
+    client.force_login(user)
+    for path, statements in {"/api/session": "1", "/api/practice": "2", "/api/csrf": "0"}.items():
+        found = METRICS.fullmatch(client.get(path)["X-App-Metrics"])
+        assert found
+        assert found.groups() == (str(user.id) if int(statements) else "", statements)
+
+
+def test_a_slow_request_is_logged(client: Client, user: User, lines: Lines, settings: Any) -> None:
+    settings.SLOW_REQUEST_SECONDS = 0
+    client.force_login(user)
+    client.get("/api/session?token=s3cret")
     (line,) = lines()
-    assert {key: line[key] for key in ("method", "path", "status", "user_id")} == {
+    assert {key: line[key] for key in ("level", "method", "path", "status", "user_id", "queries")} == {
+        "level": "WARNING",
         "method": "GET",
-        "path": "/api/csrf",
+        "path": "/api/session",
         "status": 200,
-        "user_id": None,
+        "user_id": user.id,
+        "queries": 1,
     }
     assert "s3cret" not in str(line)
 
 
-def test_a_players_line_has_their_id(client: Client, user: User, lines: Lines) -> None:
-    client.force_login(user)
-    client.get("/api/session")
-    assert lines()[-1]["user_id"] == user.id
+def test_an_error_is_logged_with_its_traceback(client: Client, lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "leaderboard", lambda _: 1 / 0)
+    client.raise_request_exception = False
+    response = client.get("/api/leaderboard")
+    (line,) = lines()
+    assert (response.status_code, line["level"]) == (500, "ERROR")
+    assert (line["request_id"], "ZeroDivisionError" in str(line["exception"])) == (response["X-Request-ID"], True)
 
 
-def test_a_successful_health_check_is_not_logged(client: Client, lines: Lines) -> None:
-    client.get("/healthz")
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_a_health_check_has_no_figures_and_no_line(client: Client, lines: Lines, path: str) -> None:
+    assert "X-App-Metrics" not in client.get(path)
     assert lines() == []
 
 
 @pytest.mark.parametrize("given", ["0123456789abcdef0123456789abcdef", "a1b2-c3d4_E5"])
-def test_a_valid_request_id_is_used(client: Client, lines: Lines, given: str) -> None:
+def test_a_valid_request_id_is_used(client: Client, lines: Lines, given: str, settings: Any) -> None:
+    settings.SLOW_REQUEST_SECONDS = 0
     response = client.get("/api/csrf", headers={"X-Request-ID": given})
     assert response["X-Request-ID"] == given
     assert lines()[-1]["request_id"] == given
@@ -71,7 +99,8 @@ def test_the_id_ends_with_the_request(client: Client) -> None:
     assert request_id.get() == ""
 
 
-def test_every_line_of_a_request_has_its_id(client: Client, lines: Lines) -> None:
+def test_every_line_of_a_request_has_its_id(lines: Lines, settings: Any) -> None:
+    settings.SLOW_REQUEST_SECONDS = 0
     Client(enforce_csrf_checks=True).post("/api/practice", headers={"X-Request-ID": "abcdefgh"})
     assert [line["request_id"] for line in lines()] == ["abcdefgh"] * 2
 

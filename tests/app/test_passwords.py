@@ -2,10 +2,14 @@
 
 import json
 import logging
+import os
 import re
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +17,7 @@ import pytest
 from django.core import mail
 from django.test import Client
 
+import core.mail
 from conftest import PASSWORD
 from core.logs import JsonFormatter
 from flags.models import Country
@@ -77,11 +82,27 @@ class TestReset:
 
     def test_the_link_sets_a_new_password_once(self, client: Client, user: User) -> None:
         link = self.link(client, user.email.upper().replace("EXAMPLE", "example"))
-        form = client.get(link)["Location"]  # without the token
-        assert link.rstrip("/").rsplit("/", 1)[1] not in form
+        form = client.get(link)["Location"]
+        assert form == link.partition("?token=")[0]
         assert client.post(form, {"new_password1": NEW, "new_password2": NEW})["Location"] == LOGIN
         assert (log_in(Client(), user.email, NEW), log_in(Client(), user.email)) == (True, False)
         assert "used already" in client.get(link, follow=True).content.decode()
+
+    @pytest.mark.parametrize("token", ["", "set-password", "x", "c9x2dy-0123456789abcdef", "%00"])
+    def test_a_forged_link_sets_none(self, client: Client, user: User, token: str) -> None:
+        uid = self.link(client, user.email).split("/")[-2]
+        for path in (f"{RESET}{uid}/", f"{RESET}{uid}/?token={token}", f"{RESET}x/?token={token}"):
+            client.post(path, {"new_password1": NEW, "new_password2": NEW})
+            assert "used already" in client.get(path, follow=True).content.decode()
+        assert log_in(client, user.email)
+
+    def test_no_log_has_the_token(self, client: Client, user: User, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.DEBUG)
+        token = (link := self.link(client, user.email)).partition("?token=")[2]
+        client.get(link)
+        printed = [JsonFormatter().format(record) for record in caplog.records]
+        assert any(RESET in line for line in printed)
+        assert not any(token in line for line in printed)
 
     def test_a_session_that_was_taken_over_ends(
         self, client: Client, client_of: Callable[[User], Client], user: User, countries: dict[str, Country]
@@ -114,7 +135,7 @@ class TestReset:
     def test_without_a_mail_server_it_is_not_offered(self, client: Client, user: User, settings: Any) -> None:
         settings.SENDS_MAIL = False
         assert [client.post(path, {"email": user.email}).status_code for path in (RESET, f"{RESET}sent/")] == [404, 404]
-        assert client.get(f"{RESET}MQ/x-y/").status_code == 404
+        assert client.get(f"{RESET}MQ/?token=x-y").status_code == 404
 
 
 class Mailbox(socketserver.StreamRequestHandler):
@@ -131,21 +152,26 @@ class Mailbox(socketserver.StreamRequestHandler):
                 return
 
 
+class MailServer(socketserver.TCPServer):
+    timeout = 20  # seconds that `handle_request` waits for a client
+    received: list[bytes]
+
+
 class TestThroughAMailServer:
     @pytest.fixture
     def smtp(self, settings: Any) -> None:
-        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_BACKEND = "core.mail.BackgroundEmailBackend"
         settings.EMAIL_HOST, settings.EMAIL_USE_TLS = "127.0.0.1", False
 
     def test_it_gets_the_link(self, smtp: None, client: Client, user: User, settings: Any) -> None:
-        with socketserver.TCPServer(("127.0.0.1", 0), Mailbox) as server:
+        with MailServer(("127.0.0.1", 0), Mailbox) as server:
             settings.EMAIL_PORT = server.server_address[1]
             thread = threading.Thread(target=server.handle_request)
             thread.start()
             answer = client.post(RESET, {"email": user.email})
-            thread.join(timeout=10)
+            thread.join(timeout=30)
         assert answer.status_code == 302
-        message = b"".join(server.received).decode()  # type: ignore[attr-defined]
+        message = b"".join(server.received).decode()
         assert f"To: {user.email}" in message
         assert "/accounts/password/reset/" in message
 
@@ -155,7 +181,50 @@ class TestThroughAMailServer:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             settings.EMAIL_PORT = taken.getsockname()[1]
         assert client.post(RESET, {"email": user.email})["Location"] == f"{RESET}sent/"
-        assert "Failed to send password reset email" in caplog.text
+        wait_for_mails()
+        assert "a mail was not sent: Set a new password on testserver" in caplog.text
+        assert "ConnectionRefusedError" in caplog.text
+
+    def test_a_process_that_ends_sends_what_is_waiting(self, settings: Any) -> None:
+        script = """if True:
+            import sys, django
+            django.setup()
+            from django.conf import settings
+            from django.core.mail import send_mail
+            settings.EMAIL_BACKEND = "core.mail.BackgroundEmailBackend"
+            settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS = "127.0.0.1", int(sys.argv[1]), False
+            send_mail("subject", "the last words", None, ["a@example.org"])
+            """
+        with MailServer(("127.0.0.1", 0), Mailbox) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            command = [sys.executable, "-c", script, str(server.server_address[1])]
+            environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "config.settings"}
+            subprocess.run(command, cwd=settings.BASE_DIR, env=environment, check=True, timeout=30)
+            thread.join(timeout=30)
+        assert b"the last words\r\n" in server.received
+
+    @pytest.mark.parametrize("path", [RESET, "/accounts/signup/"])
+    @pytest.mark.parametrize("known", [True, False])
+    def test_no_answer_waits_for_it(
+        self, smtp: None, client: Client, user: User, settings: Any, path: str, known: bool
+    ) -> None:
+        """Or the time would tell which addresses have an account, and a slow server would stop the site."""
+        settings.EMAIL_TIMEOUT = silence = 3
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            settings.EMAIL_PORT = silent.getsockname()[1]
+            started = time.monotonic()
+            client.post(path, {"email": user.email if known else "unknown@example.org"})
+            assert time.monotonic() - started < silence / 2
+        wait_for_mails()
+
+
+def wait_for_mails() -> None:
+    """Until both threads are free again."""
+    barrier = threading.Barrier(3)
+    for _ in range(2):
+        core.mail.threads.submit(barrier.wait)
+    barrier.wait(timeout=20)
 
 
 @pytest.fixture

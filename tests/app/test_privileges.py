@@ -6,7 +6,8 @@ from django.db import connection
 
 pytestmark = pytest.mark.django_db
 
-# Sessions, the admin's log, and what only the admin uses. A new table belongs here or into readonly-grants.sql.
+# Sessions, keys of second factors, the admin's log, and what only the admin uses. A new table belongs here or into
+# readonly-grants.sql.
 UNREADABLE = {
     "auth_group",
     "auth_group_permissions",
@@ -14,6 +15,7 @@ UNREADABLE = {
     "django_admin_log",
     "django_content_type",
     "django_session",
+    "otp_totp_totpdevice",
     "users_user_groups",
     "users_user_user_permissions",
 }

@@ -1,7 +1,10 @@
 """Security headers, and production's checks."""
 
+import base64
+import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +14,7 @@ import pytest
 from django.test import Client
 
 import config
+from flags import services
 from flags.models import Country
 
 APP = Path(config.__file__).parent.parent
@@ -35,10 +39,20 @@ def in_production(*command: str, **changes: str) -> subprocess.CompletedProcess[
     )
 
 
+CHECK = ("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+
+
 def test_djangos_deployment_check_passes() -> None:
-    checked = in_production("manage.py", "check", "--deploy", "--fail-level", "WARNING")
+    checked = in_production(*CHECK, EMAIL_HOST="smtp.example")
     assert checked.stdout == "System check identified no issues (2 silenced).\n", checked.stderr
     assert checked.returncode == 0
+
+
+def test_djangos_deployment_check_says_what_is_missing_without_a_mail_server() -> None:
+    checked = in_production(*CHECK)
+    assert checked.returncode == 1
+    assert "users.W001" in checked.stderr
+    assert "Set EMAIL_HOST" in checked.stderr
 
 
 def test_the_check_silences_only_what_the_sites_owner_decides(settings: Any) -> None:
@@ -87,15 +101,15 @@ def test_no_script_can_read_the_cookies(production_settings: dict[str, Any]) -> 
 
 
 MAIL = ("EMAIL_BACKEND", "EMAIL_USE_TLS", "EMAIL_USE_SSL", "SENDS_MAIL")
-BACKENDS = "django.core.mail.backends"
+CONSOLE, SMTP = "django.core.mail.backends.console.EmailBackend", "core.mail.BackgroundEmailBackend"
 
 
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({}, [f"{BACKENDS}.console.EmailBackend", True, False, False]),
-        ({"EMAIL_HOST": "smtp.example"}, [f"{BACKENDS}.smtp.EmailBackend", True, False, True]),
-        ({"EMAIL_HOST": "smtp.example", "EMAIL_PORT": "465"}, [f"{BACKENDS}.smtp.EmailBackend", False, True, True]),
+        ({}, [CONSOLE, True, False, False]),
+        ({"EMAIL_HOST": "smtp.example"}, [SMTP, True, False, True]),
+        ({"EMAIL_HOST": "smtp.example", "EMAIL_PORT": "465"}, [SMTP, False, True, True]),
     ],
 )
 def test_production_mails_through_a_server_with_tls_or_not_at_all(
@@ -136,8 +150,31 @@ def policy(client: Client, path: str) -> dict[str, str]:
 def test_every_page_has_a_policy_without_inline(client: Client, countries: dict[str, Country], path: str) -> None:
     directives = policy(client, path)
     assert directives["default-src"] == "'none'"
-    assert directives["script-src"] == directives["style-src"] == "'self'"
+    assert directives["script-src"] == "'self'"
     assert "unsafe" not in str(directives)
+
+
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/nothing"])
+def test_the_one_inline_style_is_the_policys(client: Client, countries: dict[str, Country], path: str) -> None:
+    """It saves a round trip before the first paint; tests/browser/test_weight.py weighs the pages."""
+    page = client.get(path).content
+    (style,) = re.findall(rb"<style>(.*?)</style>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style).digest()).decode()
+    assert policy(client, path)["style-src"] == f"'self' 'sha256-{digest}'"
+    assert (b"stylesheet" in page, b" style=" in page) == (False, False)
+
+
+def test_a_page_without_a_request_has_its_style(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of an exception."""
+    monkeypatch.setattr(services, "leaderboard", lambda _: 1 / 0)
+    client.raise_request_exception = False
+    response = client.get("/leaderboard/")
+    assert (response.status_code, b"<style>" in response.content) == (500, True)
+
+
+def test_in_development_a_changed_style_is_seen(client: Client, settings: Any, db: None) -> None:
+    settings.INLINE_STYLE = ""
+    assert b'<link rel="stylesheet" href="/static/site.css">' in client.get("/accounts/login/").content
 
 
 def test_no_page_can_be_framed(client: Client, db: None) -> None:

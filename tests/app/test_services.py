@@ -4,8 +4,9 @@ import datetime
 from collections.abc import Callable
 
 import pytest
+from django.db import transaction
 
-from conftest import right, wrong
+from conftest import as_read, right, wrong
 from flags import selection, services
 from flags.models import Country, DailyChallenge, Question, UserAnswer
 from users.models import User, UserStats
@@ -334,3 +335,49 @@ def test_a_challenge_created_in_advance_is_used_on_its_day(
 ) -> None:
     DailyChallenge.objects.create(date=noon.date(), country=countries["TD"], selection_algorithm_version=0)
     assert services.daily_question(noon).country.code == "TD"
+
+
+# --- The totals that were read with the user -------------------------------------------------------------------------
+
+
+def answer_daily(user: User, moment: datetime.datetime) -> None:
+    question = services.daily_question(moment)
+    services.answer(user, question.id, right(question), moment)
+
+
+@pytest.mark.parametrize("days", [0, 1])
+def test_totals_that_changed_since_they_were_read_are_read_again(
+    countries: dict[str, Country], user: User, noon: datetime.datetime, days: int
+) -> None:
+    """By answers of two requests at once: the later one is counted on top."""
+    answer_daily(user, noon)
+    early, late = as_read(user), as_read(user)
+    question = services.new_practice_question(early)
+    services.answer(early, question.id, right(question))
+    answer_daily(late, noon + datetime.timedelta(days=1 + days))
+    stats = UserStats.objects.get(user=user)
+    assert (stats.total_answers, stats.total_correct, stats.current_streak) == (3, 3, 2 - days)
+
+
+def test_a_second_answer_breaks_no_transaction_around_it(practice: Question, user: User) -> None:
+    services.answer(user, practice.id, right(practice))
+    with transaction.atomic():
+        with pytest.raises(services.AlreadyAnswered):
+            services.answer(as_read(user), practice.id, right(practice))
+        assert services.statistics(user).total_answers == 1
+
+
+def test_an_answer_is_shown_in_the_statistics_of_the_same_request(
+    countries: dict[str, Country], user: User, noon: datetime.datetime
+) -> None:
+    answer_daily(user, noon - datetime.timedelta(days=1))
+    player = as_read(user)
+    answer_daily(player, noon)
+    assert services.statistics(player, noon).current_streak == 2
+
+
+def test_a_practice_question_is_closed_with_its_answer(practice: Question, user: User) -> None:
+    services.answer(user, practice.id, right(practice))
+    question = services.new_practice_question(player := as_read(user))
+    services.answer(player, question.id, right(question))
+    assert services.open_practice_question(user) is None

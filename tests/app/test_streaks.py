@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conftest import right, wrong
+from conftest import as_read, right, wrong
 from flags import services
 from flags.models import Country, Question, UserAnswer
 from flags.totals import differences, repair
@@ -70,10 +70,10 @@ def test_answers_recounted_give_the_stored_totals(
         if outcome:
             noon = datetime.datetime.combine(FIRST + number * DAY, datetime.time(12), datetime.UTC)
             question = services.daily_question(noon)
-            services.answer(player, question.id, (right if outcome == "right" else wrong)(question), noon)
+            services.answer(as_read(player), question.id, (right if outcome == "right" else wrong)(question), noon)
     for is_right in practised:
         question = services.new_practice_question(player)
-        services.answer(player, question.id, (right if is_right else wrong)(question))
+        services.answer(as_read(player), question.id, (right if is_right else wrong)(question))
     assert differences(FIRST + (len(history) + quiet_days) * DAY) == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from backup.repository import PATH, Repository
 from backup.test_faults import archiving, checklist
-from backup.test_runbook import follow
+from backup.test_runbook import commands, follow
 from support.fixtures import KEEP, own_stack
 from support.postgres import Postgres
 from testing.shell import ROOT, eventually, run
@@ -28,6 +28,7 @@ CERTIFICATES = """
         openssl x509 -req -in csr -CA ca.crt -CAkey ca.key -days 30 -extfile ext -out $folder/tls.crt 2>/dev/null
         cp ca.crt $folder; chmod 0600 $folder/tls.key; chown -R 5432:5432 $folder
     done
+    cd /secrets/tls/database-host; chown -R 0:5432 .; chmod 0750 .; chmod 0640 tls.key; cd /tmp
     mkdir -p /secrets/tls/unknown; cp ca.crt /secrets/tls/unknown
     new -x509 -subj /CN=database-host -keyout /secrets/tls/unknown/tls.key -out /secrets/tls/unknown/tls.crt
     chown -R 5432:5432 /secrets/tls/unknown"""
@@ -46,6 +47,7 @@ def make_secrets() -> None:
     passphrase = (ROOT / "docker/secrets.dev/backup_cipher").read_text().rpartition("repo1-cipher-pass=")[2]
     (SECRETS / "backup_cipher_offhost").write_text(f"[global]\nrepo2-cipher-pass={passphrase}")
     in_secrets("rm -rf /secrets/tls" + CERTIFICATES)
+    in_secrets("rm -rf /secrets/disk; install -d -o 5432 -g 5432 -m 0700 /secrets/disk/repository-2")
 
 
 HERE = {"SECRETS_DIR": str(SECRETS), "BACKUP_HOST_ADDRESS": "127.0.0.1", "DATABASE_HOST_ADDRESS": "127.0.0.1"}
@@ -74,7 +76,8 @@ def postgres(stack: Stack) -> Postgres:
 def host(stack: Stack) -> Iterator[Stack]:
     """The backup host."""
     files = ("docker/compose/host-backup.yml", "tests/docker-compose.host-backup.yml")
-    own: dict[str, Any] = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": "repository", **HERE}
+    repository = str(SECRETS / "disk/repository-2")
+    own: dict[str, Any] = {"DATABASE_PROJECT": stack.project, "BACKUP_REPOSITORY_DIR": repository, **HERE}
     with own_stack("offhost-host", files, **own) as host:
         yield host
 
@@ -90,9 +93,9 @@ def repository(stack: Stack, host: Stack, postgres: Postgres) -> Repository:
     return repository
 
 
-def copy(repository: Repository) -> dict[str, list[dict[str, str]]]:
+def copy(repository: Repository) -> dict[str, Any]:
     """What the second repository holds."""
-    found: dict[str, list[dict[str, str]]] = repository.ops("backup", "info", "--json").json["copy"]
+    found: dict[str, Any] = repository.ops("backup", "info", "--json").json["copy"]
     return found
 
 
@@ -188,6 +191,43 @@ def test_the_database_host_admits_only_the_backup_host(
     assert ("access denied" in answer) != let_in, answer
 
 
+# ------------------------------------------------------------ what a hostile backup host can do on the database host
+
+DATABASE_HOST = ["--pg1-host=database-host", "--pg1-host-type=tls", "--pg1-host-ca-file=/tls/stranger/ca.crt"]
+DATABASE_HOST += ["--pg1-path=/var/lib/postgresql/17/data", "--pg1-socket-path=/run/postgresql"]
+
+
+def test_what_the_backup_host_sends_runs_as_one_role(repository: Repository, stack: Stack) -> None:
+    """The options of a session are the backup host's to choose. The server's user id is not."""
+    roles = repository.sql("SELECT rolname FROM pg_roles WHERE rolcanlogin").split()
+    options = [*DATABASE_HOST, *certificate_of("backup-host", "pg1"), "--repo1-path=/tmp/repository"]
+    said = {role: as_client(stack, *options, f"--pg1-user={role}", "stanza-create") for role in roles}
+    assert 'Peer authentication failed for user "postgres"' in said["postgres"]
+    assert [role for role, answer in said.items() if "FATAL: " not in answer] == ["flaglearning_backup"], said
+    assert said["flaglearning_backup"] == "", "and that one works"
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "name", "said"),
+    [
+        ("repo-put", "/var/lib/postgresql/17/data", "planted", "Read-only file system"),
+        ("repo-put", "/run/postgresql", "planted", "Read-only file system"),
+        ("repo-put", "/etc/pgbackrest/server", "planted", "Read-only file system"),
+        ("repo-get", "/etc/pgbackrest/conf.d", "backup_cipher.conf", "missing file"),
+        ("repo-get", "/etc/pgbackrest/conf.d", "backup_cipher_offhost.conf", "missing file"),
+        ("repo-ls", "/var/lib/pgbackrest", "", "Permission denied"),
+        ("repo-get", "/var/lib/postgresql/17/data", "PG_VERSION", "17"),
+    ],
+)
+def test_the_backup_host_writes_nothing_and_finds_no_passphrase(
+    repository: Repository, stack: Stack, command: str, folder: str, name: str, said: str
+) -> None:
+    """pgBackRest's protocol reads and writes what its server can: as if a folder of that host were a repository."""
+    options = ["--repo1-host=database-host", "--repo1-host-type=tls", "--repo1-host-ca-file=/tls/stranger/ca.crt"]
+    options += [*certificate_of("backup-host", "repo1"), f"--repo1-path={folder}"]
+    assert said in as_client(stack, *options, command, *filter(None, [name]))
+
+
 def certificate_of(name: str, group: str) -> list[str]:
     """The options for it."""
     return [f"--{group}-host-cert-file=/tls/{name}/tls.crt", f"--{group}-host-key-file=/tls/{name}/tls.key"]
@@ -217,6 +257,65 @@ def client(stack: Stack) -> Iterator[None]:
     run("docker", "run", "--rm", "--detach", *labels, *machine, *own, "--entrypoint", "sleep", image, "infinity")
     yield
     run("docker", "rm", "--force", name)
+
+
+# ------------------------------------------------------------ what a hostile database host can do on the backup host
+
+# A foothold in the postgres container: pgBackRest's own client, the certificate, the address.
+ATTACK = """
+    ask() { pgbackrest --stanza=flaglearning --repo=2 "$@"; }
+    for file in $(ask repo-ls --recurse backup); do
+        case $file in *backup.info* | *.manifest* | *bundle/*) echo damaged | ask repo-put backup/$file ;; esac
+    done
+    for file in $(ask repo-ls --recurse archive | grep info); do echo damaged | ask repo-put archive/$file; done"""
+
+
+def on_the_backup_host(host: Stack, line: str) -> str:
+    """A line of the runbook, typed there as root: in a container that has that host's disk and the scripts."""
+    if line.startswith("docker compose"):
+        return host.compose(*line.split()[2:], check=False)
+    disk = ("--volume", f"{SECRETS}/disk:/disk", "--volume", f"{ROOT}/scripts:/scripts:ro", "--network", "none")
+    settings = {
+        "BACKUP_REPOSITORY_DIR": "/disk/repository-2",
+        "SNAPSHOTS_DIR": "/disk/snapshots",
+        "SNAPSHOT_DAYS": "14",
+    }
+    given = [word for name, value in settings.items() for word in ("--env", f"{name}={value}")]
+    typed = ("--entrypoint", f"/{line.split()[0][2:]}", f"flaglearning/postgres:{TAG}", *line.split()[1:])
+    done = run("docker", "run", "--rm", "--user", "0", *disk, *given, *typed, check=False)
+    return f"{done.stdout}{done.stderr}"
+
+
+def test_the_database_host_destroys_repository_2_and_a_snapshot_brings_it_back(
+    repository: Repository, host: Stack, stack: Stack
+) -> None:
+    labels = [backup["label"] for backup in copy(repository)["backups"]]
+    taken = on_the_backup_host(host, "./scripts/snapshots take")
+    assert " files" in taken, taken
+    name = taken.split(":")[0]
+    stack.exec("postgres", "bash", "-ec", ATTACK)
+    assert copy(repository)["state"] != "ok", "the attack works: pgBackRest's protocol writes"
+
+    # with the user id of its server there, too: more than the protocol gives
+    writable = "find /var/lib/pgbackrest -type f -links +1 -exec sh -c 'echo >>$0' {} ';' 2>&1; ls /var/lib /disk 2>&1"
+    said = host.exec("pgbackrest-server", "sh", "-c", writable, check=False)
+    assert "Permission denied" in said
+    assert "snapshots" not in said, "the folder is in no container"
+    alarm = on_the_backup_host(host, "./scripts/snapshots take")
+    assert "ERROR: the repository was changed as pgBackRest never does" in alarm
+    assert "backup.manifest was replaced" in alarm
+
+    lines = [line.replace("20261130T003000Z", name) for line in commands("Repository 2, from a snapshot")]
+    said = "".join(on_the_backup_host(host, line) for line in lines)
+    assert f"is the snapshot {name}" in said, said
+    found = copy(repository)
+    assert [backup["label"] for backup in found["backups"]][: len(labels)] == labels
+    assert len(found["backups"]) > len(labels), "the last line made another"
+    assert found["state"] == "ok"
+    assert "ERROR" not in said, said
+    segment = repository.switch()
+    eventually(lambda: there(host, segment), within=60)
+    assert repository.ops("backup", "verify", REPOSITORY="2").status == 0
 
 
 # ------------------------------------------------------------ when it is away
@@ -290,11 +389,13 @@ def another_timeline(repository: Repository, stack: Stack) -> None:
     """As after a restore, without its cost: the way from the backup there has to be found without the old server."""
     before = repository.sql("SELECT timeline_id FROM pg_control_checkpoint()")
     repository.sql("ALTER SYSTEM SET restore_command = 'false'", database="postgres")
-    repository.shell("touch $PGDATA/recovery.signal")
+    # and as a version that did not let the group read the data directory left it: the start changes that
+    repository.shell("touch $PGDATA/recovery.signal; chmod -R go= /var/lib/postgresql/17")
     stack.compose("restart", "postgres")
     eventually(lambda: repository.sql("SELECT pg_is_in_recovery()") == "f", within=60)
     repository.sql("ALTER SYSTEM RESET restore_command", database="postgres")
     repository.sql("CHECKPOINT")
+    assert repository.shell("find /var/lib/postgresql/17 ! -perm -g=r") == ""
     assert repository.sql("SELECT timeline_id FROM pg_control_checkpoint()") > before
 
 

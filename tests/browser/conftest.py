@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, sync_playwright
 
+from browser import player as player_module
 from browser.player import Account, NewPage, Player, Screenshot
 from browser.quiet_network import start_in_quiet_network
 
@@ -33,9 +34,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--base-url", default=os.environ.get("BASE_URL", "https://localhost:8443"), help="the site to play on"
     )
+    group.addoption("--project", default=player_module.project, help="the compose project that prints the site's mails")
     group.addoption(
         "--screenshots", type=Path, default=Path("artifacts/screenshots"), help="the folder to keep them in"
     )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    player_module.project = config.getoption("--project")
 
 
 def is_own_machine(url: str) -> bool:

@@ -1,6 +1,9 @@
 """A user's actions on the site."""
 
+import re
 import secrets
+import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -10,6 +13,21 @@ KEYS = "1234"
 # The fixtures of these names: open a page in a new browser; save a screenshot.
 NewPage = Callable[..., Page]
 Screenshot = Callable[[Page, str], None]
+# The compose project of the site, which prints its mails (--project).
+project = "flaglearning"
+
+
+def mailed_link(email: str) -> str:
+    """The path of the newest link that was mailed to the address, from the site's log."""
+    command = ["docker", "compose", "--project-name", project, "logs", "--no-color", "--no-log-prefix", "app"]
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        log = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        log = log.replace("\x1b[2K", "")  # Compose 2.26 prints it before each line
+        if found := re.findall(rf"^To: {re.escape(email)}\n(?:(?!To: ).*\n)*?https?://[^/]+(/\S+)", log, re.MULTILINE):
+            return str(found[-1])
+        time.sleep(0.1)
+    raise AssertionError(f"no mail to {email} in the log of {project}")
 
 
 @dataclass
@@ -35,9 +53,12 @@ class Player:
         self.page.goto("/")
         self.page.get_by_role("link", name="Sign up", exact=True).click()
         self.page.get_by_label("E-mail address").fill(self.account.email)
+        self.page.get_by_role("button", name="Sign up").click()
+        expect(self.page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()
+        self.page.goto(mailed_link(self.account.email))
         self.page.get_by_label("Display name").fill(self.account.name)
         self.page.get_by_label("Password").fill(self.account.password)
-        self.page.get_by_role("button", name="Sign up").click()
+        self.page.get_by_role("button", name="Make the account").click()
         expect(self.page.get_by_role("button", name="Log out")).to_be_visible()
         self.page.wait_for_load_state()  # until its scripts have run, a page works as without JavaScript
 

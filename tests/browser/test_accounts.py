@@ -1,9 +1,11 @@
 """Accounts, and what other users see of them."""
 
+import json
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from browser.player import Account, NewPage, Player, Screenshot
+from browser.player import Account, NewPage, Player, Screenshot, mailed_link
 
 
 def test_logging_out_and_in_again(player: Player) -> None:
@@ -23,14 +25,18 @@ def test_a_wrong_password_reveals_no_account(page: Page, regular: Account) -> No
     )
 
 
-def test_signing_up_reports_errors(page: Page, regular: Account, screenshot: Screenshot) -> None:
+def test_signing_up_reports_errors(page: Page, screenshot: Screenshot) -> None:
+    account = Account()
     page.goto("/accounts/signup/")
-    page.get_by_label("E-mail address").fill(regular.email)
+    page.get_by_label("E-mail address").fill(account.email)
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()
+    screenshot(page, "signup-sent")
+    page.goto(mailed_link(account.email))
     page.get_by_label("Display name").fill("me@example.org")
     page.get_by_label("Password").fill("password")
-    page.get_by_role("button", name="Sign up").click()
+    page.get_by_role("button", name="Make the account").click()
     for field, complaint in [
-        ("E-mail address", "has an account already"),
         ("Display name", "leave out the @"),
         ("Password", "too common"),
     ]:
@@ -67,6 +73,8 @@ def test_a_password_is_changed_with_the_keyboard(page: Page) -> None:
     player.sign_up()
     page.get_by_role("link", name=player.account.name).focus()
     page.keyboard.press("Enter")
+    page.get_by_role("link", name="Change your password").focus()
+    page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Change your password")).to_be_visible()
     old, new = player.account.password, "another long sentence of words"
     page.get_by_label("Old password").focus()
@@ -86,3 +94,19 @@ def test_a_forgotten_password_leads_to_a_neutral_answer(page: Page) -> None:
     page.get_by_label("E-mail address").fill("unknown@example.org")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Look into your mailbox")).to_be_visible()
+
+
+def test_data_is_downloaded_and_the_account_deleted_without_javascript(new_page: NewPage) -> None:
+    player = Player(new_page(java_script_enabled=False))
+    player.sign_up()
+    page = player.page
+    page.goto("/accounts/")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download your data").click()
+    assert json.loads(download.value.path().read_text())["account"]["email"] == player.account.email
+    page.get_by_role("link", name="Delete your account").click()
+    page.get_by_label("Your password").fill(player.account.password)
+    page.get_by_role("button", name="Delete everything").click()
+    expect(page.locator(".messages")).to_contain_text("are deleted")
+    player.log_in()
+    expect(page.get_by_role("alert")).to_contain_text("don’t go together")

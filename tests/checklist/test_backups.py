@@ -5,9 +5,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import backup_health
+import snapshots
 from checklist.api import Evidence, check, deviates, does_not_apply, not_proven
 from checklist.client import Superuser
-from checklist.machines import Container
+from checklist.machines import Container, Machine
 from checklist.target import Target
 from checklist.timers import unarmed
 from ops.flows import timers
@@ -15,6 +16,7 @@ from ops.flows import timers
 ENABLE = "`COMPOSE_PROFILES=backup` in `.env`, then `./scripts/up`; production has it on (docs/production.md)"
 WAL_AGE = backup_health.EXPOSED
 BACKUP_AGE = backup_health.BACKUP_AGE.total_seconds()
+SNAPSHOT_AGE = 8 * 3600.0  # one every six hours (timers.json)
 DRILL_AGE = backup_health.DRILL_AGE.total_seconds()
 WITHOUT = "this stack runs without the profile `backup`: its data is development's"
 
@@ -125,7 +127,7 @@ def test_drill_passed(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-04",
-    claim="a copy of every backup is on another machine",
+    claim="a copy of every backup is on another machine, with snapshots that the database host can't change",
     remedy="a bucket as repository 2 (docs/production.md#a-bucket), or a host in the inventory's group `backup`. A copy"
     " of BACKUP_REPOSITORY_DIR that you make yourself is nothing that this check can see",
 )
@@ -140,6 +142,37 @@ def test_copy_is_off_host(target: Target, superuser: Superuser, evidence: Eviden
     assert age <= BACKUP_AGE, f"the newest backup in repository 2 is {age / 3600:.1f} hours old"
     broken = [backup["label"] for backup in backups if backup.get("error")]
     assert not broken, f"backups with errors in repository 2: {', '.join(broken)}"
+    for host in target.hosts:
+        if "backup" in host.groups:
+            snapshots_are_safe(host, evidence)
+
+
+def snapshots_are_safe(host: Machine, evidence: Evidence) -> None:
+    """The newest snapshot is recent, no container sees its folder, and no user of a container could write its files."""
+    lines = host.run("cat %s", "/opt/flaglearning/.env").stdout.splitlines()
+    settings = dict(line.split("=", 1) for line in lines if "=" in line)
+    folder, repository = settings.get("SNAPSHOTS_DIR", ""), settings["BACKUP_REPOSITORY_DIR"]
+    assert folder, "no folder of snapshots is configured"
+    names = host.run("ls %s", folder).stdout.split()
+    taken = sorted(name for name in names if snapshots.NAME.fullmatch(name))
+    assert taken, f"no snapshot of repository 2 is in {folder}"
+    newest = datetime.strptime(taken[-1], snapshots.NAME_FORMAT).replace(tzinfo=UTC)
+    age = seconds_since(newest.timestamp())
+    evidence(f"{len(taken)} snapshots of repository 2; the newest {age / 3600:.1f} hours old", host)
+    assert snapshots.ALARM not in names, f"repository 2 was tampered with: {folder}/{snapshots.ALARM}"
+    assert age <= SNAPSHOT_AGE, f"the newest snapshot is {age / 3600:.1f} hours old"
+
+    ids = host.docker("ps", "--quiet").split()
+    mounted = host.docker("inspect", "--format", "{{range .Mounts}}{{.Source}} {{end}}", *ids).split()
+    assert repository in mounted, "the repository is mounted into no container: nothing can be said of the snapshots"
+    inside = [source for source in mounted if f"{folder}/".startswith(f"{source.rstrip('/')}/")]
+    assert not inside, f"a container mounts {', '.join(inside)}, and so the snapshots"
+    look = "find %s ! -user root -print -quit; find %s ! -type d -perm /0222 -print -quit; stat --format=%%a %s"
+    loose = host.run(look, folder, folder, folder).stdout.split()
+    evidence(f"no file of them is another user's than root, or writable; the folder's mode is {loose[-1]}", host)
+    assert loose == ["700"], f"{folder} has files that another user than root can change, or another mode than 0700"
+    kept = host.run("find %s -type f -name backup.manifest -print -quit", f"{folder}/{taken[-1]}").stdout
+    assert kept, "the newest snapshot has no backup"
 
 
 @check(
@@ -206,7 +239,7 @@ def test_pg_wal_does_not_grow(superuser: Superuser, evidence: Evidence) -> None:
 
 @check(
     "BACK-08",
-    claim="systemd timers on the database host make, test and monitor backups",
+    claim="systemd timers make, test and monitor backups, and take snapshots on the backup host",
     remedy="one machine: `./scripts/ops timers install`; hosts: `ansible-playbook playbooks/site.yml`",
 )
 def test_timers_are_armed(target: Target, evidence: Evidence) -> None:
@@ -215,7 +248,12 @@ def test_timers_are_armed(target: Target, evidence: Evidence) -> None:
         does_not_apply("a developer's machine has no timers")
     if machine.run("test -d /run/systemd/system").rc:
         does_not_apply("no systemd on this machine; BACK-03 and BACK-05 show that drills and dumps are made")
-    groups = ["database", *(["repository-2"] if any("backup" in host.groups for host in target.hosts) else [])]
-    wanted = [f"{name}.timer" for group in groups for name in timers.declared()[group]]
-    loose = unarmed(machine, wanted, evidence)
+    backup_hosts = [host for host in target.hosts if "backup" in host.groups]
+    groups = {machine: ["database", *(["repository-2"] if backup_hosts else [])]}
+    for host in backup_hosts:
+        groups[host] = [*groups.get(host, []), "backup-host"]
+    loose = []
+    for host, names in groups.items():
+        wanted = [f"{name}.timer" for group in names for name in timers.declared()[group]]
+        loose += unarmed(host, wanted, evidence)
     assert not loose, f"not active: {', '.join(loose)}"

@@ -236,3 +236,29 @@ def test_lookup_is_locked_down(target: Target, beside: Client, evidence: Evidenc
     assert set(answers.values()) == {"0 rows"}, "the function returns rows for roles that are not pooled"
     assert "42501" in table.text, "the lookup role reads pg_authid"
     assert "42501" in other.text, "another role may call the lookup function"
+
+
+# PgBouncer restores the others of a client itself.
+HELD = """
+    SELECT coalesce(string_agg(name, ', '), 'none') FROM pg_settings WHERE source = 'session'
+    AND name NOT IN ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')"""
+
+
+@check(
+    "POOL-09",
+    claim="a client of the pooler leaves no setting to the next one; the application's sessions hold none",
+    remedy="compare pg/pgbouncer.ini with what runs (pool_mode of flaglearning_readonly, server_reset_query);"
+    " RECONNECT in the pooler's console drops the sessions; docs/adr/0024",
+)
+def test_nothing_is_left_to_the_next_client(target: Target, beside: Client, evidence: Evidence) -> None:
+    endpoint = target.endpoint("pgbouncer")
+    reader = (endpoint, "flaglearning_readonly", "readonly_password")
+    left = beside.login(*reader, "SET work_mem = '65kB'; SELECT current_setting('work_mem')")
+    found = beside.login(*reader, HELD)
+    evidence(f"flaglearning_readonly sets work_mem: {left}; the next client finds: {found}")
+    # Of the application nothing is set here: its sessions are not reset in production.
+    held = beside.login(endpoint, target.app_role, "app_password", HELD)
+    evidence(f"{target.app_role} finds: {held}")
+    assert "65kB" in left.text, "the setting was not made, so the check proves nothing"
+    assert (found.ok, found.text) == (True, "none"), f"the next client found {found.text}"
+    assert (held.ok, held.text) == (True, "none"), f"a session of the application holds {held.text}"

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from backup.test_runbook import commands
 from images import BUILT
 from lab.hosts import Lab
 from network import scan
 from players import Players
+from support.checklist import Checklist
+from test_checklist import Loosened, assert_noticed
 from test_playbooks import ROLE, changed
 from testing.shell import eventually
 
@@ -37,6 +40,7 @@ def _backups(split: Lab) -> None:
     """Wait for what the first run of site.yml starts: backups in both repositories and the first drill."""
     eventually(lambda: info(split)["backups"] and info(split)["copy"]["backups"], within=180, every=3)
     eventually(lambda: sql(split, "SELECT count(*) FROM operations.drill", "postgres") != "0", within=300, every=3)
+    eventually(lambda: split.exec("backup1", *HERE, "./scripts/snapshots", "list").strip(), within=300, every=3)
 
 
 # ------------------------------------------------------------ what is there
@@ -67,6 +71,42 @@ def test_no_password_of_the_database_is_on_the_backup_host(split: Lab) -> None:
         "tls/backup-host/tls.key",
         "tls/client/ca.crt",
     ]
+
+
+# ------------------------------------------------------------ snapshots of repository 2
+
+SNAPSHOTS = "/var/backups/flaglearning/repository-2-snapshots"
+ANY_FILE = f"$(find {SNAPSHOTS} -type f -name backup.manifest | head -n 1)"
+
+
+@pytest.mark.parametrize(
+    "way",
+    [
+        Loosened(f"echo tampered >{SNAPSHOTS}/ALARM", f"rm {SNAPSHOTS}/ALARM", {"BACK-04"}),
+        Loosened(f"chown 5432 {ANY_FILE}", f"chown 0 {ANY_FILE}", {"BACK-04"}),
+        Loosened(f"mv {SNAPSHOTS} {SNAPSHOTS}.away", f"mv {SNAPSHOTS}.away {SNAPSHOTS}", {"BACK-04"}),
+        Loosened(
+            "systemctl stop flaglearning-snapshot.timer", "systemctl start flaglearning-snapshot.timer", {"BACK-08"}
+        ),
+    ],
+    ids=["tampered", "writable", "none", "timer"],
+)
+def test_a_snapshot_that_protects_nothing_is_noticed(split: Lab, tmp_path: Path, way: Loosened) -> None:
+    assert_noticed(split, "backup1", Checklist(tmp_path, "-i", str(split.inventory), env=split.environment), way)
+
+
+def test_the_snapshot_timer_fails_when_a_backup_was_replaced(split: Lab) -> None:
+    """As the user of pgBackRest's server, so with all that the database host can do there. Then the runbook."""
+    assert not start(split, "flaglearning-snapshot", "backup1")
+    manifest = "$(find /var/lib/pgbackrest -name backup.manifest | head -n 1)"
+    attack = f"set -e; file={manifest}; echo damaged >$file.new; mv -f $file.new $file"
+    split.exec("backup1", *HERE, "docker", "compose", "exec", "-T", "pgbackrest-server", "sh", "-c", attack)
+    assert start(split, "flaglearning-snapshot", "backup1")
+    good = split.exec("backup1", *HERE, "./scripts/snapshots", "list").split()[-2]
+    for line in commands("Repository 2, from a snapshot"):
+        split.exec("backup1", *HERE, *line.replace("20261130T003000Z", good).split())
+    assert not start(split, "flaglearning-snapshot", "backup1")
+    eventually(lambda: info(split)["copy"]["state"] == "ok", within=60, every=3)
 
 
 # ------------------------------------------------------------ who is let in
@@ -112,7 +152,7 @@ def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str)
 def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
     listed = json.loads(split.exec("db1", "systemctl", "list-timers", "--all", "-o", "json", "flaglearning-*"))
     times = {timer["unit"].removesuffix(".timer"): timer["next"] for timer in listed}
-    names = ("dump-nightly", "backup-drill", "backup-drill-repository-2", "backup-info")
+    names = ("dump-nightly", "backup-drill", "backup-drill-repository-2", "backup-info", "clear-sessions")
     assert times.keys() == {f"flaglearning-{name}" for name in names}
     assert all(times.values())
 
@@ -138,9 +178,9 @@ def test_the_weekly_drill_of_the_copies_passes(split: Lab) -> None:
     assert sql(split, newest, "postgres") == "t|2"
 
 
-def start(lab: Lab, service: str) -> bool:
+def start(lab: Lab, service: str, host: str = "db1") -> bool:
     """Whether it failed."""
-    return "failed" in lab.exec("db1", "systemctl", "start", f"{service}.service", check=False)
+    return "failed" in lab.exec(host, "systemctl", "start", f"{service}.service", check=False)
 
 
 # ------------------------------------------------------------ restores

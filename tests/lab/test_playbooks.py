@@ -14,6 +14,7 @@ from images import BUILT
 from lab.hosts import Lab
 from testing.shell import ROOT, eventually
 
+HERE = ("env", "--chdir=/opt/flaglearning")
 ROLE = str(ROOT / "tests/lab/role.yml")
 
 
@@ -24,6 +25,22 @@ def changed(output: str) -> int:
 def test_settings_of_docker_that_the_host_had_stay(lab: Lab) -> None:
     settings = json.loads(lab.exec("db1", "cat", "/etc/docker/daemon.json"))
     assert (settings["mtu"], settings["icc"]) == (1400, False)
+
+
+def test_settings_of_one_host_arrive(lab: Lab) -> None:
+    """Of host_vars/db1 (lab.hosts.SETTINGS_OF_ONE_HOST)."""
+    show = ("postgres", "psql", "-XAt", "-h", "/run/postgresql", "-U", "postgres", "-c", "SHOW deadlock_timeout")
+    assert lab.exec("db1", *HERE, "docker", "compose", "exec", "-T", *show).strip() == "1234ms"
+    services = json.loads(lab.exec("db1", *HERE, "docker", "compose", "--profile", "ops", "config", "--format=json"))
+    environment = {name: services["services"][name]["environment"] for name in ("backup", "ops")}
+    assert environment["ops"]["DUMPS_KEEP"] == "8"
+    assert environment["backup"]["PGBACKREST_REPO1_RETENTION_FULL"] == "3"
+    assert environment["backup"]["BACKUP_FULL_DAYS"] == "6"
+
+
+def test_one_machines_timers_are_those_of_the_role(lab: Lab) -> None:
+    installed = lab.exec("db1", *HERE, "./scripts/ops", "timers", "install")
+    assert "4 timers are active, 0 unit files changed" in installed
 
 
 def test_a_check_sees_what_a_person_changed(lab: Lab) -> None:

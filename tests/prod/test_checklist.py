@@ -218,7 +218,11 @@ def test_a_loosened_configuration_is_found(
     (tmp_path / "loose.conf").write_text("shared_preload_libraries = 'pgaudit'\n")
     (tmp_path / "loose.pooler_hba").write_text("host all all all scram-sha-256\n")
     pooler = (ROOT / "pg/pgbouncer.ini").read_text()
-    for strict, loose in (("client_tls_sslmode = require", "allow"), ("server_tls_sslmode = verify-full", "require")):
+    for strict, loose in (
+        ("client_tls_sslmode = require", "allow"),
+        ("server_tls_sslmode = verify-full", "require"),
+        ("flaglearning_readonly = pool_mode=session", "pool_mode=transaction"),
+    ):
         assert strict in pooler
         pooler = pooler.replace(strict, f"{strict.partition(' = ')[0]} = {loose}")
     (tmp_path / "loose.ini").write_text(pooler)
@@ -243,7 +247,8 @@ def test_a_loosened_configuration_is_found(
     )
     variables: dict[str, Any] = {**stack.variables}
     loosened = Stack(stack.project, (*PRODUCTION, str(overlay)), **variables)
-    ids = {"PASS-05", "PASS-06", "TLS-03", "TLS-04", "TLS-09", "NET-02", "NET-04", "MON-01", "MON-02", "MON-06"}
+    ids = {"PASS-05", "PASS-06", "POOL-09", "TLS-03", "TLS-04", "TLS-09"}
+    ids |= {"NET-02", "NET-04", "MON-01", "MON-02", "MON-06"}
     try:
         loosened.up()
         assert checklist.outcomes(*ids) == dict.fromkeys(ids, "fail")

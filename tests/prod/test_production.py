@@ -1,5 +1,6 @@
 """The production overlay: what it serves, and what it refuses to start with. The rest test_checklist.py shows."""
 
+import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,20 @@ def test_cookies_go_over_https_only(proxy: Proxy) -> None:
     assert all("secure" in cookie.lower() for cookie in cookies)
 
 
+def test_what_never_changes_is_cached_for_ever_and_pages_are_not(proxy: Proxy) -> None:
+    """A page's own files: the picture, scripts and icon. Their names change with their content."""
+    page = proxy.get("/")
+    files = re.findall(r'(?:src|href)="(/(?:static|flags)/[^"]+)"', page.text)
+    assert len(set(files)) == 4
+    for file in files:
+        answer = proxy.get(file)
+        assert answer.headers["cache-control"] == "max-age=315360000, public, immutable" or (
+            file.startswith("/flags/") and answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        )
+        assert answer.headers["content-encoding"] == "gzip" or int(answer.headers["content-length"]) < 1000
+    assert "no-store" in page.headers["cache-control"]
+
+
 def test_an_unknown_host_is_refused(proxy: Proxy) -> None:
     with proxy.client() as client:
         assert client.get("/", headers={"Host": "evil.example"}).status_code == 400
@@ -35,6 +50,15 @@ def test_an_error_shows_no_source(proxy: Proxy) -> None:
     assert answer.status_code == 404
     assert "Traceback" not in answer.text
     assert "DEBUG" not in answer.text
+
+
+def test_the_admin_is_for_no_network_until_one_is_named(proxy: Proxy) -> None:
+    assert proxy.get("/admin/login/").status_code == 404
+
+
+def test_without_a_mail_server_signing_up_needs_none(proxy: Proxy) -> None:
+    assert 'name="password"' in proxy.get("/accounts/signup/").text
+    assert proxy.get("/accounts/password/reset/").status_code == 404
 
 
 def test_the_code_is_the_images(stack: Stack) -> None:

@@ -1,6 +1,9 @@
-"""Many clients share few server connections, and none sees another's session state."""
+"""Many clients share few server connections, and none sees another's session state. Production: tests/prod."""
 
 import asyncio
+import socket
+import ssl
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -53,12 +56,54 @@ def test_an_advisory_lock_does_not_leak(
     assert postgres.value("app", "SELECT pg_try_advisory_lock(4711)") is True
 
 
-def test_a_harmless_startup_parameter_of_a_driver_is_ignored(bouncer: Bouncer) -> None:
-    """lib/pq and JDBC send it as a parameter of its own; to PgBouncer `options` is the same."""
+# Driver → what it sends at login besides user and database: recorded from it, or (source) read in it.
+STARTUP_PARAMETERS: dict[str, dict[str, str]] = {
+    "lib/pq 1.10": {"client_encoding": "UTF8", "datestyle": "ISO, MDY", "extra_float_digits": "2"},
+    "pgx 4.18": {},
+    "JDBC 42.7": {"client_encoding": "UTF8", "DateStyle": "ISO", "TimeZone": "Etc/UTC"},
+    "JDBC 42.2 (source)": {"client_encoding": "UTF8", "DateStyle": "ISO", "TimeZone": "UTC", "extra_float_digits": "3"},
+    "Npgsql (source)": {"client_encoding": "UTF8", "application_name": "app", "TimeZone": "UTC"},
+    "node-postgres 8": {"client_encoding": "UTF8", "application_name": "app"},
+    "postgres.js 3": {"client_encoding": "UTF8", "application_name": "postgres.js"},
+    "asyncpg 0.32": {"client_encoding": "'utf-8'"},
+    "asyncpg, without the JIT": {"client_encoding": "'utf-8'", "jit": "off"},
+    "libpq, with PGGEQO and others": {"client_encoding": "UTF8", "datestyle": "ISO", "timezone": "UTC", "geqo": "off"},
+    "psqlODBC (source)": {"DateStyle": "ISO", "extra_float_digits": "2", "geqo": "on", "client_encoding": "UTF8"},
+    "sqlx (source)": {"DateStyle": "ISO, MDY", "client_encoding": "UTF8", "TimeZone": "UTC", "extra_float_digits": "2"},
+}
+
+
+@pytest.mark.parametrize("driver", STARTUP_PARAMETERS)
+def test_a_driver_gets_as_far_as_its_password(bouncer: Bouncer, driver: str) -> None:
+    kind, said = login_begins(bouncer, STARTUP_PARAMETERS[driver])
+    assert (kind, b"SCRAM-SHA-256" in said) == (b"R", True), said
+
+
+@pytest.mark.parametrize("name", ["search_path", "statement_timeout", "work_mem", "default_transaction_read_only"])
+def test_a_startup_parameter_that_would_be_lost_is_refused(bouncer: Bouncer, name: str) -> None:
+    assert login_begins(bouncer, {name: "1"})[0] == b"E"
+    with pytest.raises(psycopg.OperationalError, match=f"unsupported startup parameter in options: {name}"):
+        bouncer.connect("app", options=f"-c {name}=1")
+
+
+def login_begins(bouncer: Bouncer, parameters: dict[str, str]) -> tuple[bytes, bytes]:
+    """Send a startup packet through TLS; the kind and the content of the first answer."""
+    where = bouncer.parameters("app")
+    words = {"user": where["user"], "database": where["dbname"], **parameters}
+    packet = struct.pack(">I", 196608) + "".join(f"{k}\0{v}\0" for k, v in words.items()).encode() + b"\0"
+    with socket.create_connection((where["host"], where["port"]), timeout=5) as plain:
+        plain.sendall(struct.pack(">II", 8, 80877103))  # SSLRequest
+        assert plain.recv(1) == b"S"
+        trusted = ssl.create_default_context(cafile=where["sslrootcert"])
+        with trusted.wrap_socket(plain, server_hostname=where["host"]) as secure:
+            secure.sendall(struct.pack(">I", len(packet) + 4) + packet)
+            answer = secure.recv(4096)
+    return answer[:1], answer[5:]
+
+
+def test_floats_are_exact_without_the_parameter_that_is_ignored(bouncer: Bouncer) -> None:
     with bouncer.connect("app", options="-c extra_float_digits=2") as connection:
         assert connection.execute("SELECT 0.1::float8 + 0.2::float8").fetchone() == (0.30000000000000004,)
-    with pytest.raises(psycopg.OperationalError, match="unsupported startup parameter in options: work_mem"):
-        bouncer.connect("app", options="-c work_mem=1GB")
 
 
 def test_a_temporary_table_cannot_be_made(app: psycopg.Connection) -> None:

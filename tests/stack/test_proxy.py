@@ -2,10 +2,12 @@
 
 import contextlib
 import functools
+import json
 import socket
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -57,15 +59,80 @@ def player(proxy: Proxy, player: Player) -> httpx.Client:
     )
 
 
+def logged(stack: Stack, *answers: httpx.Response) -> list[dict[str, Any]]:
+    """nginx's lines about the requests that were answered so, one each."""
+    lines = [line.partition("| ")[2] for line in stack.logs("proxy", since="1m").splitlines()]
+    entries = [json.loads(line) for line in lines if line.startswith('{"time"')]
+    ids = [answer.headers["x-request-id"] for answer in answers]
+    found = [entry for entry in entries if entry["request_id"] in ids]
+    assert sorted(entry["request_id"] for entry in found) == sorted(ids)
+    return found
+
+
+@pytest.fixture(scope="class")
+def known(stack: Stack) -> Player:
+    (one,) = make_players(lambda *words: stack.exec("app", "python", "manage.py", *words), count=1)
+    return one
+
+
+class TestLog:
+    """One line a request, nginx's. Figures of the application come in a response header that clients don't get."""
+
+    @pytest.mark.parametrize("path", ["/statistics/", "/api/me/statistics"])
+    def test_a_players_line_has_their_id_and_figures(
+        self, stack: Stack, proxy: Proxy, known: Player, path: str
+    ) -> None:
+        with player(proxy, known) as client:
+            user_id = client.get("/api/session").json()["user"]["id"]
+            answer = client.get(path)
+        (line,) = logged(stack, answer)
+        assert (line["path"], line["status"], line["user_id"]) == (path, 200, user_id)
+        assert line["queries"] >= 1
+        assert 0 < line["database_ms"] < 1000 * line["seconds"]
+        assert answer.headers["x-request-id"] not in stack.logs("app", since="1m")
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/",
+            "/leaderboard/",
+            "/nothing",
+            "/api/nothing",
+            "/api/session",
+            "/api/leaderboard",
+            "/static/x",
+            "/flags/x.svg",
+        ],
+    )
+    def test_no_client_sees_the_figures(self, proxy: Proxy, known: Player, path: str) -> None:
+        with player(proxy, known) as client:
+            answers = [client.get(path) for _ in range(2)]  # the second may come from the cache
+        assert not [name for answer in answers for name in answer.headers if "metrics" in name]
+
+    def test_a_client_cannot_forge_them(self, stack: Stack, proxy: Proxy) -> None:
+        forged = {"X-App-Metrics": "user=1 queries=99 database_ms=9.9", "User-Agent": '","user_id":1,"x":"'}
+        (line,) = logged(stack, proxy.get("/api/csrf?user=1 queries=99 database_ms=9.9", headers=forged))
+        assert (line["user_id"], line["queries"], line["agent"]) == (None, 0, forged["User-Agent"])
+
+    def test_a_response_from_the_cache_has_no_figures(self, stack: Stack, proxy: Proxy, known: Player) -> None:
+        """They would be those of the player whose request made it."""
+        path = "/api/leaderboard?limit=96"  # no other test requests it
+        with player(proxy, known) as client:
+            lines = logged(stack, *(client.get(path) for _ in range(20)))
+        hits = [line for line in lines if line["cache"] == "HIT"]
+        assert hits
+        assert {(line["user_id"], line["queries"], line["database_ms"]) for line in hits} == {(None, None, None)}
+        assert {line["queries"] for line in lines if line["cache"] != "HIT"} == {1}
+
+
 class TestOneSecondCache:
-    """Responses with Cache-Control: public. The request ids in the app's log show which requests reached the app."""
+    """Responses with Cache-Control: public. nginx's log lines say which requests it passed to the application."""
 
     PATH = "/api/leaderboard?limit=97"  # no other test requests it
 
     def reached_app(self, stack: Stack, answers: list[httpx.Response]) -> int:
         """How many of these requests reached the application."""
-        log = stack.logs("app", since="1m")
-        return sum(answer.headers["x-request-id"] in log for answer in answers)
+        return sum(line["upstream_seconds"] != "" for line in logged(stack, *answers))
 
     def test_many_requests_in_a_second_reach_the_application_once(self, stack: Stack, proxy: Proxy) -> None:
         with proxy.client() as client:
@@ -242,6 +309,9 @@ def test_a_refused_login_page_says_when_to_try_again(logins: list[httpx.Response
         "/accounts/%6cogin/",
         "/accounts/password/",
         "/accounts/password/reset/",
+        "/accounts/signup/confirm/",
+        "/accounts/export/",
+        "/accounts/delete/",
     ],
 )
 def test_every_way_to_log_in_counts(proxy: Proxy, logins: list[httpx.Response], path: str) -> None:
@@ -260,10 +330,12 @@ def test_reading_the_login_page_is_not_limited_by_login_attempts(proxy: Proxy, l
     assert proxy.get("/accounts/login/").status_code == 200
 
 
-POST_LOGINS = r"""
+REQUESTS = r"""
+request=$1
+shift
 for address; do
     exec 3<>/dev/tcp/127.0.0.1/8000
-    printf 'POST /accounts/login/ HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n\r\n' "$address" >&3
+    printf "$request"' HTTP/1.0\r\nHost: localhost\r\nX-Forwarded-For: %s\r\n\r\n' "$address" >&3
     read -r _ status _ <&3
     echo "$status"
 done
@@ -282,7 +354,10 @@ def second_proxy(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 class TestClientAddress:
     def logins(self, container: str, addresses: Iterable[str]) -> list[str]:
-        return run("docker", "exec", container, "bash", "-c", POST_LOGINS, "-", *addresses).stdout.split()
+        return self.requests(container, "POST /accounts/login/", addresses)
+
+    def requests(self, container: str, request: str, addresses: Iterable[str]) -> list[str]:
+        return run("docker", "exec", container, "bash", "-c", REQUESTS, "-", request, *addresses).stdout.split()
 
     def test_an_ipv6_network_is_one_client(self, second_proxy: str) -> None:
         statuses = self.logins(second_proxy, [f"2001:db8:0:1::{host:x}" for host in range(1, 25)])
@@ -293,6 +368,11 @@ class TestClientAddress:
     def test_ipv4_neighbours_are_clients_of_their_own(self, second_proxy: str) -> None:
         assert self.logins(second_proxy, ["198.51.100.1"] * 24)[-1] == "429"
         assert self.logins(second_proxy, ["198.51.100.2"]) == ["403"]
+
+    def test_the_admin_is_for_networks_of_the_clients_address_and_no_client_chooses_it(self, second_proxy: str) -> None:
+        """Development's default is private networks."""
+        addresses = {"10.1.2.3": "200", "fd00::1": "200", "198.51.100.9": "404", "10.1.2.3, 198.51.100.9": "404"}
+        assert self.requests(second_proxy, "GET /admin/login/", addresses) == list(addresses.values())
 
     def test_an_exempt_network_has_no_limit(self, second_proxy: str) -> None:
         assert self.logins(second_proxy, ["192.0.2.7"] * 40) == ["403"] * 40

@@ -21,6 +21,7 @@ from testing.stack import (
 BASE = ("docker-compose.yml",)
 WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
 BACKUP_HOST = ("docker/compose/host-backup.yml",)
+CLUSTER = (*DEVELOPMENT, "docker/compose/cluster.yml")
 # What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
 FLEET = {
     "certificates repository postgres roles pgbouncer backup": (
@@ -40,7 +41,7 @@ NEEDED_IN_A_FLEET: dict[str, Any] = {**NEEDED, "PGBOUNCER_ADDRESS": "192.0.2.11"
 
 
 @pytest.mark.parametrize(
-    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST], ids=" + ".join
+    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST, CLUSTER], ids=" + ".join
 )
 def test_it_renders(files: tuple[str, ...]) -> None:
     Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).compose("--profile", "*", "config", "--quiet")
@@ -151,7 +152,7 @@ def test_the_example_is_valid_as_it_stands(tmp_path) -> None:  # type: ignore[no
     assert rendered[0] == rendered[1]
 
 
-@pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION], ids=["development", "production"])
+@pytest.mark.parametrize("files", [DEVELOPMENT, PRODUCTION, CLUSTER], ids=["development", "production", "cluster"])
 def test_no_image_is_fetched_under_our_names(files: tuple[str, ...]) -> None:
     """An image of the same name in a public registry must never run here."""
     services = Stack(f"{PROJECT}-static", files, **NEEDED).config["services"]
@@ -172,7 +173,7 @@ def test_each_service_gets_the_secrets_that_are_declared_for_it(stack: Stack) ->
     assert set(stack.config["secrets"]) == {*secret_files.GENERATED, "ca"}
 
 
-@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST], ids=" + ".join)
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, TEST, CLUSTER], ids=" + ".join)
 def test_no_network_has_a_way_out(files: tuple[str, ...]) -> None:
     """Internal, or without masquerading: NET-13 proves it of a running stack. `acme` has to reach the ACME server."""
     networks = Stack(f"{PROJECT}-static", files, **NEEDED).config["networks"]
@@ -185,7 +186,7 @@ def test_no_network_has_a_way_out(files: tuple[str, ...]) -> None:
     assert closed == [name for name in networks if name != "acme"]
 
 
-@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION], ids=" + ".join)
+@pytest.mark.parametrize("files", [BASE, DEVELOPMENT, PRODUCTION, CLUSTER], ids=" + ".join)
 def test_only_what_publishes_a_port_is_on_a_network_that_is_not_internal(files: tuple[str, ...]) -> None:
     config = Stack(f"{PROJECT}-static", files, **NEEDED).config
     internal = {name for name, network in config["networks"].items() if network.get("internal")}
@@ -212,6 +213,20 @@ def test_production_does_not_monitor_without_a_receiver() -> None:
     assert services["alertmanager"]["environment"]["DEPLOYMENT"] == "production"
     for service in ("postgres-exporter", "pgbouncer-exporter", "ops-exporter"):
         assert [mount["source"] for mount in services[service]["volumes"]] == [f"{ROOT}/docker/secrets.dev/tls/client"]
+
+
+def test_a_cluster_publishes_haproxy_instead_of_a_member_and_on_loopback_only() -> None:
+    config = Stack(f"{PROJECT}-static", CLUSTER).config
+    published = {
+        name: {port["host_ip"] for port in service["ports"]}
+        for name, service in config["services"].items()
+        if service.get("ports")
+    }
+    assert published == {name: {"127.0.0.1"} for name in ("haproxy", "pgbouncer", "proxy")}
+    on_it = {name for name, one in config["services"].items() if "cluster" in (one.get("networks") or ())}
+    assert on_it == {*(f"{kind}db{n}" for kind in ("", "etcd-") for n in (1, 2, 3)), "haproxy"}
+    assert config["networks"]["cluster"]["internal"]
+    assert "postgres" in config["services"]["haproxy"]["networks"]["database"]["aliases"]
 
 
 def test_mail_gives_the_application_alone_a_way_out_and_a_secret() -> None:

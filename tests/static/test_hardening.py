@@ -14,10 +14,12 @@ CAPABILITIES = {"certificates": {"CHOWN", "DAC_OVERRIDE", "FOWNER"}}
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 
 
+CLUSTER = (*DEVELOPMENT, "docker/compose/cluster.yml")
 DEPLOYMENTS = {
     "development": DEVELOPMENT,
     "production": PRODUCTION,
     "development with monitoring": MONITORING,
+    "cluster": CLUSTER,
     "production with monitoring": PRODUCTION_MONITORING,
 }
 

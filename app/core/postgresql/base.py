@@ -1,22 +1,62 @@
-"""Django's PostgreSQL backend with a cheaper check of persistent connections and with dual passwords."""
+"""Django's PostgreSQL backend with a cheaper check of persistent connections, dual passwords, and shared sessions."""
 
+import contextlib
 import select
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
 
 from core.postgresql import passwords
+from core.postgresql.shared_session import SessionStateError, changes_session
+
+
+@dataclass(slots=True)
+class Usage:
+    """What a request has asked of the database: statements, and the seconds that they took."""
+
+    statements: int = 0
+    seconds: float = 0.0
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Checks a persistent connection without a round trip.
+    """Counts statements, refuses those that change the session, and checks a connection without a round trip.
 
     CONN_HEALTH_CHECKS runs `SELECT 1` before each request's first query: behind PgBouncer that is a whole transaction,
     and was an eighth of a request's CPU over all services. A peer that restarted has closed the connection, and a
     closed socket is readable. A silent socket counts as alive: TCP keepalives and the server's timeouts cover a peer
     that is lost.
     """
+
+    # False where the connection leads to the server without a pooler: for `migrate`.
+    session_is_shared = True
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.usage = Usage()
+        self.execute_wrappers.append(self._execute)
+
+    def _execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
+        if self.session_is_shared and changes_session(str(sql)):
+            raise SessionStateError(str(sql))
+        started = time.perf_counter()
+        try:
+            return execute(sql, params, many, context)
+        finally:
+            self.usage.statements += 1
+            self.usage.seconds += time.perf_counter() - started
+
+    @contextlib.contextmanager
+    def own_session(self) -> Iterator[None]:
+        """Allow statements that change the session: the connection is not a pooler's."""
+        self.session_is_shared = False
+        try:
+            yield
+        finally:
+            self.session_is_shared = True
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         """Connect with a password that the secret file holds now."""

@@ -30,7 +30,7 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 # After an outage of the server PgBouncer first answers with the error of that time, and tries a new server login.
 CACHED = "server login has been failing, cached error"
-LOGIN_RETRY = 1.1  # seconds; server_login_retry in pg/pgbouncer.ini is 1
+LOGIN_RETRY = 0.3  # seconds; server_login_retry in pg/pgbouncer.ini is 0.2
 
 Probe = Callable[[], Any]
 

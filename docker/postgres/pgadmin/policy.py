@@ -3,6 +3,7 @@
     DEPLOYMENT    development | production
     APP_DATABASE  the application's database
     APP_ROLE      the role that the application logs in as
+    CLUSTER       on, if this server is a member of a cluster
     /run/secrets/*_password (secret_files.PASSWORDS)
 
 The SCRAM verifiers are computed here (RFC 5802, RFC 7677), so that no plaintext password reaches the server. A password
@@ -110,7 +111,8 @@ def apply_to(database: str) -> dict[str, Any]:
             raise UserError(
                 f"{name} is '{value}': pg_hba.conf admits names like flaglearning_dev only", f"correct or unset {name}"
             )
-    variables = {"deployment": deployment, "database": database, "app_role": app_role}
+    cluster = "on" if os.environ.get("CLUSTER") == "on" else "off"
+    variables = {"deployment": deployment, "database": database, "app_role": app_role, "cluster": cluster}
     passwords = read_passwords(deployment)
     current = current_verifiers()
     role_of = {"app": app_role, "pgbouncer": "pgbouncer"}

@@ -6,6 +6,7 @@ is off: a policy that would be evaluated is an error instead.
 """
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any, LiteralString
 
@@ -15,7 +16,8 @@ from psycopg.rows import dict_row
 
 from user_errors import OperationError, Status
 
-SOCKET = "/run/postgresql"
+# In a cluster, PGHOST names each member's, and PGTARGETSESSIONATTRS lets libpq choose the primary's.
+SOCKET = os.environ.get("PGHOST", "/run/postgresql")
 SAFE_PATH = "search_path=pg_catalog,pg_temp"
 # pgaudit: what is done every few seconds, or at every start, would drown the audit log. A database's own settings
 # (ALTER DATABASE … SET) are overridden by these.

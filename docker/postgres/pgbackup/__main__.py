@@ -19,7 +19,6 @@ from pgbackup import drill, facts, pgbackrest, recovery, repository2, restore_po
 from pgbackup.notes import note
 from user_errors import Failure, OperationError, UserError
 
-DATA = Path(os.environ["PGDATA"])
 REPOSITORY = Path("/var/lib/pgbackrest")
 CIPHER = Path("/etc/pgbackrest/conf.d/backup_cipher.conf")
 
@@ -116,7 +115,7 @@ def plan(to: str = "", backup: str = "", timeline: int | None = None, latest: bo
     """Where a restore would go: to a time, to the end of a backup, or to the end of the archive (`latest`)."""
     if sum(map(bool, (to, backup, latest))) != 1:
         raise UserError("exactly one of to, backup and latest is required", "./scripts/ops restore backup --help")
-    return asdict(target.plan(DATA, to=to, backup=backup, timeline=timeline))
+    return asdict(target.plan(server.data_directory(), to=to, backup=backup, timeline=timeline))
 
 
 def restore(**plan: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def choose() -> dict[str, Any]:
     server.require_archiving()
     while not (found := pgbackrest.own())["backups"] and found["busy"]:
         time.sleep(2)  # a new server's first one is being made
-    usable = timelines.usable(found["backups"], timelines.current(DATA, found["systems"]) or 1)
+    usable = timelines.usable(found["backups"], timelines.current(server.data_directory(), found["systems"]) or 1)
     good = [one for one in usable if not one.error]
     if not good:
         raise OperationError("there is no backup without damaged pages to restore", "./scripts/ops backup create")
@@ -43,7 +43,7 @@ def choose() -> dict[str, Any]:
                WHERE at > pg_catalog.now() - interval '7 days' AND exposed IS NOT NULL"""
         )
     return {
-        "plan": asdict(target.plan(DATA, point=name)),
+        "plan": asdict(target.plan(server.data_directory(), point=name)),
         "restore_point": {**point, "at": point["at"].isoformat()},
         "heartbeats": {**heartbeats, "since": since},
         "rpo": exposed,

@@ -67,8 +67,9 @@ def run(
 
 
 def environment() -> dict[str, str]:
-    """Ours, without what pgBackRest would take for settings and isn't."""
-    return {name: value for name, value in os.environ.items() if value or not name.startswith("PGBACKREST_")}
+    """Ours, without what pgBackRest would take for settings and isn't; and without libpq's: it asks standbys, too."""
+    ours = {name: value for name, value in os.environ.items() if value or not name.startswith("PGBACKREST_")}
+    return {name: value for name, value in ours.items() if name not in ("PGHOST", "PGTARGETSESSIONATTRS")}
 
 
 def failed(command: str, said: str) -> OperationError:

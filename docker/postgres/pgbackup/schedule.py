@@ -11,10 +11,11 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-from pgbackup import facts, metrics, pgbackrest, restore_points, server
+from pgbackup import facts, metrics, pgbackrest, restore_points, server, timelines
 from pgbackup.notes import note
 from pgbackup.pgbackrest import Backup
 from user_errors import Failure, UserError
@@ -46,7 +47,9 @@ def serve() -> None:
                 metrics.write(metrics.text(facts.repository(), facts.archiver(), datetime.now(UTC)))
             if at and (running is None or running.poll() is not None) and time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
-                if kind := due(pgbackrest.own()["backups"], datetime.now(UTC), at, full_days):
+                found = pgbackrest.own()
+                kind = due(found["backups"], datetime.now(UTC), at, full_days, timeline(found))
+                if kind:
                     note(f"backup: a {kind} one is due")
                     running = subprocess.Popen(["pgbackup", "create", json.dumps({"type": kind})])
                     restore_points.prune()
@@ -74,8 +77,14 @@ def settings() -> tuple[str, int]:
     return at, int(days)
 
 
-def due(backups: list[Backup], now: datetime, at: str, full_days: int) -> str | None:
-    """full, incr or None. Every full_days-th day's backup is a full one; the day's is the one after `at`."""
+def timeline(found: dict[str, Any]) -> int:
+    """The timeline on which a backup has to be: in a cluster the present one, begun by a failover; else any (0)."""
+    return (timelines.current(server.data_directory(), found["systems"]) or 0) if server.is_cluster() else 0
+
+
+def due(backups: list[Backup], now: datetime, at: str, full_days: int, timeline: int = 0) -> str | None:
+    """full, incr or None. Every full_days-th day's backup is a full one; the day's is the one after `at`. One is due at
+    once when the newest is on an older timeline than `timeline`: a restore would have to cross over."""
     hour, minute = map(int, at.split(":"))
     last_time = now.replace(hour=hour, minute=minute, second=0, microsecond=0)
     if last_time > now:
@@ -83,4 +92,4 @@ def due(backups: list[Backup], now: datetime, at: str, full_days: int) -> str | 
     fulls = [one for one in backups if one.type == "full"]
     if not fulls or fulls[-1].start < last_time - timedelta(days=full_days - 1):
         return "full"
-    return "incr" if backups[-1].start < last_time else None
+    return "incr" if backups[-1].start < last_time or backups[-1].timeline < timeline else None

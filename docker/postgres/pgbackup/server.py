@@ -5,9 +5,25 @@ import subprocess
 from pathlib import Path
 
 from pgadmin.session import SOCKET, Session, connect, is_there
-from user_errors import OperationError
+from user_errors import Failure, OperationError
 
-__all__ = ["SOCKET", "Session", "connect", "control", "is_there", "require_archiving", "system"]
+__all__ = [
+    "SOCKET", "Session", "connect", "control", "data_directory", "is_cluster", "is_there", "require_archiving",
+    "system",
+]  # fmt: skip
+
+
+def is_cluster() -> bool:
+    """Whether there are several servers, one of which is the primary."""
+    return os.environ.get("CLUSTER") == "on"
+
+
+def data_directory() -> Path:
+    """The server's; in a cluster the primary's: its path here is the one that it has there."""
+    if not is_cluster():
+        return Path(os.environ["PGDATA"])
+    with connect(name="pgbackup") as session:
+        return Path(session.row("SELECT pg_catalog.current_setting('data_directory') AS path")["path"])
 
 
 def control(pgdata: Path) -> dict[str, str]:
@@ -17,8 +33,11 @@ def control(pgdata: Path) -> dict[str, str]:
 
 
 def system() -> str | None:
-    """The system identifier of this host's cluster; None where there is no data directory."""
-    return control(Path(os.environ["PGDATA"])).get("Database system identifier")
+    """The system identifier of this host's server; None where there is no data directory, or no primary to ask."""
+    try:
+        return control(data_directory()).get("Database system identifier")
+    except Failure:
+        return None
 
 
 def require_archiving() -> None:

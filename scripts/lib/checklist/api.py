@@ -15,6 +15,8 @@ ITEMS = {
     "POOL": "Connection pooling (pgBouncer)",
     "NET": "Firewall rules",
     "MON": "Monitoring (pg_stat_statements)",
+    # not the reference's: of a cluster of database servers
+    "HA": "High availability",
 }
 
 

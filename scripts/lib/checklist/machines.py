@@ -99,10 +99,13 @@ class Machine:
 class Container:
     """A container of a machine. Commands run in it as its own user does."""
 
-    def __init__(self, machine: Machine, facts: dict[str, Any], label: str = "") -> None:
+    def __init__(
+        self, machine: Machine, facts: dict[str, Any], label: str = "", service: str = "", network: str = ""
+    ) -> None:
         self.machine, self.facts = machine, facts
-        self.service: str = facts["Config"]["Labels"].get("com.docker.compose.service", "")
+        self.service = service or str(facts["Config"]["Labels"].get("com.docker.compose.service", ""))
         self.label = label or self.service
+        self._network = network
 
     def run(self, command: str, *arguments: str) -> Any:
         inside = command % tuple(map(shlex.quote, arguments)) if arguments else command
@@ -124,7 +127,7 @@ class Container:
 
     @property
     def network(self) -> str:
-        return str(next(iter(self.facts["NetworkSettings"]["Networks"])))
+        return self._network or str(next(iter(self.facts["NetworkSettings"]["Networks"])))
 
     @property
     def published(self) -> list[Port]:

@@ -50,6 +50,8 @@ class Target:
     """Its hosts, examined as root; none where the target is a compose project of this machine."""
     vantage: Machine | None = None
     """An external vantage host: a machine outside the deployment, to connect from."""
+    members: tuple[Container, ...] = ()
+    """The servers of a database cluster; then the service `postgres` is the one that is the primary."""
 
     def __init__(self, name: str, services: list[Container], asked: set[str]) -> None:
         self.name = name  # as it was asked for
@@ -171,12 +173,23 @@ class DockerTarget(Target):
         containers = machine.containers(project)
         if not containers:
             raise self._missing(machine)
+        self.members = tuple(one for name, one in sorted(containers.items()) if "PATRONI_NAME" in one.environment)
+        if self.members:
+            containers["postgres"] = self._primary(containers)
         if down := [name for name in SERVICES if name not in containers or not containers[name].running]:
             raise TargetError(
                 f"the project '{project}' is not running; stopped: {', '.join(down)}",
                 f"docker compose --project-name {project} up --wait",
             )
         super().__init__(f"docker://{project}", [containers[name] for name in SERVICES], asked)
+
+    def _primary(self, containers: dict[str, Container]) -> Container:
+        """The primary, as the service `postgres`. Clients beside it are on the network where HAProxy has its name."""
+        for member in self.members:
+            done = member.run("pgcluster primary") if member.running else None
+            if done and done.rc == 0 and (found := containers.get(done.stdout.strip())):
+                return Container(found.machine, found.facts, str(found), "postgres", f"{self.project}_database")
+        raise TargetError("the database cluster has no primary", "./scripts/ops cluster status")
 
     def _missing(self, machine: Machine) -> TargetError:
         others = machine.docker("ps", "--all", "--format", '{{.Label "com.docker.compose.project"}}').split()

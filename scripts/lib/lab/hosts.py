@@ -28,6 +28,13 @@ TOPOLOGIES: dict[str, dict[str, list[str]]] = {
 }
 HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "vantage": 99}
 USER = "debian"
+# In host_vars of db1, to try that they arrive.
+SETTINGS_OF_ONE_HOST = {
+    "stack_postgres_settings": {"deadlock_timeout": "1234ms"},
+    "stack_dumps_keep": 8,
+    "stack_backup_retention_full": 3,
+    "stack_environment": {"BACKUP_FULL_DAYS": 6},
+}
 COMPOSE_FILE = "docker/lab-host/docker-compose.yml"
 
 
@@ -226,3 +233,6 @@ class Lab:
         # YAML reads JSON.
         (self.inventory / "hosts.yml").write_text(json.dumps(groups, indent=2) + "\n")
         (self.inventory / "group_vars/all/main.yml").write_text(json.dumps(settings, indent=2) + "\n")
+        own = self.inventory / "host_vars/db1/main.yml"
+        own.parent.mkdir(parents=True, exist_ok=True)
+        own.write_text(json.dumps(SETTINGS_OF_ONE_HOST, indent=2) + "\n")

@@ -36,7 +36,10 @@ MAINTAIN = "Maintain"
 QUERIES = "The application's queries"
 TROUBLESHOOT = "Troubleshoot"
 DEPLOY = "Deploy"
-SECTIONS = (CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, ALERTS, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY)
+CLUSTER = "Database cluster (./scripts/up --cluster)"
+SECTIONS = (
+    CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, ALERTS, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY, CLUSTER,
+)  # fmt: skip
 
 EPILOG = """exit status: 0 done; 1 a problem was found, or the operation failed; 2 wrong usage; 3 cannot connect;
 4 not found; 130 interrupted"""

@@ -218,6 +218,33 @@ def not_running(service: str) -> OperationError:
     )  # fmt: skip
 
 
+# ------------------------------------------------------------ which server
+
+
+@functools.cache
+def members() -> tuple[str, ...]:
+    """The services that are members of a database cluster; none on a one-server stack."""
+    services = config()["services"].items()
+    return tuple(name for name, service in services if "PATRONI_NAME" in (service.get("environment") or {}))
+
+
+def server() -> str:
+    """The service of the server that takes writes: `postgres`; in a cluster, the member that is the primary now."""
+    return primary() if members() else "postgres"
+
+
+def primary() -> str:
+    """The cluster's primary, as the first member says that answers. Raises OperationError when there is none."""
+    for member in members():
+        done = completed(docker.exec_in(member, "pgcluster", "primary"), quiet=True)
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+    require_engine()
+    raise OperationError(
+        "the database cluster has no primary", "./scripts/ops cluster status", status=Status.CANNOT_CONNECT
+    )
+
+
 # ------------------------------------------------------------ the programs inside the images
 
 
@@ -233,7 +260,7 @@ def pgadmin(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
 
 def pgadmin_in_server(verb: str, **parameters: Any) -> Any:
     """A verb of pgadmin that needs no secret, in the running server's container, which costs no container start."""
-    return answer(docker.exec_in("postgres", "pgadmin", *docker.verb(verb, parameters)))
+    return answer(docker.exec_in(server(), "pgadmin", *docker.verb(verb, parameters)))
 
 
 def loader(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
@@ -302,6 +329,47 @@ def held(argv: list[str], limit: float | None = None) -> Iterator[str]:
         if in_time and not first:
             raise Failed(" ".join(argv[:6]), process.wait())
         yield first.strip()
+    finally:
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        process.wait()
+
+
+class Prepared:
+    """A program that has printed its first line, and waits for a line on its standard input to go on."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+
+    def go(self) -> None:
+        """Let it go on."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+
+    def line(self, limit: float) -> str:
+        """The next line that it prints; "" when none comes within `limit` seconds, or when it has ended."""
+        assert self.process.stdout
+        if not select.select([self.process.stdout], [], [], limit)[0]:
+            return ""
+        return self.process.stdout.readline().strip()
+
+
+@contextlib.contextmanager
+def prepared(argv: list[str]) -> Iterator[Prepared]:
+    """Start a program and wait for its first line, so that `go()` costs no start. Without `go()` it ends with the
+    block. Raises Failed when it ends before its first line."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    try:
+        if not process.stdout.readline():
+            raise Failed(" ".join(argv[:6]), process.wait())
+        yield Prepared(process)
     finally:
         with contextlib.suppress(OSError):
             process.stdin.close()

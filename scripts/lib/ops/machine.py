@@ -11,7 +11,7 @@ DATA = "/var/lib/postgresql"
 
 def disk() -> Row:
     """The size and the free space of the file system of the server's data volume."""
-    argv = docker.exec_in("postgres", "df", "--block-size=1", "--output=size,avail", DATA)
+    argv = docker.exec_in(containers.server(), "df", "--block-size=1", "--output=size,avail", DATA)
     done = containers.completed(argv, quiet=True)
     if done.returncode:
         containers.require_engine()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
-from ops import containers
-from ops.flows.rollout import env_file
+from ops import containers, dotenv
+from ops.output import note
 
 OVERLAY = "docker/compose/monitoring.yml"
 PRODUCTION = "docker/compose/production.yml"
@@ -23,9 +22,7 @@ def with_monitoring(files: list[str]) -> list[str]:
 
 def named_files() -> list[str]:
     """COMPOSE_FILE of the environment, or else of .env, or else development's."""
-    dotenv = env_file().read_text(encoding="utf-8") if env_file().exists() else ""
-    written = re.search(r"^COMPOSE_FILE=(\S+)", dotenv, re.MULTILINE)
-    named = os.environ.get("COMPOSE_FILE") or (written[1] if written else "")
+    named = os.environ.get("COMPOSE_FILE") or dotenv.value(dotenv.read(), "COMPOSE_FILE")
     return named.split(separator()) if named else [file for file in DEVELOPMENT if Path(file).exists()]
 
 
@@ -45,3 +42,11 @@ def use() -> None:
     """From now on, docker compose of this process has monitoring's services."""
     os.environ["COMPOSE_FILE"] = separator().join(with_monitoring(named_files()))
     containers.config.cache_clear()
+
+
+def choose() -> None:
+    """The same, and record it in .env: this folder's stack has monitoring from now on."""
+    use()
+    text, files = dotenv.read(), os.environ["COMPOSE_FILE"]
+    if dotenv.value(text, "COMPOSE_FILE") != files and dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", files)):
+        note(f"{dotenv.path()}: COMPOSE_FILE={files} (take monitoring's files out of it to end monitoring)")

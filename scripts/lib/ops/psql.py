@@ -149,7 +149,7 @@ IN_APP_DATABASE = 'exec "$@" --dbname="$APP_DATABASE"'
 def in_postgres(words: list[str], settings: Mapping[str, str]) -> list[str]:
     """The docker command line for psql, with settings for its session."""
     options = " ".join(f"-c {name}={value}" for name, value in {**SESSION, **settings}.items())
-    return docker.exec_in("postgres", *words, environment={"PGOPTIONS": options, "PGAPPNAME": "ops"})
+    return docker.exec_in(containers.server(), *words, environment={"PGOPTIONS": options, "PGAPPNAME": "ops"})
 
 
 def role_name(role: str) -> str:

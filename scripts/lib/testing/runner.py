@@ -3,7 +3,7 @@
 unit, static                      while the images build
 app, checklist, browser           one after the other, on one stack
 ops, stack, backup, prod, alerts  each on stacks of its own; as many side by side as SIDE_BY_SIDE says
-lab                               last and alone: requests are sent at a fixed rate there, which needs a free machine
+cluster, lab                      last and alone: requests are sent at a fixed rate there, which needs a free machine
 """
 
 import argparse
@@ -71,7 +71,7 @@ def folder(name: str, proves: str, *options: str, group: str = "", path: str = "
     return Layer(name, group or name, proves, command)
 
 
-SITE = f"--base-url=https://localhost:{SHARED.variables['PROXY_HTTPS_PORT']}"
+SITE = (f"--base-url=https://localhost:{SHARED.variables['PROXY_HTTPS_PORT']}", f"--project={SHARED.project}")
 LAYERS = [
     folder("unit", "pure logic, without Docker", "--import-mode=importlib", group="static", path=PACKAGES),
     folder("static", "files: they parse, pass the linters, and agree with each other"),
@@ -82,14 +82,13 @@ LAYERS = [
         "the production checklist, with evidence",
         ["./scripts/checklist", "--target", f"docker://{SHARED.project}"],
     ),
-    folder("browser", "the site in a browser", SITE, group="shared"),
+    folder("browser", "the site in a browser", *SITE, group="shared"),
     folder("ops", "./scripts/ops, each command of the reference"),
     folder("stack", "the running stack through real clients, and what happens when its parts stop"),
     folder("prod", "the production overlay, and that each check of the checklist can fail"),
     folder("backup", "backups: made, damaged, restored, compared"),
-    folder(
-        "alerts", "metrics and alerts: each fired by its fault (without those marked `long`, unless the layer is named)"
-    ),
+    folder("alerts", "each alert, fired by its fault (without those marked `long`, unless the layer is named)"),
+    folder("cluster", "three database servers: failover and switchover while clients write"),
     folder("lab", "the playbooks, on hosts (without the tests marked `long`, unless the layer is named)"),
 ]
 
@@ -230,6 +229,7 @@ def run_groups(layers: list[Layer], no_build: bool) -> None:
             running += [pool.submit(run_group, group(layers, name)) for name in names]
             for each in running:
                 each.result()
+            run_group(group(layers, "cluster"))
             run_group(group(layers, "lab"))
         except BaseException:
             end_children()

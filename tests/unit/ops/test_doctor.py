@@ -53,7 +53,7 @@ def test_a_healthy_stack() -> None:
     results, failure = doctor.walk(healthy())
     assert failure is None
     assert {result["status"] for result in results} == {"ok"}
-    assert len(results) == len(doctor.CHAIN)
+    assert len(results) == len(doctor.CHAIN) - 1  # without `cluster`
 
 
 @pytest.mark.parametrize(
@@ -115,3 +115,32 @@ def test_development_may_run_without_archiving() -> None:
     results, failure = doctor.walk(facts)
     assert failure is None
     assert results[-1]["detail"].startswith("off")
+
+
+CLUSTER = {
+    "configured": ["db1", "db2", "db3"],
+    "primary": "db1",
+    "pooler": "db1",
+    "members": [
+        {"name": "db1", "role": "leader", "state": "running", "timeline": 1},
+        {"name": "db2", "role": "quorum_standby", "state": "streaming", "timeline": 1},
+        {"name": "db3", "role": "quorum_standby", "state": "streaming", "timeline": 1},
+    ],
+    "etcd": [{"name": "etcd", "healthy": True, "reason": ""}] * 3,
+    "server": {"standbys": [{"name": name, "sync_state": "quorum", "lag": 0} for name in ("db2", "db3")]},
+}
+
+
+def test_a_cluster_is_a_link_of_its_own() -> None:
+    results, failure = doctor.walk({**healthy(), "cluster": CLUSTER})
+    assert failure is None
+    assert [result["detail"] for result in results if result["link"] == "cluster"] == [
+        "db1 is the primary, 2 standbys stream, 3 etcd answer"
+    ]
+
+
+@pytest.mark.parametrize("found", [{**CLUSTER, "pooler": "db2"}, STOPPED])
+def test_a_cluster_that_is_not_healthy_fails_there(found: object) -> None:
+    results, failure = doctor.walk({**healthy(), "cluster": found})
+    assert failure
+    assert [result["link"] for result in results if result["status"] == "failed"] == ["cluster"]

@@ -38,3 +38,17 @@ def test_up_takes_the_flag_and_passes_the_rest_on() -> None:
     assert asked.monitoring
     assert asked.arguments == ["app", "--no-deps"]
     assert not cli.parse(cli.build_parser(), ["up", "app"]).monitoring
+
+
+def test_the_choice_is_recorded_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("COMPOSE_PATH_SEPARATOR", "COMPOSE_ENV_FILES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COMPOSE_FILE", "docker-compose.yml")  # monkeypatch undoes what `use` sets
+    (tmp_path / ".env").write_text("A=1\n")
+    monitoring.choose()
+    monitoring.choose()
+    assert (tmp_path / ".env").read_text() == f"A=1\nCOMPOSE_FILE=docker-compose.yml:{OVERLAY}\n"
+    assert capsys.readouterr().err.count("COMPOSE_FILE=") == 1

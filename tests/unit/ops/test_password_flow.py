@@ -56,6 +56,7 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     monkeypatch.setattr(containers, "config", lambda: config)
     monkeypatch.setattr(containers, "environment_of", lambda service: {"DEPLOYMENT": stack.deployment})
     monkeypatch.setattr(containers, "is_running", lambda service: service in stack.running)
+    monkeypatch.setattr(containers, "server", lambda: "postgres")
     monkeypatch.setattr(containers, "run", stack.run)
     monkeypatch.setattr(containers, "pgadmin", stack.pgadmin)
     monkeypatch.setattr(pooler, "execute", lambda *commands: stack.run([", ".join(commands)]))

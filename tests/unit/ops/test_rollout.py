@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops import containers
+from ops import containers, dotenv
 from ops.flows import rollout
 from user_errors import OperationError, UserError
 
@@ -65,7 +65,7 @@ def test_only_one_rollout_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_version_is_recorded_for_the_next_start(text: str, changed: str) -> None:
-    assert rollout.with_tag(text, "v2") == changed
+    assert dotenv.with_variable(text, "APP_TAG", "v2") == changed
 
 
 def test_the_file_keeps_its_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,13 +23,14 @@ class Command(migrate.Command):
     """Django's own, after a check of what it would apply (core/migration_safety.py)."""
 
     def handle(self, *args: Any, **options: Any) -> None:
-        connection = connections[options["database"]]
+        connection: Any = connections[options["database"]]
         connection.prepare_database()
         found = [] if options["fake"] or options["prune"] else problems(connection, plan_of(connection, options))
         text = "".join(f"ERROR: unsafe migration {problem}\n" for problem in found) + f"HINT:  {HINT}"
         if found and not options["plan"]:
             raise Refused(text)
-        super().handle(*args, **options)
+        with connection.own_session():
+            super().handle(*args, **options)
         if found:
             self.stderr.write(f"`migrate` will refuse this plan:\n{text}")
 

@@ -3,18 +3,21 @@
 github.com/cookiecutter/cookiecutter-django, below {{cookiecutter.project_slug}}/:
     config/settings/base.py        at e531089f, line 51 ATOMIC_REQUESTS, MIDDLEWARE, I18N, no Python-side request log
     config/settings/production.py  at 9bef46c1, line 34 CONN_MAX_AGE=60, redirect to https, HSTS, cookies, LOGGING
-Its health checks of connections and server-side binding are Django's defaults: off. Its cache is Redis, which the
-measured views don't ask. Left out, since they would only slow it down: allauth, DRF and Sentry.
+Its database backend, session engine, health checks of connections and server-side binding are Django's defaults. Its
+cache is Redis, which the measured views don't ask. Left out, since they would only slow it down: allauth, DRF, Sentry.
 """
 
 from config.settings import *  # noqa: F403
 from config.settings import DATABASES
 
 DATABASES["default"] = {
-    **{key: DATABASES["default"][key] for key in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")},
+    **{key: DATABASES["default"][key] for key in ("NAME", "USER", "PASSWORD", "HOST", "PORT")},
+    "ENGINE": "django.db.backends.postgresql",
     "ATOMIC_REQUESTS": True,
     "CONN_MAX_AGE": 60,
 }
+
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
 
 # The application's own middleware (request ids and logs, API errors, CSP, health) is not in it.
 MIDDLEWARE = [

@@ -18,28 +18,31 @@ TITLES = {
     "prepared": "ours, but: prepared statements",
     "direct": "ours, but: no pooler: TLS to PostgreSQL",
     "bare-api": "ours, but: API routes without CSP, WhiteNoise, messages, X-Frame-Options",
-    "silent": "ours, but: no log line for a request of the app",
-    "no-reset": "ours, but: no RESET ALL after a transaction",
+    "reset": "ours, but: DISCARD ALL after each transaction, as in development",
+    "djangos-session": "ours, but: Django's session engine, and the answer stored under a lock",
+    "app-log": "ours, but: the app logs each request too",
     THEIRS: "cookiecutter-django (4 workers, TLS at its proxy alone, no pooler)",
 }
-OVERLAYS = ("direct", "no-reset")  # arms that are an overlay; the others are settings (inside/bench_changed.py)
+OVERLAYS = ("direct", "reset")  # arms that are an overlay; the others are settings (inside/bench_changed.py)
 SETTINGS: dict[str, Mapping[str, object]] = {
     "reconnecting": {"database": {"CONN_MAX_AGE": 0}},
     "prepared": {"options": {"prepare_threshold": 5}},
     "bare-api": {"without": ["CSPMiddleware", "WhiteNoiseMiddleware", "MessageMiddleware", "XFrameOptionsMiddleware"]},
-    "silent": {"request_log": "WARNING"},
+    "djangos-session": {"session_engine": "django.contrib.sessions.backends.db"},
+    "app-log": {"slow": 0},
 }
 PAGES = {"/api/challenge/today": '"question"', "/api/leaderboard": '"rank"', "/api/me/statistics": '"accuracy"'}
 CHALLENGE, LEADERBOARD, STATISTICS = (f"GET {path} {{session}}" for path in PAGES)
 POST = 'POST /api/answers {session} {{"question_id": {id}, "country_code": "{code}"}}'
-ANSWER, MIX = "answer", "the four of a player in turn"
+PLAYERS_CHALLENGE, ANSWER, OWN_STATISTICS = "today's challenge, a player", "answer", "own statistics"
+MIX = "the four of a player in turn"
 # The requests for each practice question that waits for its player's answer.
 LOADS = {
     "today's challenge, a guest": CHALLENGE.removesuffix(" {session}"),
-    "today's challenge, a player": CHALLENGE,
+    PLAYERS_CHALLENGE: CHALLENGE,
     ANSWER: POST,
     "leaderboard": LEADERBOARD,
-    "own statistics": STATISTICS,
+    OWN_STATISTICS: STATISTICS,
     MIX: "\n".join([CHALLENGE, POST, LEADERBOARD, STATISTICS]),
 }
 ASK = """
@@ -65,8 +68,9 @@ class Endpoints(Question):
     notes = (
         """cookiecutter-django's arm has its settings, its middleware, its gunicorn line and its number of workers
         (.envs/.production/.django, compose/production/django/start: line 9, config/settings/base.py: line 51,
-        production.py: line 34), PostgreSQL's defaults, and nginx in the place of its Traefik
-        (compose/production/traefik).""",
+        production.py: line 34), Django's database backend and session engine, PostgreSQL's defaults, and nginx in the
+        place of its Traefik (compose/production/traefik). The game's own code (fewer statements for an answer, what is
+        cached for all) is the same in both.""",
         """Both arms share the machine's CPUs with their database and with wrk: a rate is what CPU time a request costs,
         in all containers together. The table of CPU time shows whose it is.""",
     )
@@ -133,11 +137,12 @@ class Endpoints(Question):
     def aims(self, samples: Samples) -> Iterable[Aim]:
         faster = {load: samples.over("few rps", THEIRS)((OURS, load)) for load in LOADS}
         later = {load: samples.over("p99", THEIRS)((OURS, load)) for load in LOADS}
-        slowest, latest = min(LOADS, key=lambda n: faster[n].median), max(LOADS, key=lambda n: later[n].median)
-        yield at_least("the mix: at least {} times cookiecutter-django's requests/s", 2.5, faster[MIX])
-        yield at_least("each endpoint at least {} times", 2.5, faster[slowest], f" ({slowest})")
-        yield at_most("the mix: p99 at most {} of theirs", 0.5, later[MIX].median, f"{later[MIX]} ×")
-        yield at_most("each endpoint's p99 at most {}", 0.5, later[latest].median, f"{later[latest]} × ({latest})")
+        own = (PLAYERS_CHALLENGE, ANSWER, OWN_STATISTICS)
+        slowest, latest = min(own, key=lambda n: faster[n].median), max(LOADS, key=lambda n: later[n].median)
+        yield at_least("what a player asks for, each: at least {} times", 1.3, faster[slowest], f" ({slowest})")
+        yield at_least("the mix: at least {} times cookiecutter-django's requests/s", 1.5, faster[MIX])
+        yield at_most("the mix: p99 at most {} of theirs", 0.8, later[MIX].median, f"{later[MIX]} ×")
+        yield at_most("each endpoint's p99 at most {}", 0.8, later[latest].median, f"{later[latest]} × ({latest})")
         errors = sum(one["errors"] for (arm, _), rounds in samples.items() if arm == OURS for one in rounds)
         yield at_most("no errors", 0, errors, "{:.0f}")
 

@@ -14,8 +14,8 @@ MARKS = {"ok": ("✓", "32"), "failed": ("✗", "31"), "not checked": ("·", "2"
 
 @command("doctor", TROUBLESHOOT, "Check every link from a client to the backups, and name the first that fails", JSON)
 def doctor(asked: argparse.Namespace) -> int:
-    """client → proxy → app → pooler → server → database → roles → TLS → disk → migrations → end to end → archiving.
-    Exit status 1 when a link fails."""
+    """client → proxy → app → pooler → server → database → cluster (if it is one) → roles → TLS → disk → migrations →
+    tables → end to end → archiving. Exit status 1 when a link fails."""
     results, failure = chain.walk(chain.gather())
     if asked.json:
         show_json(results)

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from ops import psql
+from ops import containers, psql
 from ops.cli import DRY_RUN, DUMPS, JSON, YES, command, flag, option, positive
 from ops.containers import client, pgadmin_in_server
 from ops.flows import dump_import, dump_verify
 from ops.output import duration, note, say, show, show_json, size
 from ops.prompt import confirm
-from user_errors import OperationError, Status
+from user_errors import OperationError, Status, UserError
 
 PLAIN = flag("--plain", help="one file of plain SQL, uncompressed, to be read; slower")
 EMPTY = "no dump exists yet: ./scripts/ops dump full"
-KEEP = option("--keep", type=positive, default=7, metavar="N", help="keep the newest N of each kind (default: 7)")
-KEEP_DAILY = option(
-    "--keep-daily", type=int, default=14, metavar="N", help="and the last of each of N days, in UTC (default: 14)"
+KEEP = option(
+    "--keep", type=positive, metavar="N", help="keep the newest N of each kind (default: DUMPS_KEEP of .env, or 7)"
 )
+KEEP_DAILY = option(
+    "--keep-daily", type=int, metavar="N",
+    help="and the last of each of N days, in UTC (default: DUMPS_KEEP_DAILY of .env, or 14)",
+)  # fmt: skip
 
 
 @command("dump full", DUMPS, "Dump the whole application database", PLAIN, JSON)
@@ -67,7 +71,9 @@ def verify(asked: argparse.Namespace) -> int:
 @command("dump prune", DUMPS, "Remove dumps that the retention does not keep", KEEP, KEEP_DAILY, YES, DRY_RUN)
 def prune(asked: argparse.Namespace) -> None:
     """The newest usable dump of each kind is always kept. What interrupted dumps have left is removed, too."""
-    remove_old(asked.keep, asked.keep_daily, asked.yes, asked.dry_run)
+    keep, keep_daily = retention(containers.environment_of("ops"))
+    given = keep_daily if asked.keep_daily is None else asked.keep_daily
+    remove_old(asked.keep or keep, given, asked.yes, asked.dry_run)
 
 
 @command(
@@ -87,13 +93,14 @@ def import_(asked: argparse.Namespace) -> None:
 
 @command("dump nightly", DUMPS, "Dump, verify and prune, as the nightly timer does", YES)
 def nightly(asked: argparse.Namespace) -> int:
-    """A full dump and one of the schema, both proven to restore; then the retention."""
+    """A full dump and one of the schema, both proven to restore; then the retention (DUMPS_KEEP, DUMPS_KEEP_DAILY)."""
+    keep, keep_daily = retention(containers.environment_of("ops"))
     names = [made(kind)["name"] for kind in ("full", "schema")]
     results = dump_verify.run(names, quick=False)
     bad = [f"{result['name']}: {result['reason']}" for result in results if not result["good"]]
     if bad:
         raise OperationError("the night's dumps can't be restored", "./scripts/ops dump verify", "; ".join(bad))
-    remove_old(7, 14, yes=True, dry_run=False)
+    remove_old(keep, keep_daily, yes=True, dry_run=False)
     say("\n".join(names))
     return Status.OK
 
@@ -115,6 +122,17 @@ def made(kind: str, plain: bool = False, table: str = "") -> dict[str, Any]:
         pgadmin_in_server("grant-large-objects")
     found: dict[str, Any] = client("dump-create", kind=kind, plain=plain, table=table)
     return found
+
+
+def retention(environment: Mapping[str, str]) -> tuple[int, int]:
+    """DUMPS_KEEP and DUMPS_KEEP_DAILY. Raises UserError."""
+    keep, daily = environment["DUMPS_KEEP"], environment["DUMPS_KEEP_DAILY"]
+    if not (keep.isdigit() and int(keep) and daily.isdigit()):
+        raise UserError(
+            f"DUMPS_KEEP is '{keep}' and DUMPS_KEEP_DAILY is '{daily}'",
+            "set them to numbers in .env, like 7 and 14; at least one dump is kept",
+        )
+    return int(keep), int(daily)
 
 
 def remove_old(keep: int, keep_daily: int, yes: bool, dry_run: bool) -> None:

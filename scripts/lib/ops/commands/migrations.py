@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ops import containers, docker, psql
 from ops.cli import JSON, LIMIT, TROUBLESHOOT, YES, command, option
-from ops.output import note, show
+from ops.output import note, show_first
 from ops.prompt import confirm
 from user_errors import UserError
 
@@ -42,8 +42,8 @@ NAME = option("name", type=matching("[a-z0-9_]+", "a migration's name"), metavar
 @command("migrations", TROUBLESHOOT, "List applied migrations, the newest first", LIMIT, JSON)
 def history(asked: argparse.Namespace) -> None:
     # Not as ops: the table is the application's, and reading it may evaluate what its owner has created.
-    rows = psql.rows("migrations", role="readonly", limit=str(asked.limit))
-    show(rows, asked.json, empty="no migration is applied yet: ./scripts/ops migrations apply")
+    rows = psql.rows("migrations", role="readonly", limit=str(asked.limit + 1))
+    show_first(rows, asked.limit, asked.json, empty="no migration is applied yet: ./scripts/ops migrations apply")
 
 
 @command("migrations state", TROUBLESHOOT, "List every migration of the app: [X] applied, [ ] not applied")

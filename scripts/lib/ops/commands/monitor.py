@@ -67,7 +67,7 @@ def dead_rows(asked: argparse.Namespace) -> None:
 
 
 declare(
-    Listing("xid-age", MONITOR, "Show how far databases and tables are from transaction ID wraparound"),
+    Listing("xid-age", MONITOR, "Show how far databases and the ten oldest tables are from transaction ID wraparound"),
     Listing("cache", MONITOR, "Show cache hit rates of the database, its tables and indexes"),
     Listing("duplicate-indexes", MONITOR, "List indexes that another index makes redundant", empty="none"),
     Listing(

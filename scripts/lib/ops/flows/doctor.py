@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
+import cluster_health
 import secret_files
 from backup_health import problem_of
-from ops import backup_report, containers, machine, pooler, psql, schema
+from ops import backup_report, cluster, containers, machine, pooler, psql, schema
 from ops.output import duration, size
 from user_errors import Failure, OperationError
 
@@ -35,20 +36,22 @@ class Link(NamedTuple):
 
 
 def gather() -> Facts:
-    """All facts. Raises OperationError without a Docker engine."""
-    containers.require_same_deployment()
+    """All facts. Raises OperationError without a Docker engine, UserError for another deployment than the running."""
     development = containers.environment_of("ops")["DEPLOYMENT"] == "development"
     sources: dict[str, Callable[[], Any]] = {
+        "deployment": containers.require_same_deployment,
         "probes": lambda: containers.client("diagnose", stdin=lookup_password()),
         "schema": lambda: schema.of_running_app(changes=development),
         "server": lambda: psql.several("server", "migrations_applied"),
         "pooler": lambda: pooler.several("STATE", "DATABASES", "POOLS"),
         "disk": machine.disk,
+        **({"cluster": cluster.gather} if containers.members() else {}),
     }
     with ThreadPoolExecutor(len(sources) + 1) as pool:
         futures = {name: pool.submit(attempt, source) for name, source in sources.items()}
         futures["backups"] = pool.submit(attempt, lambda: backups(futures["server"].result()))
         found = {name: future.result() for name, future in futures.items()}
+    fact(found, "deployment")
     return {**found, "development": development, "database": psql.app_database()}
 
 
@@ -85,6 +88,8 @@ def walk(facts: Facts) -> tuple[list[Result], Failure | None]:
     results: list[Result] = []
     failure: Failure | None = None
     for link in CHAIN:
+        if link.check is members and "cluster" not in facts:
+            continue
         result = {"link": link.name, "status": "not checked", "detail": ""}
         if failure is None:
             try:
@@ -171,6 +176,19 @@ def database(facts: Facts) -> str:
     if row["replica"]:
         raise OperationError("the server is a replica: it takes no writes", "docker compose logs --tail 20 postgres")
     return f"{facts['database']}; {row['connections']} of {row['max_connections']} connections used"
+
+
+def members(facts: Facts) -> str:
+    """Of a cluster: three members in sync, etcd with its majority, and the pooler led to the primary."""
+    found = fact(facts, "cluster")
+    problems = cluster_health.problems(found)
+    if problems:
+        raise OperationError(
+            "the database cluster is not healthy", "./scripts/ops cluster status; docs/runbooks/cluster.md",
+            "; ".join(problems),
+        )  # fmt: skip
+    standbys = [one for one in cluster_health.members(found) if one.role == "standby"]
+    return f"{found['primary']} is the primary, {len(standbys)} standbys stream, {len(found['etcd'])} etcd answer"
 
 
 def roles(facts: Facts) -> str:
@@ -280,6 +298,7 @@ CHAIN = (
     Link("pooler", pool),
     Link("server", server),
     Link("database", database),
+    Link("cluster", members),
     Link("roles", roles),
     Link("TLS", tls),
     Link("disk", disk),

@@ -33,7 +33,7 @@ def reset(role: str, prompt: bool, yes: bool) -> None:
         )
     new = typed_password() if prompt else secret_files.generate(file.name)
     refuse_unfit(file, new)
-    if not containers.is_running("postgres"):
+    if not containers.is_running(containers.server()):
         raise OperationError(
             "nothing was changed: the service postgres is not running", "docker compose up --detach --wait postgres"
         )

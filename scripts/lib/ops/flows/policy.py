@@ -104,6 +104,7 @@ def container_argv(name: str, image: str, environment: dict[str, Any]) -> list[s
     """`docker run` of a container that waits for the steps."""
     variables = {"SECRETS": "/tmp/secrets", "PGDATA": "/tmp/data", "PGHOST": "/run/postgresql", "PGUSER": "postgres"}  # noqa: S108
     variables.update({key: str(environment[key]) for key in ("DEPLOYMENT", "APP_DATABASE", "APP_ROLE")})
+    variables["CLUSTER"] = str(environment.get("CLUSTER", "off"))
     words = ["docker", "run", "--detach", "--rm", "--init", "--name", name, "--network", "none", "--read-only"]
     words += ["--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
     words += [word for folder in ("/tmp", "/run/postgresql") for word in ("--tmpfs", f"{folder}:uid=5432,gid=5432")]  # noqa: S108

@@ -16,7 +16,7 @@ from ops.containers import Failed, pgadmin, pgbackup
 from ops.flows import restore_dump, sandbox
 from ops.output import note, say
 from ops.prompt import confirm, confirm_by_name
-from user_errors import OperationError
+from user_errors import OperationError, UserError
 
 Plan = dict[str, Any]
 
@@ -35,6 +35,11 @@ def source(plan: Plan) -> str:
 
 def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     """Replace the data directory."""
+    if containers.members():
+        raise UserError(
+            "a restore in place is for one server: the standbys of a cluster would follow the old history",
+            "--sandbox to look at the data, --table to bring one table back (docs/runbooks/cluster.md)",
+        )
     database = psql.app_database()
     consequence = (
         f"PostgreSQL stops. Every database ({database} and the others) is restored from {source(plan)}. "

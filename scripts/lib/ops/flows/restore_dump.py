@@ -148,7 +148,7 @@ def staging() -> Iterator[Staging]:
 def drop_staging(database: str) -> None:
     """Drop it; a server that is restarting is waited for. What happened before stays the error that is shown."""
     words = docker.verb("drop-staging", {"database": database})
-    in_server = containers.completed(docker.exec_in("postgres", "pgadmin", *words), quiet=True)
+    in_server = containers.completed(docker.exec_in(containers.server(), "pgadmin", *words), quiet=True)
     if in_server.returncode == 0:
         return
     try:

@@ -13,14 +13,12 @@ import contextlib
 import fcntl
 import json
 import os
-import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ops import containers, docker
+from ops import containers, docker, dotenv
 from ops.output import note
 from user_errors import OperationError, UserError
 
@@ -74,7 +72,7 @@ def app_image() -> str:
     image = str(containers.config()["services"]["app"]["image"])
     tag, wanted = image.rpartition(":")[2], os.environ.get("TAG", "")
     if wanted and "APP_TAG" not in os.environ and tag != wanted:
-        raise UserError(f"TAG is {wanted}, and {env_file()} sets APP_TAG={tag}", f"./scripts/ops rollout {wanted}")
+        raise UserError(f"TAG is {wanted}, and {dotenv.path()} sets APP_TAG={tag}", f"./scripts/ops rollout {wanted}")
     if containers.completed(["docker", "image", "inspect", image], quiet=True).returncode:
         containers.require_engine()
         raise OperationError(
@@ -84,29 +82,10 @@ def app_image() -> str:
     return image
 
 
-def env_file() -> Path:
-    """The file from which Compose reads variables."""
-    return Path(os.environ.get("COMPOSE_ENV_FILES", "").split(",")[-1] or ".env")
-
-
 def record(version: str) -> None:
-    """Write APP_TAG into .env. A file that is no regular one (/dev/null) is left alone."""
-    file = env_file()
-    if file.exists() and not file.is_file():
-        return
-    new = file.with_name(f"{file.name}.new")
-    new.write_text(with_tag(file.read_text(encoding="utf-8") if file.exists() else "", version), encoding="utf-8")
-    if file.exists():
-        shutil.copymode(file, new)
-    new.replace(file)
-    note(f"{file}: APP_TAG={version}")
-
-
-def with_tag(text: str, version: str) -> str:
-    """The text of an .env file with APP_TAG set to this version. A pure function."""
-    line = f"APP_TAG={version}"
-    changed, found = re.subn(r"^APP_TAG=.*$", line, text, flags=re.MULTILINE)
-    return changed if found else f"{text}{'' if text[-1:] in ('', chr(10)) else chr(10)}{line}\n"
+    """Write APP_TAG into .env."""
+    if dotenv.write(dotenv.with_variable(dotenv.read(), "APP_TAG", version)):
+        note(f"{dotenv.path()}: APP_TAG={version}")
 
 
 def app_containers(*options: str) -> list[str]:

@@ -22,7 +22,7 @@ Timers = dict[str, dict[str, Any]]
 
 
 def declared() -> dict[str, Timers]:
-    """Group → timer → its properties: of a database host, of one with repository 2, of one with ACME."""
+    """Group → timer → its properties: of a database host, of one with repository 2, with ACME; of a backup host."""
     found: dict[str, Timers] = json.loads(Path(__file__).parents[1].joinpath("timers.json").read_text(encoding="utf-8"))
     return found
 
@@ -51,7 +51,7 @@ def units(timers: Timers, folder: Path) -> dict[str, str]:
             f"{AFTER}\n"
             f"After={' '.join(before)}\n\n"
             f"[Service]\nType=oneshot\nWorkingDirectory={folder}\nEnvironment=HOME=/root\n{environment}"
-            f"ExecStart={folder}/scripts/ops {timer['command']}\n"
+            f"ExecStart={folder}/scripts/{timer.get('program', 'ops')} {timer['command']}\n"
         )
         made[f"{name}.timer"] = (
             f"{header}{description}\n[Timer]\nOnCalendar={timer['calendar']}\nRandomizedDelaySec={timer['delay']}\n"

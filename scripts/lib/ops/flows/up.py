@@ -13,11 +13,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops import containers, docker, monitoring
-from ops.flows.rollout import env_file
+from ops import containers, docker, dotenv, monitoring
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
+CLUSTER_FILES = ("docker-compose.yml", "docker-compose.override.yml", "docker/compose/cluster.yml")
+CLUSTER_VARIABLES = ("CLUSTER_STRICT", "CLUSTER_SYNC_STANDBYS")
 NEEDED_MB, STARTED_MB = 3000, 300  # of disk: images and data; with the images there already
 LOG_LINES = "8"
 ERASE_LINE = "\x1b[2K"  # Compose writes it before log lines
@@ -32,39 +33,65 @@ class Port(NamedTuple):
     published: int
 
 
-def run(arguments: list[str], with_monitoring: bool = False) -> None:
+def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
+    if cluster:
+        choose_cluster()
     if with_monitoring:
-        monitoring.use()
+        monitoring.choose()
     check_settings()
     containers.require_same_deployment()
+    if containers.members():
+        # a one-server stack of before: the same ports, and data that stay in their volume
+        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True, check=False)
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
     start(arguments)
     build_on_demand()
+    if containers.members():
+        configure_cluster()
     say(addresses(ports, containers.environment_of("roles")))
-    if with_monitoring and monitoring.OVERLAY not in dotenv_text():
-        note(
-            f"monitoring is on for this start; the next ./scripts/up without --monitoring ends it. To keep it, put "
-            f"COMPOSE_FILE={os.environ['COMPOSE_FILE']} into {env_file()}"
-        )
     profiles = os.environ.get("COMPOSE_PROFILES", "")
-    if profiles and not sets_profiles(dotenv_text()):
+    if profiles and not sets_profiles(dotenv.read()):
         note(
-            f"COMPOSE_PROFILES={profiles} is set in this shell only: put it into {env_file()}, or `docker compose "
+            f"COMPOSE_PROFILES={profiles} is set in this shell only: put it into {dotenv.path()}, or `docker compose "
             "down` in another shell leaves those services running"
         )
 
 
-def dotenv_text() -> str:
-    """What .env holds; nothing if there is none."""
-    return env_file().read_text(encoding="utf-8") if env_file().exists() else ""
-
-
-def sets_profiles(dotenv: str) -> bool:
+def sets_profiles(text: str) -> bool:
     """Whether an .env file sets COMPOSE_PROFILES."""
-    return "COMPOSE_PROFILES" in ASSIGNMENT.findall(dotenv)
+    return "COMPOSE_PROFILES" in ASSIGNMENT.findall(text)
+
+
+# ------------------------------------------------------------ a cluster of database servers
+
+
+def choose_cluster() -> None:
+    """Record in .env that this folder's stack is a cluster. Raises UserError when it is another deployment."""
+    text = dotenv.read()
+    files = os.environ.get("COMPOSE_FILE") or dotenv.value(text, "COMPOSE_FILE")
+    if files and files.split(":") == list(CLUSTER_FILES):
+        return
+    if files:
+        raise UserError(
+            "a cluster on one machine is for development, and COMPOSE_FILE names another deployment",
+            "unset COMPOSE_FILE (in .env or in the environment), or use another checkout",
+            files,
+        )
+    os.environ["COMPOSE_FILE"] = ":".join(CLUSTER_FILES)
+    if dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", os.environ["COMPOSE_FILE"])):
+        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (delete the line to return to one server)")
+
+
+def configure_cluster() -> None:
+    """Bring the cluster's settings to pg/cluster/patroni.yml's and .env's."""
+    variables = {name: containers.environment_of("roles")[name] for name in CLUSTER_VARIABLES}
+    argv = docker.exec_in(containers.members()[0], "pgcluster", "configure", environment=variables)
+    changed = containers.answer(argv)["changed"]
+    if changed:
+        note(f"changed settings of the cluster: {json.dumps(changed)}")
 
 
 # ------------------------------------------------------------ before anything is started
@@ -75,8 +102,8 @@ def check_settings() -> None:
     refused = compose_error({})
     if not refused:
         return
-    dotenv = Path(".env").read_text(encoding="utf-8") if Path(".env").exists() else ""
-    for variable in dict.fromkeys([*ASSIGNMENT.findall(dotenv), *os.environ]):
+    text = dotenv.read()
+    for variable in dict.fromkeys([*ASSIGNMENT.findall(text), *os.environ]):
         if not compose_error({variable: ""}):
             raise UserError(
                 f"{variable} has a value that Docker Compose refuses",

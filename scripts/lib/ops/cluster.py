@@ -1,0 +1,78 @@
+"""What is known of the database cluster, gathered from its members, its etcd and the pooler's side."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from ops import containers, docker
+from user_errors import OperationError, Status, UserError
+
+# In the pooler's container, on its way to the server, with its password and its CA: which member takes writes there.
+LOOK = """
+export PGHOST=postgres PGUSER=pgbouncer PGDATABASE=postgres PGSSLMODE=verify-full PGSSLROOTCERT=/tls/ca.crt
+export PGCONNECT_TIMEOUT=2 PGPASSWORD=$(tail -n 1 /run/secrets/pgbouncer_password)
+look() {
+	psql --no-psqlrc --no-password --tuples-only --no-align --command="
+		SELECT pg_catalog.current_setting('flaglearning.member') WHERE NOT pg_catalog.pg_is_in_recovery()" 2>/dev/null
+}
+"""
+LOOK_ONCE = LOOK + "look || true"
+# $1 is a member that does not count: it is about to stop. It looks again and again, after a line on standard input.
+LOOK_UNTIL = (
+    LOOK
+    + """
+echo ready
+read -r _ || exit 0
+until found=$(look) && [ -n "$found" ] && [ "$found" != "$1" ]; do sleep 0.03; done
+echo "$found"
+"""
+)
+
+
+def require() -> None:
+    """Raises UserError on a one-server stack."""
+    if not containers.members():
+        raise UserError(
+            "this stack has one database server: it is no cluster", "./scripts/up --cluster starts one of three servers"
+        )
+
+
+def gather() -> dict[str, Any]:
+    """The facts that cluster_health judges. Raises OperationError when no member answers."""
+    require()
+    with ThreadPoolExecutor(1) as pool:
+        pooler = pool.submit(seen_by_the_pooler)
+        facts = ask_a_member()
+        server = None
+        if facts["primary"]:
+            done = containers.completed(docker.exec_in(facts["primary"], "pgcluster", "server"), quiet=True)
+            server = json.loads(done.stdout) if done.returncode == 0 else None
+    return {**facts, "configured": list(containers.members()), "server": server, "pooler": pooler.result()}
+
+
+def ask_a_member() -> dict[str, Any]:
+    """`pgcluster status` of the first member whose Patroni answers."""
+    reason = ""
+    for member in containers.members():
+        done = containers.completed(docker.exec_in(member, "pgcluster", "status"), quiet=True)
+        if done.returncode == 0:
+            found: dict[str, Any] = json.loads(done.stdout)
+            return found
+        reason = (done.stderr.strip().splitlines() or [""])[0].removeprefix("ERROR: ")
+    containers.require_engine()
+    raise OperationError(
+        "no member of the database cluster answers",
+        f"docker compose ps; docker compose logs --tail 20 {containers.members()[0]}", reason, Status.CANNOT_CONNECT,
+    )  # fmt: skip
+
+
+def seen_by_the_pooler() -> str:
+    """The member to which HAProxy leads PgBouncer; "" when there is none."""
+    return containers.completed(docker.exec_in("pgbouncer", "sh", "-c", LOOK_ONCE), quiet=True).stdout.strip()
+
+
+def until_another(old: str) -> list[str]:
+    """The program that waits until HAProxy leads the pooler to another primary than `old`, and prints its name."""
+    return docker.exec_in("pgbouncer", "sh", "-c", LOOK_UNTIL, "look", old)

@@ -1,0 +1,72 @@
+"""Commands of a database cluster (./scripts/up --cluster)."""
+
+from __future__ import annotations
+
+import argparse
+
+import cluster_health
+from ops import cluster
+from ops.cli import CLUSTER, JSON, YES, command, flag, option
+from ops.flows import failover_demo, switchover
+from ops.output import note, say, show, show_json
+from ops.prompt import confirm
+from user_errors import Status
+
+
+@command("cluster status", CLUSTER, "Show members, roles, lag, synchronous standbys, etcd and PgBouncer's target", JSON)
+def status(asked: argparse.Namespace) -> int:
+    """Exit status 1 when something is wrong."""
+    facts = cluster.gather()
+    found = cluster_health.problems(facts)
+    healthy = sum(one["healthy"] for one in facts["etcd"])
+    rows = [
+        {
+            "member": one.name, "role": one.role or "-", "state": one.state, "timeline": one.timeline,
+            "lag_bytes": one.lag,
+            "synchronous": one.synchronous if one.role == "standby" else None,
+        }
+        for one in cluster_health.members(facts)
+    ]  # fmt: skip
+    if asked.json:
+        show_json(
+            {
+                "members": rows, "primary": facts["primary"], "pooler": facts["pooler"], "etcd": facts["etcd"],
+                "paused": facts["paused"], "strict": (facts["server"] or {}).get("strict"), "problems": found,
+            }
+        )  # fmt: skip
+    else:
+        show(rows, False, "no member is known")
+        say(f"etcd: {healthy} of {len(facts['etcd'])} answer; PgBouncer is led to {facts['pooler'] or 'no server'}")
+        for problem in found:
+            note(f"✗ {problem}")
+    return Status.PROBLEM if found else Status.OK
+
+
+@command(
+    "cluster switchover", CLUSTER, "Make a standby the primary without a failed request",
+    option("member", nargs="?", default="", metavar="MEMBER",
+           help="the new primary; two seconds slower (default: the standby that is first)"), YES,
+)  # fmt: skip
+def switch(asked: argparse.Namespace) -> None:
+    """Before maintenance of the primary's host. PgBouncer's clients wait for about a second; connections that don't
+    come through PgBouncer (psql, a dump, a migration) end. Refused when no standby is synchronous and streaming, when a
+    transaction stays open, or when the archive is behind."""
+    cluster.require()
+    confirm("Another member becomes the primary. Connections that don't come through PgBouncer end.", asked.yes)
+    switchover.run(asked.member)
+
+
+@command(
+    "cluster demo", CLUSTER, "Show what clients see when the primary is killed under load: in development only",
+    flag("--switchover", help="a planned switchover instead"), YES, JSON,
+)  # fmt: skip
+def demo(asked: argparse.Namespace) -> int:
+    """Eight writers go through PgBouncer, each row with an id of its own. Then it prints for how long no write
+    succeeded, and whether every acknowledged row is there. Exit status 1 when one is lost."""
+    cluster.require()
+    what = "switched over" if asked.switchover else "killed (kill -9)"
+    confirm(f"Writers write through PgBouncer, and the primary is {what} meanwhile.", asked.yes)
+    result = failover_demo.run(asked.switchover, quiet=asked.json)
+    if asked.json:
+        show_json(result)
+    return Status.PROBLEM if result["lost"] or result["violations"] else Status.OK

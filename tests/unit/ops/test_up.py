@@ -1,0 +1,51 @@
+"""flows/up.py: a stack becomes a cluster only where it is development's own."""
+
+from pathlib import Path
+
+import pytest
+
+from ops import dotenv
+from ops.flows import up
+from user_errors import UserError
+
+FILES = "docker-compose.yml:docker-compose.override.yml:docker/compose/cluster.yml"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COMPOSE_FILE", "")
+    monkeypatch.setenv("COMPOSE_ENV_FILES", "")
+    return tmp_path / ".env"
+
+
+def test_it_is_recorded_for_the_next_command(folder: Path) -> None:
+    folder.write_text("POSTGRES_MEMORY=1g\n")
+    up.choose_cluster()
+    assert folder.read_text() == f"POSTGRES_MEMORY=1g\nCOMPOSE_FILE={FILES}\n"
+
+
+def test_twice_changes_nothing(folder: Path) -> None:
+    folder.write_text(f"COMPOSE_FILE={FILES}\n")
+    up.choose_cluster()
+    assert folder.read_text() == f"COMPOSE_FILE={FILES}\n"
+
+
+@pytest.mark.parametrize("where", ["file", "environment"])
+def test_another_deployment_is_left_alone(folder: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    files = "docker-compose.yml:docker/compose/production.yml"
+    if where == "file":
+        folder.write_text(f"COMPOSE_FILE={files}\n")
+    else:
+        monkeypatch.setenv("COMPOSE_FILE", files)
+    with pytest.raises(UserError, match="another deployment"):
+        up.choose_cluster()
+    assert not folder.exists() or folder.read_text() == f"COMPOSE_FILE={files}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("", ""), ("#A=1\n", ""), ("A=1\n", "1"), ("A='1'\nB=2\n", "1"), ("A=1\nA=2\n", "2"), ("BA=1\n", "")],
+)
+def test_a_variable_of_the_file(text: str, value: str) -> None:
+    assert dotenv.value(text, "A") == value
