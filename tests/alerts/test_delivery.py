@@ -6,7 +6,7 @@ import urllib.request
 import pytest
 
 from alerts.lab import Lab
-from alerts.sinks import Mails, Webhooks
+from alerts.sinks import Mails, Webhooks, now
 from testing.shell import eventually, run
 from testing.stack import Stack
 
@@ -52,12 +52,21 @@ def test_requests_are_counted_also_after_a_restart_of_the_counter(lab: Lab) -> N
 
 
 @pytest.mark.long
-def test_the_dead_mans_switch_is_silent_when_prometheus_is(lab: Lab, webhooks: Webhooks) -> None:
+def test_the_dead_mans_switch_is_silent_when_prometheus_is(
+    lab: Lab, webhooks: Webhooks, record: dict[str, dict[str, object]]
+) -> None:
     eventually(lambda: webhooks.beats, within=30)
+    began = time.monotonic()
     with lab.stopped("prometheus"):
         eventually(lambda: time.monotonic() - webhooks.beats[-1] > 15, within=60)
-    stopped = time.monotonic()
-    eventually(lambda: webhooks.beats[-1] > stopped, within=60)
+        last = webhooks.beats[-1]
+    repaired = time.monotonic()
+    back = eventually(lambda: next((beat for beat in webhooks.beats if beat > repaired), 0), within=60)
+    record["Watchdog"] = {
+        "proven": now(),
+        "fired_s": round(last - began, 1),  # the last post
+        "resolved_s": round(back - repaired, 1),
+    }
 
 
 REFUSED = {

@@ -13,7 +13,7 @@ from user_errors import OperationError, Status
 
 ALERTMANAGER = "http://alertmanager:9093"
 LIFE = timedelta(minutes=2)  # of a test alert; then its receivers are told that it is resolved
-LINE = re.compile(r"^alertmanager_notifications_(failed_)?total\{([^}]*)\} (\S+)$", re.MULTILINE)
+LINE = re.compile(r"^alertmanager_notification_requests_(failed_)?total\{([^}]*)\} (\S+)$", re.MULTILINE)
 
 
 @verb("alert-list")
@@ -74,7 +74,8 @@ def wanted(configuration: str) -> list[str]:
 
 
 def delivered(metrics: str) -> dict[str, float]:
-    """Receiver → notifications that it took, from Alertmanager's metrics."""
+    """Receiver → attempts that succeeded, from Alertmanager's metrics. Its notifications_failed_total counts only when all
+    attempts are over, a minute later."""
     found: dict[str, float] = {}
     for failed, labels, value in LINE.findall(metrics):
         name = dict(re.findall(r'(\w+)="([^"]*)"', labels)).get("receiver_name", "")

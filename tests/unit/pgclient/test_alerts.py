@@ -13,11 +13,11 @@ CONFIGURATION = """route:
 receivers:
   - name: none
 """
-METRICS = """# TYPE alertmanager_notifications_total counter
-alertmanager_notifications_total{integration="email",receiver_name="mail"} 7
-alertmanager_notifications_total{integration="webhook",receiver_name="webhook"} 4
-alertmanager_notifications_failed_total{integration="email",reason="other",receiver_name="mail"} 2
-alertmanager_notifications_failed_total{integration="email",reason="clientError",receiver_name="mail"} 1
+METRICS = """# TYPE alertmanager_notification_requests_total counter
+alertmanager_notification_requests_total{integration="email",receiver_name="mail"} 7
+alertmanager_notification_requests_total{integration="webhook",receiver_name="webhook"} 4
+alertmanager_notification_requests_failed_total{integration="email",receiver_name="mail"} 3
+alertmanager_notifications_total{integration="email",receiver_name="mail"} 99
 """
 
 
