@@ -5,7 +5,8 @@ SELECT :'deployment' = 'development' AS is_development \gset
 
 SELECT pg_catalog.format('CREATE ROLE %I', role)
 FROM pg_catalog.unnest(ARRAY[:'app_role', 'flaglearning_owner', 'flaglearning_migrator', 'flaglearning_readonly',
-                             'flaglearning_ops', 'flaglearning_verifier', 'flaglearning_backup', 'pgbouncer']) AS role
+                             'flaglearning_ops', 'flaglearning_monitor', 'flaglearning_verifier', 'flaglearning_backup',
+                             'pgbouncer']) AS role
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = role)
 \gexec
 
@@ -15,11 +16,13 @@ BEGIN;
 -- Attributes, each spelled out, so that a drifted role comes back. The limits' sum stays below max_connections
 -- (CIS 5.5: no role is without one).
 ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 0;
-ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 57 PASSWORD :'app_verifier';
+ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 54 PASSWORD :'app_verifier';
 ALTER ROLE flaglearning_migrator LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'migrator_verifier';
 ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'readonly_verifier';
 -- It reads every row, to dump it; BYPASSRLS, so that no policy's functions run with its rights.
 ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
+-- Exporters of metrics (docker/compose/monitoring.yml): statistics, and no table.
+ALTER ROLE flaglearning_monitor  LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 3  PASSWORD :'monitor_verifier';
 -- It hashes rows for restore points and drills, in the superuser's stead. Through the socket only (pg_ident.conf): no password.
 ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 2  PASSWORD NULL;
 -- pgBackRest's sessions: what it calls is granted in 60-operations.sql. Through the socket only, too; it reads no table.
@@ -37,6 +40,7 @@ CREATE TEMPORARY TABLE wanted_membership (role_name name, member_name name) ON C
 INSERT INTO wanted_membership VALUES
     ('flaglearning_owner',          'flaglearning_migrator'),
     ('pg_monitor',                  'flaglearning_ops'),   -- read every statistic
+    ('pg_monitor',                  'flaglearning_monitor'),
     ('pg_maintain',                 'flaglearning_ops'),   -- VACUUM, ANALYZE, REINDEX, REFRESH, CLUSTER, LOCK
     ('pg_read_all_data',            'flaglearning_ops'),   -- dump
     ('pg_read_all_data',            'flaglearning_verifier'),
@@ -86,6 +90,12 @@ ALTER ROLE flaglearning_readonly SET lock_timeout = '5s';
 ALTER ROLE flaglearning_readonly SET idle_in_transaction_session_timeout = '60s';
 ALTER ROLE flaglearning_readonly SET default_transaction_read_only = on;
 ALTER ROLE flaglearning_readonly SET temp_file_limit = '1GB';
+
+ALTER ROLE flaglearning_monitor SET statement_timeout = '10s';
+ALTER ROLE flaglearning_monitor SET lock_timeout = '2s';
+ALTER ROLE flaglearning_monitor SET idle_in_transaction_session_timeout = '10s';
+ALTER ROLE flaglearning_monitor SET default_transaction_read_only = on;
+ALTER ROLE flaglearning_monitor SET temp_file_limit = '100MB';
 
 ALTER ROLE flaglearning_verifier SET default_transaction_read_only = on;
 

@@ -13,13 +13,13 @@ ALTER DATABASE :"database" CONNECTION LIMIT -1 ALLOW_CONNECTIONS true IS_TEMPLAT
 BEGIN;
 ALTER DATABASE :"database" OWNER TO flaglearning_owner;
 REVOKE ALL ON DATABASE :"database" FROM PUBLIC;
-REVOKE ALL ON DATABASE :"database" FROM :"app_role", flaglearning_readonly, flaglearning_ops, flaglearning_verifier,
-    flaglearning_backup, pgbouncer;
+REVOKE ALL ON DATABASE :"database" FROM :"app_role", flaglearning_readonly, flaglearning_ops, flaglearning_monitor,
+    flaglearning_verifier, flaglearning_backup, pgbouncer;
 -- CONNECT only. No TEMPORARY: behind the pooler a temporary table would meet the next client.
 GRANT CONNECT ON DATABASE :"database" TO :"app_role", flaglearning_readonly, flaglearning_migrator, flaglearning_ops, flaglearning_verifier;
 
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;
-GRANT CONNECT ON DATABASE postgres TO pgbouncer, flaglearning_ops, flaglearning_verifier, flaglearning_backup;
+GRANT CONNECT ON DATABASE postgres TO pgbouncer, flaglearning_ops, flaglearning_monitor, flaglearning_verifier, flaglearning_backup;
 \if :is_development
 -- `psql -l` and Django's test runner connect to it before they know another.
 GRANT CONNECT ON DATABASE postgres TO :"app_role";

@@ -19,7 +19,7 @@ BEGIN ATOMIC
     SELECT rolname::text, rolpassword
     FROM pg_catalog.pg_authid
     WHERE rolname = lookup.name
-      AND rolname IN ('flaglearning_user', 'flaglearning_prod', 'flaglearning_readonly', 'flaglearning_ops')
+      AND rolname IN ('flaglearning_user', 'flaglearning_prod', 'flaglearning_readonly', 'flaglearning_ops', 'flaglearning_monitor')
       AND rolcanlogin AND NOT rolsuper AND NOT rolreplication
       AND (rolvaliduntil IS NULL OR rolvaliduntil > pg_catalog.now());
 END;

@@ -6,7 +6,7 @@
 --   database            flaglearning_dev | flaglearning_prod
 --   app_role            flaglearning_user | flaglearning_prod
 --   cluster             on | off: whether this server is a member of a cluster
---   <role>_verifier     the SCRAM verifier of app, migrator, readonly, ops and pgbouncer: a plaintext password never
+--   <role>_verifier     the SCRAM verifier of app, migrator, readonly, ops, monitor and pgbouncer: a plaintext password never
 --                       reaches the server, its logs or its statistics
 \set ON_ERROR_STOP on
 \set QUIET on

@@ -3,8 +3,8 @@
 | identifier | with the name NAME |
 |---|---|
 | Compose project, and its containers, networks, volumes | NAME |
-| images | NAME/app, /app-test, /etcd, /haproxy, /lab-host, /ops, /patroni, /pgbouncer, /postgres, /proxy |
-| roles | NAME_owner, _migrator, _user, _prod, _readonly, _ops, _verifier, _backup, _replicator, _rewinder, _restorer |
+| images | NAME/app, /app-test, /etcd, /haproxy, /lab-host, /monitoring, /ops, /patroni, /pgbouncer, /postgres, /proxy |
+| roles | NAME_owner _migrator _user _prod _readonly _ops _monitor _verifier _backup _replicator _rewinder _restorer |
 | databases | NAME_dev, NAME_prod |
 | settings of the server | NAME.deployment and others with this prefix |
 | on hosts | /opt/NAME, /etc/NAME, NAME.service, NAME-*.service, NAME-*.timer, tables of nftables |

@@ -35,8 +35,10 @@ UIDS = {
     "migrate": 8000,
     "ops": 9000,
     "pgbackrest-server": 5432,  # on the backup host; on a database host it reads no secret
+    "pgbouncer-exporter": 9090,
     "pgbouncer": 6432,
     "postgres": 5432,
+    "postgres-exporter": 9090,
     "repository": 5432,
     "restore": 5432,
     "roles": 5432,
@@ -79,6 +81,7 @@ SECRETS = {
     "migrator_password": Secret("password", ("roles", "sandbox", "migrate", "ops")),
     "readonly_password": Secret("password", ("roles", "sandbox", "ops")),
     "ops_password": Secret("password", ("roles", "sandbox", "ops")),
+    "monitor_password": Secret("password", ("roles", "sandbox", "postgres-exporter", "pgbouncer-exporter")),
     "pgbouncer_password": Secret("password", ("roles", "sandbox", "pgbouncer")),
     "django_secret_key": Secret("key", ("migrate", "app"), minimum=MINIMUM_KEY_LENGTH, length=64),
     # pgBackRest reads these two as files of settings.
@@ -87,6 +90,8 @@ SECRETS = {
 }
 PASSWORDS = tuple(name for name, secret in SECRETS.items() if secret.kind == "password")
 GENERATED = tuple(name for name, secret in SECRETS.items() if not secret.copy_of)
+# Of the receivers of alerts (docker/monitoring/alertmanager-config), not generated. An empty file: no such receiver.
+OPTIONAL = ("alert_email_password", "alert_webhook_url", "alert_deadman_url")
 
 
 class SecretError(Exception):
@@ -192,7 +197,8 @@ def generate(name: str) -> str:
 
 
 def make(folder: Path) -> list[str]:
-    """Create the secrets that the folder lacks; their names. Each file is whole from the moment it has its name."""
+    """Create the secrets that the folder lacks (the optional ones empty); the names of the generated ones. Each file is
+    whole from the moment it has its name."""
     made = []
     for name in GENERATED:
         path = folder / name
@@ -203,6 +209,10 @@ def make(folder: Path) -> list[str]:
         unfinished.chmod(0o444)  # each service reads it as a user of its own
         unfinished.replace(path)
         made.append(name)
+    for name in OPTIONAL:
+        if not (folder / name).exists():
+            (folder / name).touch()
+            (folder / name).chmod(0o444)
     return made
 
 

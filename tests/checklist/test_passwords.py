@@ -76,6 +76,7 @@ def test_public_passwords_are_refused(target: Target, beside: Client, evidence: 
         "migrator": "flaglearning_migrator",
         "readonly": "flaglearning_readonly",
         "ops": "flaglearning_ops",
+        "monitor": "flaglearning_monitor",
         "pgbouncer": "pgbouncer",
     }
     logins = [("postgres", name, role) for name, role in roles.items()]
@@ -84,7 +85,7 @@ def test_public_passwords_are_refused(target: Target, beside: Client, evidence: 
         logins += [(service, "app", REFERENCE_USER) for service in ("postgres", "pgbouncer")]
     attempts = {}
     for service, name, role in logins:
-        database = "postgres" if name == "pgbouncer" else target.database
+        database = "postgres" if name in ("pgbouncer", "monitor") else target.database
         endpoint = target.endpoint(service)
         attempts[f"{role} at {endpoint}"] = beside.attempt(endpoint, role, f"public_{name}_password", dbname=database)
     opened = []

@@ -105,3 +105,11 @@ def test_hit_rates_are_percentages(ops: Ops) -> None:
     first = ops("cache", "--json").json[0]
     assert first["name"] == "database flaglearning_dev"
     assert 0 <= first["hit_pct"] <= 100
+
+
+@pytest.mark.parametrize("command", ["list", "test"])
+def test_alerts_without_monitoring_say_how_to_start_it(ops: Ops, command: str) -> None:
+    result = ops("alert", command)
+    assert result.status == 3
+    assert "alertmanager is not running" in result.err
+    assert "./scripts/up --monitoring" in result.err

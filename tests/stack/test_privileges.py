@@ -111,6 +111,21 @@ FORBIDDEN = {
         "CREATE SCHEMA mine",
         "CREATE TEMPORARY TABLE mine (id int)",
     ],
+    # Nor does it.
+    "monitor": [
+        *(sql for sql in SUPERUSER_THINGS if "probe" not in sql),
+        "CREATE TABLE mine (id int)",
+        "CREATE SCHEMA mine",
+        "CREATE TEMPORARY TABLE mine (id int)",
+        "SELECT at FROM operations.heartbeat",
+        "SELECT report FROM operations.drill",
+        "SELECT pgbouncer.lookup('flaglearning_user')",
+        "SELECT pg_stat_statements_reset()",
+        "SELECT pg_switch_wal()",
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'pgbouncer'",
+        "SET ROLE flaglearning_ops",
+        "CHECKPOINT",
+    ],
 }
 PERMITTED = {
     "app": [
@@ -137,6 +152,11 @@ PERMITTED = {
         "REINDEX TABLE probe",
         "LOCK TABLE probe",
     ],
+    "monitor": [
+        "SELECT query FROM pg_stat_activity",
+        "SELECT pg_database_size('flaglearning_dev')",
+        "SELECT * FROM pg_stat_archiver",
+    ],
     "migrator": [
         "CREATE TABLE mine (id int)",
         "ALTER TABLE mine ADD COLUMN more int",
@@ -151,7 +171,8 @@ PERMITTED = {
 @pytest.fixture(scope="module")
 def sessions(postgres: Postgres) -> Iterator[dict[str, psycopg.Connection]]:
     """One session for each role. readonly's refusals are to come from privileges, not from read-only transactions."""
-    changes = {"pgbouncer": {"dbname": "postgres"}, "readonly": {"options": "-c default_transaction_read_only=off"}}
+    writing = {"options": "-c default_transaction_read_only=off"}
+    changes = {"pgbouncer": {"dbname": "postgres"}, "monitor": {"dbname": "postgres", **writing}, "readonly": writing}
     opened = {role: postgres.connect(role, **changes.get(role, {})) for role in FORBIDDEN}
     yield opened
     for connection in opened.values():
@@ -291,7 +312,9 @@ def test_everybodys_schema_takes_no_objects(postgres: Postgres) -> None:
 LOOKUP = "SELECT count(*) FROM pgbouncer.lookup('{}')"
 
 
-@pytest.mark.parametrize("name", ["flaglearning_user", "flaglearning_readonly", "flaglearning_ops"])
+@pytest.mark.parametrize(
+    "name", ["flaglearning_user", "flaglearning_readonly", "flaglearning_ops", "flaglearning_monitor"]
+)
 def test_lookup_knows_who_uses_the_pool(postgres: Postgres, name: str) -> None:
     assert postgres.value("pgbouncer", LOOKUP.format(name), dbname="postgres") == 1
 

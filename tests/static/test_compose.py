@@ -7,7 +7,16 @@ import pytest
 
 import secret_files
 from testing.shell import ROOT, run
-from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, TEST, Stack, variables_of
+from testing.stack import (
+    DEVELOPMENT,
+    MONITORING,
+    PRODUCTION,
+    PRODUCTION_MONITORING,
+    PROJECT,
+    TEST,
+    Stack,
+    variables_of,
+)
 
 BASE = ("docker-compose.yml",)
 WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
@@ -184,6 +193,26 @@ def test_only_what_publishes_a_port_is_on_a_network_that_is_not_internal(files: 
     outside = {name for name, service in config["services"].items() if set(service.get("networks") or ()) - internal}
     published = {name for name, service in config["services"].items() if service.get("ports")}
     assert outside == published | {"proxy", "acme"}  # which the base file publishes nowhere
+
+
+@pytest.mark.parametrize("files", [MONITORING, PRODUCTION_MONITORING], ids=["development", "production"])
+def test_of_monitoring_only_alertmanager_has_a_way_out_and_prometheus_a_port(files: tuple[str, ...]) -> None:
+    config = Stack(f"{PROJECT}-static", files, **NEEDED).config
+    own = {name for name, one in config["services"].items() if "monitoring" in (one.get("networks") or ())} - {"ops"}
+    published = {name: config["services"][name].get("ports") for name in own if config["services"][name].get("ports")}
+    assert [port["host_ip"] for ports in published.values() for port in ports] == ["127.0.0.1"]
+    assert list(published) == ["prometheus"]
+    closed = {name for name, one in config["networks"].items() if one.get("internal") or one.get("driver_opts")}
+    outside = {name for name in own if set(config["services"][name]["networks"]) - closed}
+    assert outside == {"alertmanager"}
+
+
+def test_production_does_not_monitor_without_a_receiver() -> None:
+    """docker/monitoring/alertmanager-config refuses to start without one, by this variable."""
+    services = Stack(f"{PROJECT}-static", PRODUCTION_MONITORING, **NEEDED).config["services"]
+    assert services["alertmanager"]["environment"]["DEPLOYMENT"] == "production"
+    for service in ("postgres-exporter", "pgbouncer-exporter", "ops-exporter"):
+        assert [mount["source"] for mount in services[service]["volumes"]] == [f"{ROOT}/docker/secrets.dev/tls/client"]
 
 
 def test_a_cluster_publishes_haproxy_instead_of_a_member_and_on_loopback_only() -> None:

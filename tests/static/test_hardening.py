@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from testing.stack import DEVELOPMENT, PRODUCTION, PROJECT, Stack
+from testing.stack import DEVELOPMENT, MONITORING, PRODUCTION, PRODUCTION_MONITORING, PROJECT, Stack
 
 # Which service needs a capability, and which: docker-compose.yml says what for.
 CAPABILITIES = {"certificates": {"CHOWN", "DAC_OVERRIDE", "FOWNER"}}
@@ -15,9 +15,16 @@ NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS"
 
 
 CLUSTER = (*DEVELOPMENT, "docker/compose/cluster.yml")
+DEPLOYMENTS = {
+    "development": DEVELOPMENT,
+    "production": PRODUCTION,
+    "development with monitoring": MONITORING,
+    "cluster": CLUSTER,
+    "production with monitoring": PRODUCTION_MONITORING,
+}
 
 
-@pytest.fixture(scope="module", params=[DEVELOPMENT, PRODUCTION, CLUSTER], ids=["development", "production", "cluster"])
+@pytest.fixture(scope="module", params=DEPLOYMENTS.values(), ids=list(DEPLOYMENTS))
 def services(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """Service → its settings as docker compose renders them."""
     found: dict[str, dict[str, Any]] = Stack(f"{PROJECT}-static", request.param, **NEEDED).config["services"]

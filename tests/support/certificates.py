@@ -19,9 +19,11 @@ class Certificates:
         self.stack = stack
         self.replaced: set[str] = set()
 
-    def replace(self, service: str, *, names: str = "", expired: bool = False, unknown_ca: bool = False) -> None:
+    def replace(
+        self, service: str, *, names: str = "", expired: bool = False, unknown_ca: bool = False, days: int = 30
+    ) -> None:
         """A new certificate for the service's key, by the stack's CA unless another is asked for."""
-        dates = "-not_before 20200101000000Z -not_after 20200201000000Z" if expired else "-days 30"
+        dates = "-not_before 20200101000000Z -not_after 20200201000000Z" if expired else f"-days {days}"
         ca = "/ca"
         script = "cd /tmp\n"
         if unknown_ca:

@@ -29,7 +29,7 @@ def test_a_public_development_secret_is_weak(name: str) -> None:
 
 def test_every_file_of_the_development_folder_is_declared() -> None:
     files = {file.name for file in (ROOT / "docker/secrets.dev").iterdir()} - {"README.md"}
-    assert files == set(secret_files.GENERATED)
+    assert files == {*secret_files.GENERATED, *secret_files.OPTIONAL}
 
 
 @pytest.mark.parametrize("name", secret_files.GENERATED)
@@ -103,7 +103,8 @@ def test_make_completes_a_folder_that_then_passes(tmp_path: Path) -> None:
     made = secret_files.make(tmp_path)
     assert made == [name for name in secret_files.GENERATED if name != "app_password"]
     assert (tmp_path / "app_password").read_text() == STRONG
-    assert {file.name for file in tmp_path.iterdir()} == set(secret_files.GENERATED)
+    assert {file.name for file in tmp_path.iterdir()} == {*secret_files.GENERATED, *secret_files.OPTIONAL}
+    assert {(tmp_path / name).stat().st_size for name in secret_files.OPTIONAL} == {0}
     assert {(tmp_path / name).stat().st_mode & 0o777 for name in made} == {0o444}
     (tmp_path / "app_password").chmod(0o444)
     assert secret_files.check(tmp_path) == []

@@ -3,6 +3,7 @@
 Every probe runs at the same time as the others; ./scripts/ops doctor puts them in order.
 """
 
+import contextlib
 import functools
 import http.client
 import socket
@@ -32,6 +33,10 @@ CACHED = "server login has been failing, cached error"
 LOGIN_RETRY = 0.3  # seconds; server_login_retry in pg/pgbouncer.ini is 0.2
 
 Probe = Callable[[], Any]
+
+
+class InvalidCertificate(OperationError):
+    """A service shows a certificate that can't be verified: it expired, or another CA signed it."""
 
 
 @verb("diagnose")
@@ -138,10 +143,17 @@ def plaintext(endpoint: stack.Endpoint) -> None:
 
 def days_left(endpoint: stack.Endpoint) -> int:
     """Days until the certificate expires that the service shows, verified. Raises OperationError."""
+    return int((expiry(endpoint) - time.time()) // 86400)
+
+
+def expiry(endpoint: stack.Endpoint) -> float:
+    """When the certificate expires that the service shows, verified, in seconds since 1970. Raises OperationError."""
     with handshake(endpoint) as secured:
         certificate = secured.getpeercert()
+        with contextlib.suppress(OSError):
+            secured.unwrap()  # without a TLS close, PgBouncer logs a warning
     assert certificate
-    return int((ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) // 86400)
+    return ssl.cert_time_to_seconds(str(certificate["notAfter"]))
 
 
 def handshake(endpoint: stack.Endpoint) -> ssl.SSLSocket:
@@ -168,7 +180,7 @@ def handshake(endpoint: stack.Endpoint) -> ssl.SSLSocket:
                 raise OperationError(f"{host} offers no TLS", f"docker compose logs --tail 20 {host}")
         return trusting(endpoint).wrap_socket(plain, server_hostname=host)
     except ssl.SSLCertVerificationError as error:
-        raise OperationError(
+        raise InvalidCertificate(
             f"the certificate of {host} can't be verified", stack.renewal(), error.verify_message
         ) from None
     except OSError as error:

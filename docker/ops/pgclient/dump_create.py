@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgclient import catalog, client_tools, dump_store, stack
+from pgclient import catalog, client_tools, dump_store, reports, stack
 from pgclient.database import NO_TIMEOUT, Connection, Row, connect, rows
 from pgclient.dump_store import Dump, Kind, Manifest
-from pgclient.progress import step
+from pgclient.progress import note, step
 from pgclient.queries import load
 from pgclient.verbs import verb
-from user_errors import UserError
+from user_errors import OperationError, UserError
 
 # Measured (./scripts/bench backup): from level 3 on a file gets smaller by little and takes far longer.
 COMPRESSION = "zstd:3"
@@ -58,7 +58,29 @@ def create(kind: Kind, plain: bool = False, table: str = "") -> dict[str, Any]:
                     read_back(folder, manifest)
                 manifest.seconds = round(time.monotonic() - began, 3)
                 made = dump_store.finish(folder, manifest)
+    if kind == "full":
+        record(manifest)
     return {"name": made.name, **vars(manifest), "bytes": manifest.bytes}
+
+
+def record(manifest: Manifest) -> None:
+    """Write the newest full dump's metrics for Prometheus. A folder that can't be written is only noted."""
+    values = {
+        "newest_timestamp_seconds": (
+            "The instant that the newest full dump holds.",
+            datetime.fromisoformat(manifest.created).timestamp(),
+        ),
+        "newest_bytes": ("Its size.", manifest.bytes),
+    }
+    lines = [
+        f"# HELP flaglearning_dump_{name} {help}\n# TYPE flaglearning_dump_{name} gauge\n"
+        f"flaglearning_dump_{name} {value}\n"
+        for name, (help, value) in values.items()
+    ]
+    try:
+        reports.replace({"flaglearning_dump.prom": "".join(lines)})
+    except OperationError:
+        note("the dump's metrics were not written to REPORTS_DIR")
 
 
 @contextmanager

@@ -36,7 +36,9 @@ def prove() -> dict[str, Any]:
 
 def logs_in(user: str, password: str) -> bool:
     """Whether PostgreSQL accepts the password, in the database that each role may connect to."""
-    database = "postgres" if user in ("pgbouncer", stack.role_name("ops")) else stack.APP_DATABASE
+    database = (
+        "postgres" if user in ("pgbouncer", "flaglearning_monitor", stack.role_name("ops")) else stack.APP_DATABASE
+    )
     parameters: dict[str, Any] = {**stack.parameters("ops", database), "user": user, "password": password}
     try:
         psycopg.connect(**parameters).close()

@@ -1,4 +1,4 @@
-"""The drill's reports, in the folder that REPORTS_DIR names (the volume `reports` by default)."""
+"""Reports and metrics files, in the folder that REPORTS_DIR names (the volume `reports` by default)."""
 
 import json
 import os
@@ -16,7 +16,12 @@ NAME = re.compile(r"[a-z_]+\.(json|html|prom)")
 @verb("report-write")
 def write() -> None:
     """Write files, each in one step. Standard input: a JSON object, name → text. Raises OperationError."""
-    for name, text in json.load(sys.stdin).items():
+    replace(json.load(sys.stdin))
+
+
+def replace(files: dict[str, str]) -> None:
+    """Write files (name → text), each in one step. Raises OperationError."""
+    for name, text in files.items():
         assert NAME.fullmatch(name), name
         file = FOLDER / name
         try:

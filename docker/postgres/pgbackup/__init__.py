@@ -12,5 +12,6 @@ which ./scripts/ops starts (scripts/lib/ops/flows).
     recovery.py        a data directory from the repository; the new one in the place of the old
     drill.py           whether the restored rows are those that were recorded
     repository2.py     the repository on the backup host, and that host's service
+    facts.py           what is known about backups and archiving; metrics.py: the same for Prometheus
     schedule.py        when a backup is due; the service `backup` of a machine without systemd
 """

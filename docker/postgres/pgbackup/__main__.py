@@ -15,7 +15,7 @@ import psycopg
 import backup_health
 import secret_files
 import verbs
-from pgbackup import drill, pgbackrest, recovery, repository2, restore_points, schedule, server, target
+from pgbackup import drill, facts, pgbackrest, recovery, repository2, restore_points, schedule, server, target
 from pgbackup.notes import note
 from user_errors import Failure, OperationError, UserError
 
@@ -93,37 +93,14 @@ def heartbeat() -> dict[str, Any]:
 
 def info() -> dict[str, Any]:
     """Everything that is known: the repository's side, the server's, and repository 2 as `copy`."""
-    facts: dict[str, Any] = {"at": datetime.now(UTC)}
-    try:
-        found = pgbackrest.info()
-        facts |= {**found, "backups": [one._asdict() for one in found["backups"]]}
-    except Failure as failure:
-        facts |= {"backups": [], "archive": None, "state": failure.what, "why": failure.reason}
+    found = {"at": datetime.now(UTC), **facts.repository()}
     if server.is_there():
-        facts["server"] = archiver()
-        facts["until"] = restore_points.archived_until(facts)
-    facts["copy"] = repository2.facts()
-    ours = facts["backups"] and not backup_health.is_foreign(facts)
-    facts["from"] = facts["backups"][0]["stop"] if ours else None
-    return facts
-
-
-def archiver() -> dict[str, Any]:
-    """The server's side of archiving, the newest drill, how much would be lost now."""
-    with restore_points.superuser() as session:
-        return session.row(
-            f"""SELECT current_setting('archive_mode') AS archive_mode,
-                   last_archived_wal, last_archived_time, failed_count,
-                   coalesce(last_failed_time > last_archived_time, last_failed_time IS NOT NULL) AS failing,
-                   extract(epoch FROM now() - last_archived_time)::float AS archived_s,
-                   (SELECT count(*) FROM pg_catalog.pg_ls_archive_statusdir() WHERE name LIKE '%.ready') AS waiting,
-                   (SELECT extract(epoch FROM now() - min(at))::float FROM operations.heartbeat
-                    WHERE at > now() - interval '35 days'
-                      AND {restore_points.SEGMENT} > {restore_points.ARCHIVED}) AS exposed_s,
-                   (SELECT max(at) FROM operations.drill WHERE passed) AS drill_passed,
-                   (SELECT max(at) FROM operations.drill) AS drill
-                FROM pg_catalog.pg_stat_archiver"""  # noqa: S608
-        )
+        found["server"] = facts.archiver()
+        found["until"] = restore_points.archived_until(found)
+    found["copy"] = repository2.facts()
+    ours = found["backups"] and not backup_health.is_foreign(found)
+    found["from"] = found["backups"][0]["stop"] if ours else None
+    return found
 
 
 def verify() -> dict[str, Any]:

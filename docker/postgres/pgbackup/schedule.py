@@ -15,7 +15,7 @@ from typing import Any
 
 import psycopg
 
-from pgbackup import pgbackrest, restore_points, server, timelines
+from pgbackup import facts, metrics, pgbackrest, restore_points, server, timelines
 from pgbackup.notes import note
 from pgbackup.pgbackrest import Backup
 from user_errors import Failure, UserError
@@ -43,6 +43,8 @@ def serve() -> None:
             restore_points.beat()
             known = restore_points.keep_to_archive_timeout(known)
             ALIVE.touch()
+            if metrics.FOLDER.is_dir():
+                metrics.write(metrics.text(facts.repository(), facts.archiver(), datetime.now(UTC)))
             if at and (running is None or running.poll() is not None) and time.monotonic() - looked > LOOK:
                 looked = time.monotonic()
                 found = pgbackrest.own()

@@ -31,12 +31,15 @@ DUMPS = "Dumps (pg_dump: one database, portable)"
 BACKUPS = "Backups (pgBackRest: the whole server, to any second)"
 RESTORE = "Restore"
 MONITOR = "Monitor"
+ALERTS = "Alerts"
 MAINTAIN = "Maintain"
 QUERIES = "The application's queries"
 TROUBLESHOOT = "Troubleshoot"
 DEPLOY = "Deploy"
 CLUSTER = "Database cluster (./scripts/up --cluster)"
-SECTIONS = (CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY, CLUSTER)
+SECTIONS = (
+    CONNECT, SETUP, INSPECT, DUMPS, BACKUPS, RESTORE, MONITOR, ALERTS, MAINTAIN, QUERIES, TROUBLESHOOT, DEPLOY, CLUSTER,
+)  # fmt: skip
 
 EPILOG = """exit status: 0 done; 1 a problem was found, or the operation failed; 2 wrong usage; 3 cannot connect;
 4 not found; 130 interrupted"""

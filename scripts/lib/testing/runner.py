@@ -2,7 +2,7 @@
 
 unit, static                      while the images build
 app, checklist, browser           one after the other, on one stack
-ops, stack, backup, prod          each on stacks of its own; as many side by side as SIDE_BY_SIDE says
+ops, stack, backup, prod, alerts  each on stacks of its own; as many side by side as SIDE_BY_SIDE says
 cluster, lab                      last and alone: requests are sent at a fixed rate there, which needs a free machine
 """
 
@@ -87,6 +87,7 @@ LAYERS = [
     folder("stack", "the running stack through real clients, and what happens when its parts stop"),
     folder("prod", "the production overlay, and that each check of the checklist can fail"),
     folder("backup", "backups: made, damaged, restored, compared"),
+    folder("alerts", "each alert, fired by its fault (without those marked `long`, unless the layer is named)"),
     folder("cluster", "three database servers: failover and switchover while clients write"),
     folder("lab", "the playbooks, on hosts (without the tests marked `long`, unless the layer is named)"),
 ]
@@ -224,7 +225,7 @@ def run_groups(layers: list[Layer], no_build: bool) -> None:
         try:
             if layers != group(layers, "static") and not no_build:
                 build(layers)
-            names = ("ops", "backup", "stack", "shared", "prod")
+            names = ("ops", "backup", "stack", "shared", "prod", "alerts")
             running += [pool.submit(run_group, group(layers, name)) for name in names]
             for each in running:
                 each.result()

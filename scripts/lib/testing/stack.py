@@ -17,6 +17,8 @@ from testing.shell import ROOT, Failed, run
 
 DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
 PRODUCTION = ("docker-compose.yml", "docker/compose/production.yml")
+MONITORING = (*DEVELOPMENT, "docker/compose/monitoring.yml")
+PRODUCTION_MONITORING = (*PRODUCTION, "docker/compose/monitoring.yml", "docker/compose/monitoring-production.yml")
 TEST = ("docker-compose.yml", "docker-compose.override.yml", "tests/docker-compose.test.yml")
 PORTS = ("PROXY_HTTP_PORT", "PROXY_HTTPS_PORT", "POSTGRES_PORT", "PGBOUNCER_PORT")
 # Reports and logs of a run; git ignores it.

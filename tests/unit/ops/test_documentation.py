@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import alerts_page
 from ops import cli, cli_page
 from testing.shell import ROOT
 from user_errors import UserError
@@ -17,7 +18,7 @@ PAGES = [
 ]
 GENERATED = ("cli.md", "benchmarks.md")
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
-PLACEHOLDERS = {"PID": "1", "N": "1", "ROLE": "app"}
+PLACEHOLDERS = {"PID": "1", "N": "1", "ROLE": "app", "ID": "abc"}
 COMMAND = re.compile(r"\./scripts/ops (.+)")
 SHELL = re.compile(r"\s(?:[|>&;]|2>|#)\s?.*")
 
@@ -53,6 +54,10 @@ def parser() -> cli.Parser:
 def test_the_page_of_commands_is_the_generated_one() -> None:
     cli.load_commands()
     assert (ROOT / "docs/cli.md").read_text() == cli_page.render(), "run ./scripts/docs"
+
+
+def test_the_page_of_alerts_is_the_generated_one() -> None:
+    assert (ROOT / alerts_page.PAGE).read_text() == alerts_page.render(ROOT), "run ./scripts/docs"
 
 
 @pytest.mark.parametrize(("page", "line"), NAMED)

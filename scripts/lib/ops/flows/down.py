@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops import containers, docker
+from ops import containers, docker, monitoring
 from ops.output import say
 from ops.prompt import confirm_by_name
 from user_errors import OperationError
@@ -17,6 +17,7 @@ DATA = {
     "repository": "all backups",
     "dumps": "all dumps",
     "reports": "drill reports",
+    "prometheus-data": "the metrics of 15 days",
     "ca": "the CA of the certificates",
     "acme": "the certificate from the ACME server",
 }
@@ -26,6 +27,8 @@ FOLDERS = {"/var/lib/pgbackrest": "all backups", "/dumps": "all dumps", "/report
 def down(volumes: bool, yes: bool, dry_run: bool) -> None:
     """Remove containers and networks; with `volumes` also the data in volumes, after a confirmation."""
     containers.require_same_deployment()
+    if monitoring.is_there():
+        monitoring.use()
     config = containers.config()
     project, existing = str(config["name"]), left(str(config["name"]))
     consequence = sentence(config, existing if volumes else [])

@@ -64,9 +64,24 @@ def finalise(role: str, old: list[str]) -> None:
         # The proof's lookup logs in with the new password. Only that database: a pool whose last server login failed,
         # as one may with the application's old keys, refuses its clients while it has no connection left.
         pooler.execute("RELOAD", f"RECONNECT {LOOKUP_DATABASE}")
+    if role == "monitor":
+        restart_exporters()
     proof = {"role": role, "new": read(secret_file(role)), "old": old}
     proven = containers.client("password-prove", stdin=json.dumps(proof))
     say(f"{proven['role']} logs in with the new password{refusal(proven['refused'])}")
+
+
+def restart_exporters() -> None:
+    """Exporters read their password when they start. They run with docker/compose/monitoring.yml only, which
+    COMPOSE_FILE may lack here: they are found by their labels."""
+    exporters = [name for name in secret_files.SECRETS["monitor_password"].readers if name.endswith("-exporter")]
+    project = f"--filter=label=com.docker.compose.project={containers.config()['name']}"
+    for name in exporters:
+        found = containers.run(
+            ["docker", "ps", "--quiet", project, f"--filter=label=com.docker.compose.service={name}"]
+        )
+        for container in found.split():
+            containers.run(["docker", "restart", container])
 
 
 def refusal(count: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops import containers, docker, dotenv
+from ops import containers, docker, dotenv, monitoring
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -33,10 +33,12 @@ class Port(NamedTuple):
     published: int
 
 
-def run(arguments: list[str], cluster: bool = False) -> None:
+def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
     if cluster:
         choose_cluster()
+    if with_monitoring:
+        monitoring.choose()
     check_settings()
     containers.require_same_deployment()
     if containers.members():
@@ -177,8 +179,7 @@ def variable_of(port: Port) -> str:
 
 def compose_files() -> Iterable[Path]:
     """Those that Compose reads here."""
-    named = os.environ.get("COMPOSE_FILE", "docker-compose.yml:docker-compose.override.yml")
-    return [path for path in map(Path, named.split(os.environ.get("COMPOSE_PATH_SEPARATOR", ":"))) if path.exists()]
+    return [path for path in map(Path, monitoring.named_files()) if path.exists()]
 
 
 def check_disk() -> None:
@@ -270,6 +271,10 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         lines += [f"  PostgreSQL   psql {login} {at[5432]}", "               password: dev_password_2024"]
     if 6432 in at:
         lines.append(f"  PgBouncer    psql {login} {at[6432]}")
+    if 9090 in at:
+        lines.append(
+            f"  alerts       http://localhost:{at[9090]}/alerts   (prove the delivery: ./scripts/ops alert test)"
+        )
     return "\n".join([
         *lines,
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",

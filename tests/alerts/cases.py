@@ -1,0 +1,138 @@
+"""For each alert, the series of a fault: when it does not fire yet, and when it does, with the real durations.
+
+Values in promtool's notation, one each 10 s: `1x6 0x30` is a minute of 1, then 0. Times like 90s or 26h.
+"""
+
+from typing import Any, NamedTuple
+
+DAY = 86400
+
+
+class Case(NamedTuple):
+    """`series` holds the fault; the alert is silent at `quiet` and fires at `fires`."""
+
+    series: dict[str, str]
+    quiet: str
+    fires: str
+
+
+CASES: dict[str, Case] = {
+    "TargetDown": Case({'up{job="node",instance="node-exporter:9100"}': "1x6 0x60"}, "115s", "130s"),
+    "AlertmanagerUnreachable": Case({"prometheus_notifications_errors_total": "0x12 3x60"}, "110s", "140s"),
+    "NotificationsFailing": Case(
+        {'alertmanager_notifications_failed_total{receiver_name="mail",reason="other"}': "0x12 1x60"}, "110s", "140s"
+    ),
+    "MetricsFileBroken": Case({"node_textfile_scrape_error": "0x6 1x60"}, "5m50s", "6m20s"),
+    "PostgresDown": Case({"pg_up": "1x6 0x60"}, "85s", "110s"),
+    "ConnectionsHigh": Case(
+        {'pg_stat_activity_count{state="idle"}': "10x6 81x60", "pg_settings_max_connections": "100x66"}, "2m", "140s"
+    ),
+    "LongTransaction": Case(
+        {
+            'pg_stat_activity_max_tx_duration{usename="flaglearning_user"}': "0x6 0+10x60",
+            'pg_stat_activity_max_tx_duration{usename=""}': "600x66",  # the autovacuum
+            'pg_stat_activity_max_tx_duration{usename="flaglearning_ops"}': "600x66",  # a dump
+        },
+        "5m50s",
+        "6m30s",
+    ),
+    "Deadlocks": Case({'pg_stat_database_deadlocks{datname="flaglearning_dev"}': "4x12 5x60"}, "110s", "140s"),
+    "TransactionIdAge": Case(
+        {'pg_database_wraparound_age_datfrozenxid_seconds{datname="postgres"}': "2e8x6 6e8x10"}, "50s", "80s"
+    ),
+    "CheckpointsForced": Case({"pg_stat_checkpointer_num_requested_total": "0x6 0+1x60"}, "60s", "4m"),
+    "SlotInactive": Case({'pg_replication_slot_slot_is_active{slot_name="x"}': "1x6 0x60"}, "5m50s", "6m20s"),
+    "ArchiveFailing": Case({"pg_stat_archiver_failed_count": "0x6 1x12 2x40"}, "110s", "140s"),
+    "ArchiveLate": Case({"flaglearning_archive_exposed_seconds": "60x6 181x10"}, "50s", "80s"),
+    "ArchiveBacklog": Case({"flaglearning_archive_waiting_segments": "32x6 33x10"}, "50s", "80s"),
+    "BackupOld": Case({"flaglearning_backup_newest_timestamp_seconds": f"{-26 * 3600 + 60}x20"}, "50s", "80s"),
+    "BackupMissing": Case({"flaglearning_backup_count": "0x300"}, "29m50s", "30m20s"),
+    "BackupDamaged": Case({"flaglearning_backup_damaged_count": "0x6 1x10"}, "50s", "80s"),
+    "BackupRepositoryUnusable": Case({"flaglearning_backup_repository_ok": "1x6 0x60"}, "2m50s", "3m20s"),
+    "BackupServiceSilent": Case({"flaglearning_backup_checked_timestamp_seconds": "0+10x6 60x180"}, "15m50s", "16m30s"),
+    "DrillFailed": Case({"flaglearning_backup_drill_passed": "1x6 0x10"}, "50s", "80s"),
+    "DrillOld": Case({"flaglearning_backup_drill_last_timestamp_seconds": f"{-8 * DAY + 60}x20"}, "50s", "80s"),
+    "DumpOld": Case({"flaglearning_dump_newest_timestamp_seconds": f"{-26 * 3600 + 60}x20"}, "50s", "80s"),
+    "PoolerDown": Case({"pgbouncer_up": "1x6 0x60"}, "85s", "110s"),
+    "PoolerWaiting": Case({'pgbouncer_pools_client_maxwait_seconds{database="d",user="u"}': "0x6 2x60"}, "85s", "110s"),
+    "PoolerStuck": Case(
+        {
+            "pgbouncer_pools_client_waiting_connections": "0x6 3x60",
+            "pgbouncer_pools_server_active_connections": "1x6 0x60",
+        },
+        "2m20s",
+        "2m50s",
+    ),
+    "SiteDown": Case({"flaglearning_site_up": "1x6 0x60"}, "85s", "110s"),
+    "HttpErrors": Case(
+        {
+            'http_requests_total{status="2xx"}': "0+100x60",
+            'http_requests_total{status="5xx"}': "0x6 0+2x60",
+        },
+        "100s",
+        "3m30s",
+    ),
+    "HttpSlow": Case(
+        {
+            'http_request_seconds_bucket{le="0.5"}': "0+10x6 60x60",
+            'http_request_seconds_bucket{le="1"}': "0+10x66",
+            'http_request_seconds_bucket{le="+Inf"}': "0+10x66",
+            "http_request_seconds_count": "0+10x66",
+        },
+        "2m50s",
+        "5m",
+    ),
+    "CertificateInvalid": Case({'flaglearning_certificate_valid{service="proxy"}': "1x6 0x60"}, "115s", "130s"),
+    "CertificateExpires": Case(
+        {'flaglearning_certificate_expiry_timestamp_seconds{service="proxy"}': f"{14 * DAY + 60}x20"}, "50s", "80s"
+    ),
+    "CertificateExpiresSoon": Case(
+        {'flaglearning_certificate_expiry_timestamp_seconds{service="proxy"}': f"{3 * DAY + 60}x20"}, "50s", "80s"
+    ),
+    "DiskFilling": Case(
+        {
+            'node_filesystem_avail_bytes{mountpoint="/disks/dumps"}': "50x6 19x60",
+            'node_filesystem_size_bytes{mountpoint="/disks/dumps"}': "100x66",
+        },
+        "2m50s",
+        "3m20s",
+    ),
+    "DiskFull": Case(
+        {
+            'node_filesystem_avail_bytes{mountpoint="/disks/dumps"}': "50x6 9x60",
+            'node_filesystem_size_bytes{mountpoint="/disks/dumps"}': "100x66",
+        },
+        "115s",
+        "130s",
+    ),
+    "MemoryLow": Case(
+        {"node_memory_MemAvailable_bytes": "50x6 9x60", "node_memory_MemTotal_bytes": "100x66"}, "2m50s", "3m20s"
+    ),
+    "OomKill": Case({"node_vmstat_oom_kill": "7x12 8x60"}, "110s", "140s"),
+    "ClockOff": Case(
+        {"node_timex_offset_seconds": "0.001x6 -0.06x600", "node_timex_sync_status": "1x606"}, "60m", "62m"
+    ),
+    "Watchdog": Case({"up": "1x6"}, "", "10s"),
+}
+
+
+def promtool_tests(rules: str) -> dict[str, Any]:
+    """The cases as promtool's file of unit tests."""
+    return {
+        "rule_files": [rules],
+        "evaluation_interval": "10s",
+        "tests": [test_of(alert, case) for alert, case in CASES.items()],
+    }
+
+
+def test_of(alert: str, case: Case) -> dict[str, Any]:
+    """One test of that file."""
+    firing = f'count by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    silent = [{"expr": firing, "eval_time": case.quiet, "exp_samples": []}] if case.quiet else []
+    sample = {"labels": f'{{alertname="{alert}"}}', "value": 1}
+    return {
+        "name": alert,
+        "interval": "10s",
+        "input_series": [{"series": name, "values": values} for name, values in case.series.items()],
+        "promql_expr_test": [*silent, {"expr": firing, "eval_time": case.fires, "exp_samples": [sample]}],
+    }

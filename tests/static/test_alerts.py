@@ -1,0 +1,80 @@
+"""Each alert has its section in the runbook, its unit test and its fault; its thresholds are those of the checks."""
+
+import os
+import re
+import shlex
+from typing import Any
+
+import pytest
+import yaml
+
+import backup_health
+from alerts.cases import CASES
+from alerts.faults import FAULTS, UNIT_ONLY
+from ops import cli
+from testing.shell import ROOT, run
+
+FILE = ROOT / "docker/monitoring/rules/alerts.yml"
+RULES: dict[str, dict[str, Any]] = {
+    rule["alert"]: rule for group in yaml.safe_load(FILE.read_text())["groups"] for rule in group["rules"]
+}
+RUNBOOK = (ROOT / "docs/runbooks/alerts.md").read_text()
+
+
+def test_each_alert_has_its_section_its_unit_test_and_its_fault() -> None:
+    assert set(re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)) == set(RULES)
+    assert set(CASES) == set(RULES)
+    assert {*FAULTS, *UNIT_ONLY, "Watchdog"} == set(RULES)  # Watchdog: test_delivery.py
+    assert not set(FAULTS) & set(UNIT_ONLY)
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_it_says_what_happened_and_what_to_do(alert: str) -> None:
+    rule = RULES[alert]
+    assert rule["labels"]["severity"] in ("page", "warning", "none" if alert == "Watchdog" else "")
+    assert set(rule["annotations"]) == {"summary", "action", "runbook"}
+    assert rule["annotations"]["runbook"] == f"docs/runbooks/alerts.md#{alert.lower()}"
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_its_commands_exist(alert: str) -> None:
+    cli.load_commands()
+    parser = cli.build_parser()
+    for line in re.findall(r"\./scripts/ops ([^;(]+?)(?:;| to | then |\(|$)", RULES[alert]["annotations"]["action"]):
+        words = shlex.split(line)
+        if words[-1] == "--help":
+            assert words[0] in cli.first_words(), line
+        else:
+            assert hasattr(parser.parse_args(words), "run"), line
+
+
+@pytest.mark.parametrize(
+    ("alert", "seconds"),
+    [
+        ("ArchiveLate", backup_health.EXPOSED),
+        ("BackupOld", backup_health.BACKUP_AGE.total_seconds()),
+        ("DumpOld", backup_health.BACKUP_AGE.total_seconds()),
+        ("DrillOld", backup_health.DRILL_AGE.total_seconds()),
+    ],
+)
+def test_its_threshold_is_the_one_of_the_checks(alert: str, seconds: float) -> None:
+    product = re.search(r"> ([\d *]+)$", RULES[alert]["expr"])
+    assert product
+    factors = [int(factor) for factor in product[1].split("*")]
+    assert factors[0] * (factors[1] if len(factors) > 1 else 1) == seconds
+
+
+SCALED = {
+    "    for: 30s": "    for: 3000ms",
+    "scrape_interval: 10s": "scrape_interval: 1000ms",
+    "group_wait: 0s": "group_wait: 0s",
+    "  expr: rate(x[5m]) > 30": "  expr: rate(x[30000ms]) > 30",
+    "repeat_interval: 4h": "repeat_interval: 1440000ms",
+    "summary: open for 30s": "summary: open for 30s",
+}
+
+
+@pytest.mark.parametrize("line", SCALED)
+def test_patience_scales_durations_and_no_other_number(line: str) -> None:
+    done = run("perl", "-p", "docker/monitoring/scale-durations", stdin=line, env={**os.environ, "PATIENCE": "0.1"})
+    assert done.stdout == SCALED[line]

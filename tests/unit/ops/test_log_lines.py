@@ -1,0 +1,56 @@
+"""One time line of all services."""
+
+import pytest
+
+from ops.log_lines import level_of, time_line, wanted
+
+PRINTED = [
+    "proxy-1      | 2026-11-30T05:00:02.5Z {\"request_id\":\"abc\",\"status\":503,\"path\":\"/\"}",
+    "\x1b[2Kpostgres-1   | 2026-11-30T05:00:02.123456789Z 2026-11-30 05:00:02.1 UTC [7] app@db app 10.0.0.1 ERROR:  no",
+    "postgres-1   | 2026-11-30T05:00:02.123456790Z 2026-11-30 05:00:02.1 UTC [7] app@db app 10.0.0.1 DETAIL:  why",
+    "pgbouncer-exporter-1 | 2026-11-30T05:00:01Z time=… level=WARN msg=x",
+    "app-1        | 2026-11-30T05:00:02.123Z {\"level\": \"INFO\", \"message\": \"m\", \"request_id\": \"abc\"}",
+    "app-1        | 2026-11-30T05:00:03Z",
+    "Attaching to app-1",
+]  # fmt: skip
+
+
+def test_lines_are_in_the_order_of_their_time_with_their_service_and_level() -> None:
+    found = [(line.time[17:], line.service, line.level) for line in time_line(PRINTED)]
+    assert found == [
+        ("01.000000000Z", "pgbouncer-exporter", "warning"),
+        ("02.123000000Z", "app", "info"),
+        ("02.123456789Z", "postgres", "error"),
+        ("02.123456790Z", "postgres", "error"),
+        ("02.500000000Z", "proxy", "error"),
+        ("03.000000000Z", "app", "info"),
+    ]
+
+
+def test_a_filter_keeps_a_request_or_a_level() -> None:
+    lines = time_line(PRINTED)
+    assert [line.service for line in wanted(lines, "info", "abc")] == ["app", "proxy"]
+    assert [line.service for line in wanted(lines, "warning", "")] == [
+        "pgbouncer-exporter", "postgres", "postgres", "proxy",
+    ]  # fmt: skip
+
+
+LEVELS = {
+    "2026-11-30 05:00:00 UTC [1] LOG:  checkpoint starting: time": "info",
+    "2026-11-30 05:00:00 UTC [1] a@b c 10.0.0.1 FATAL:  password authentication failed": "error",
+    "2026-11-30 05:00:00.1 UTC [7] WARNING tls_sbufio_recv: read failed": "warning",
+    "2026/11/30 05:00:00 [crit] 17#17: *59 connect() failed": "error",
+    "2026/11/30 05:00:00 [warn] 17#17: x": "warning",
+    "2026-11-30 05:00:00.000 P00   WARN: option": "warning",
+    '{"level": "WARNING", "message": "ERROR in a message is no level"}': "warning",
+    '{"status":404,"path":"/ERROR"}': "info",
+    '{"status":500}': "error",
+    "{broken": "info",
+    "no level here": "info",
+    "ERROR: the secret is missing": "error",
+}
+
+
+@pytest.mark.parametrize("text", LEVELS)
+def test_the_level_is_the_one_that_the_program_wrote(text: str) -> None:
+    assert level_of(text, "info") == LEVELS[text]
