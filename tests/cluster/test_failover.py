@@ -72,7 +72,7 @@ def test_a_lost_standby_stops_nothing(hurt: Cluster, record_property: Record) ->
     with cluster.load() as load:
         cluster.kill(standby)
         time.sleep(4)
-    assert cluster.checklist("HA").returncode == 1  # HA-01
+    assert cluster.checklist("HA-01").returncode == 1
     verdict = cluster.judge(load)
     assert cluster.checklist("HA").returncode == 0
     record_property("measured", figures(verdict))
