@@ -47,7 +47,7 @@ create_cluster() {
 # the directory itself last, so that an interrupted change is repeated.
 allow_group_access() {
 	chmod 0750 "${PGDATA%/*}" /run/postgresql
-	[ "$(stat --format=%a "$PGDATA")" != 750 ] || return 0
+	[[ $(stat --format=%a "$PGDATA") != *750 ]] || return 0
 	note "letting the group read $PGDATA"
 	find -L "$PGDATA" -mindepth 1 ! -type l -exec chmod g+rX {} +
 	chmod 0750 "$PGDATA"
@@ -90,6 +90,7 @@ _main() {
 		check_data_directory
 		check_tls
 		archives || true
+		allow_group_access
 		compute_sizing
 		choose_archiving
 		name_member

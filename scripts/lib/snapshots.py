@@ -270,7 +270,7 @@ def restore(settings: Settings, name: str, now: datetime) -> None:
     shutil.rmtree(new, ignore_errors=True)
     shutil.copytree(snapshot, new, copy_function=os.link)
     for folder in (new, *(path for path in new.rglob("*") if path.is_dir())):
-        folder.chmod(0o750)
+        folder.chmod(0o750 if folder != new else stat.S_IMODE(owner.st_mode))
         os.chown(folder, owner.st_uid, owner.st_gid)
     settings.repository.rename(retained)
     new.rename(settings.repository)

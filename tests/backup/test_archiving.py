@@ -157,6 +157,7 @@ def test_a_new_cluster_does_not_take_the_backups_of_another_for_its_own(other: S
 
     restored = ops("restore", "backup", "--latest", "--yes")
     assert restored.status == 0, restored.err
+    assert f"the backups are of another cluster (system identifier {old})" in restored.err
     other.compose("up", "--detach", "--wait", "backup")
     assert (system(other), ops("backup", "info").status) == (old, 0)
 

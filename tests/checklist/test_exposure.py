@@ -14,7 +14,10 @@ from checklist.target import Target
 from checklist.timers import unarmed
 
 LISTENERS: dict[str, set[int]] = {"postgres": {5432}, "pgbouncer": {6432}, "app": set(), "proxy": {8000, 8443}}
-OPTIONAL = {"proxy": {8001, 8444}}  # the PROXY protocol, with TRUSTED_PROXIES (docker/proxy/proxy_protocol.conf)
+OPTIONAL = {
+    "proxy": {8001, 8444},  # the PROXY protocol, with TRUSTED_PROXIES (docker/proxy/proxy_protocol.conf)
+    "postgres": {8008},  # Patroni's REST API, of a cluster's member (HA-04)
+}
 SITE = "ansible-playbook playbooks/site.yml"
 FOR_DEVELOPERS = "published on this machine's loopback for a developer's tools"
 

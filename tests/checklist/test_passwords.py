@@ -20,6 +20,7 @@ SOCKET_ONLY = (
     "flaglearning_verifier",
     "flaglearning_backup",
 )  # as the server's own user, by peer authentication
+MEMBERS_ONLY = ("flaglearning_replicator", "flaglearning_rewinder")  # in a cluster, by a member's certificate
 
 
 @check(
@@ -39,7 +40,8 @@ def test_verifiers_are_scram(superuser: Superuser, evidence: Evidence) -> None:
     weak = [
         f"{row['rolname']} ({row['kind']})"
         for row in rows
-        if row["kind"].partition(",")[0] != ("no password" if row["rolname"] in SOCKET_ONLY else "SCRAM-SHA-256")
+        if row["kind"].partition(",")[0]
+        != ("no password" if row["rolname"] in (*SOCKET_ONLY, *MEMBERS_ONLY) else "SCRAM-SHA-256")
     ]
     assert not weak, f"neither: {', '.join(weak)}"
 
@@ -133,11 +135,11 @@ def test_only_scram(target: Target, superuser: Superuser, beside: Client, eviden
         assert not answer.ok, f"{endpoint} accepted a login that was not SCRAM"
         assert "SASL" in answer.text or "SCRAM" in answer.text, f"{endpoint} did not ask for SCRAM: {answer}"
     assert stored == "scram-sha-256", f"password_encryption is {stored}"
+    accepted = [("local", "peer"), *([("hostssl", "cert")] if target.members else [])]
     weak = [
         f"{row['auth_method']} in {row['files']}"
         for row in methods
-        if row["auth_method"] not in ("scram-sha-256", "reject")
-        and (row["type"], row["auth_method"]) != ("local", "peer")
+        if row["auth_method"] not in ("scram-sha-256", "reject") and (row["type"], row["auth_method"]) not in accepted
     ]
     assert not weak, f"weaker methods in pg_hba: {', '.join(weak)}"
 

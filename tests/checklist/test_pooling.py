@@ -18,18 +18,18 @@ POOLER = "compare pg/pgbouncer.ini with what runs; then `docker compose up --bui
     remedy="DATABASE_URL of the app has to name pgbouncer:6432",
 )
 def test_application_uses_the_pooler(target: Target, evidence: Evidence) -> None:
-    endpoint, pooler = target.endpoint("pgbouncer"), target.host("pgbouncer")
+    endpoint = target.endpoint("pgbouncer")
     for app in target.each("app"):
         seen = call(app, connect_as_the_application)
         evidence(f"the app connects to {seen['host']}:{seen['port']} as {seen['user']}, TLS: {seen['ssl']}")
         evidence(
             f"the server sees it come from {seen['server_sees']};"
-            f" the pooler's addresses are {', '.join(pooler.addresses)}"
+            f" the pooler's addresses are {', '.join(target.pooler_addresses)}"
         )
         assert (seen["host"], seen["port"]) == (endpoint.host, endpoint.port), (
             f"{app} connects to {seen['host']}:{seen['port']}"
         )
-        assert seen["server_sees"] in pooler.addresses, f"the session of {app} at the server is not the pooler's"
+        assert seen["server_sees"] in target.pooler_addresses, f"the session of {app} at the server is not the pooler's"
 
 
 @check(
@@ -70,7 +70,7 @@ def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: 
     evidence(
         "sessions of the application by address: " + ", ".join(f"{row['address']}: {row['count']}" for row in rows)
     )
-    direct = [row["address"] for row in rows if row["address"] not in target.host("pgbouncer").addresses]
+    direct = [row["address"] for row in rows if row["address"] not in target.pooler_addresses]
     if direct and target.development:
         deviates(
             f"a developer's own session comes from {', '.join(direct)}: the server's port is published on loopback"
@@ -102,7 +102,7 @@ def test_many_clients_share_sessions(target: Target, beside: Client, evidence: E
     sessions = sum(
         count
         for user, database, address, count in seen["sessions"]
-        if (user, database) == (target.app_role, target.database) and address in target.host("pgbouncer").addresses
+        if (user, database) == (target.app_role, target.database) and address in target.pooler_addresses
     )
     evidence(f"pool_mode = {pool['pool_mode']}, default_pool_size + reserve_pool_size = {limit}")
     evidence(
@@ -139,7 +139,7 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
     direct = {
         row["rolname"]: int(row["rolconnlimit"])
         for row in superuser.rows(
-            "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin AND NOT rolsuper"
+            "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND NOT rolreplication"
             f" AND rolname NOT IN ('{target.app_role}', 'pgbouncer')"
         )
     }

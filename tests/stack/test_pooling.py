@@ -11,6 +11,7 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from ops import pooler
 from support.policy import pooled_databases
 from support.postgres import Bouncer, Postgres
 
@@ -216,6 +217,18 @@ def test_the_containers_socket_is_for_its_own_user_alone(bouncer: Bouncer, role:
     )
     printed = bouncer.stack.exec("pgbouncer", *words, "--command=SHOW VERSION", "pgbouncer", check=False)
     assert "FATAL:" in printed, printed
+
+
+def test_a_pause_ends_peoples_sessions_instead_of_waiting_for_them(bouncer: Bouncer) -> None:
+    """Else an idle psql would refuse every switchover, and delay every restore."""
+    with bouncer.connect("readonly") as person, bouncer.connect("app") as app:
+        person.execute("SELECT 1")
+        app.execute("SELECT 1")
+        ends = pooler.enders(bouncer.show("POOLS"), bouncer.show("CLIENTS"))
+        bouncer.admin(*ends, "PAUSE", "RESUME")
+        with pytest.raises(psycopg.OperationalError):
+            person.execute("SELECT 1")
+        assert backend(app)
 
 
 def test_an_unknown_database_is_refused(bouncer: Bouncer) -> None:

@@ -27,11 +27,15 @@ def test_no_file_gets_windows_line_ends(tmp_path: Path) -> None:
     assert [str(file) for file in files if file.suffix != ".png" and b"\r\n" in file.read_bytes()] == []
 
 
+# Readable by the user of the image.
+MODE = r"--chmod=([67][45][45] |640 --chown=root:postgres )"
+
+
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
 def test_a_file_of_the_checkout_gets_its_mode_from_the_dockerfile(file: Path) -> None:
     copies = re.findall(r"^COPY .*", file.read_text(), re.MULTILINE)
     assert copies
-    assert [line for line in copies if "--from=build" not in line and not re.search("--chmod=[67][45][45]", line)] == []
+    assert [line for line in copies if "--from=build" not in line and not re.search(MODE, line)] == []
 
 
 @pytest.mark.docker

@@ -53,6 +53,11 @@ class Cluster:
         eventually(lambda: not (self.status()["problems"]) or None, within=HEALED_WITHIN, every=0.5)
         return time.monotonic() - started
 
+    def checklist(self, checks: str) -> Any:
+        """`./scripts/checklist` with these checks, ended."""
+        words = ("./scripts/checklist", "--target", f"docker://{self.stack.project}", "-k", checks)
+        return self.stack.command(*words, check=False)
+
     def value(self, member: str, sql: str, database: str = "") -> str:
         """What one statement returns on a member, through its socket."""
         words = ("psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres", "-d", database or self.stack.database)

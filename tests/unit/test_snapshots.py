@@ -155,6 +155,7 @@ def test_the_first_snapshot_waits_for_the_first_backup(
 
 
 def test_a_restore_brings_the_snapshot_back_and_retains_the_repository(settings: snapshots.Settings) -> None:
+    settings.repository.chmod(0o700)
     found = take(settings)
     replace(settings.repository / DATA)
     with pytest.raises(OperationError):
@@ -164,6 +165,7 @@ def test_a_restore_brings_the_snapshot_back_and_retains_the_repository(settings:
     [retained] = settings.repository.parent.glob("repository-2.before-*")
     assert (retained / DATA).read_text() == "damaged"
     assert not (settings.snapshots / snapshots.ALARM).exists()
+    assert stat.S_IMODE(settings.repository.stat().st_mode) == 0o700, "as it was: site.yml changes nothing"
     assert stat.S_IMODE((settings.repository / "offhost").stat().st_mode) == 0o750
     take(settings, 3)  # compared with what was restored
     (settings.repository / DATA).unlink()  # as pgBackRest would

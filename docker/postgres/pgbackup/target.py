@@ -7,7 +7,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import backup_health
 from pgbackup import pgbackrest, repository2, restore_points, server, target_time, timelines
+from pgbackup.notes import note
 from pgbackup.pgbackrest import Backup
 from user_errors import OperationError, UserError
 
@@ -48,6 +50,8 @@ def plan(pgdata: Path, to: str = "", backup: str = "", point: str = "", timeline
             f"./scripts/ops backup create{'' if pgbackrest.REPOSITORY != '1' else elsewhere()}",
             found["state"],
         )
+    if backup_health.is_foreign(found):
+        note(f"the backups are of another cluster (system identifier {found['systems'][-1]})")
     ours = timelines.current(pgdata, found["systems"])
     if timeline is None:
         timeline = ours or timelines.newest(found["archive"] and found["archive"]["max"])

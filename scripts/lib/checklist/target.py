@@ -52,6 +52,8 @@ class Target:
     """An external vantage host: a machine outside the deployment, to connect from."""
     members: tuple[Container, ...] = ()
     """The servers of a database cluster; then the service `postgres` is the one that is the primary."""
+    between: Container | None = None
+    """In a cluster: HAProxy, from which the pooler's connections reach the server."""
 
     def __init__(self, name: str, services: list[Container], asked: set[str]) -> None:
         self.name = name  # as it was asked for
@@ -92,6 +94,11 @@ class Target:
     def on(self, machine: Machine) -> list[Container]:
         """What the machine runs."""
         return [service for service in self.services if service.machine is machine]
+
+    @property
+    def pooler_addresses(self) -> list[str]:
+        """Where the server sees the pooler's connections come from."""
+        return (self.between or self.host("pgbouncer")).addresses
 
     def endpoint(self, service: str) -> Endpoint:
         """How a client of the stack's networks reaches `postgres` or `pgbouncer`."""
@@ -175,7 +182,7 @@ class DockerTarget(Target):
             raise self._missing(machine)
         self.members = tuple(one for name, one in sorted(containers.items()) if "PATRONI_NAME" in one.environment)
         if self.members:
-            containers["postgres"] = self._primary(containers)
+            containers["postgres"], self.between = self._primary(containers), containers.get("haproxy")
         if down := [name for name in SERVICES if name not in containers or not containers[name].running]:
             raise TargetError(
                 f"the project '{project}' is not running; stopped: {', '.join(down)}",

@@ -83,14 +83,24 @@ def paused(limit: float = PAUSE_LIMIT, guard: int = 0) -> Iterator[bool]:
     After `limit` seconds the block runs without waiting longer for transactions that are still open. RESUME always
     follows, even when this process is killed. It is the whole pooler that pauses: after `PAUSE database` PgBouncer
     refuses new clients of that database (PgBouncer issue 498). After `guard` seconds the pooler resumes by itself.
+
+    People's sessions (pool_mode = session) end: an idle one keeps its server connection, and PAUSE would wait for it.
     """
     with contextlib.ExitStack() as stack:
         try:
+            if people := enders(**several("POOLS", "CLIENTS")):
+                execute(*people)
             answer = stack.enter_context(containers.held(pause_argv(guard), limit))
-        except containers.Failed:
+        except (containers.Failed, OperationError):
             note("the service pgbouncer is not running: its clients can't be paused")
             answer = ""
         yield answer == "PAUSE"
+
+
+def enders(POOLS: list[Row], CLIENTS: list[Row]) -> list[str]:  # noqa: N803 - SHOW's names
+    """The commands that end the clients of session pools."""
+    pools = {(row["database"], row["user"]) for row in POOLS if row["pool_mode"] == "session"}
+    return [f"KILL_CLIENT {row['id']}" for row in CLIENTS if (row["database"], row["user"]) in pools]
 
 
 def pause_argv(guard: int = 0) -> list[str]:

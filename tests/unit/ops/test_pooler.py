@@ -22,3 +22,16 @@ def test_a_stopped_pooler_is_named() -> None:
 def test_psqls_own_message_is_the_reason() -> None:
     failure = pooler.failure("psql: error: connection to server on socket failed:\n  FATAL:  bad\n")
     assert failure.reason == "psql: error: connection to server on socket failed: FATAL: bad"
+
+
+def test_the_clients_of_session_pools_are_ended_before_a_pause() -> None:
+    pools = [
+        {"database": "d", "user": "app", "pool_mode": "transaction"},
+        {"database": "d", "user": "readonly", "pool_mode": "session"},
+    ]
+    clients = [
+        {"id": 1, "database": "d", "user": "app"},
+        {"id": 2, "database": "d", "user": "readonly"},
+        {"id": 3, "database": "other", "user": "readonly"},
+    ]
+    assert pooler.enders(pools, clients) == ["KILL_CLIENT 2"]
