@@ -14,10 +14,8 @@ from checklist.target import Target
 from checklist.timers import unarmed
 
 LISTENERS: dict[str, set[int]] = {"postgres": {5432}, "pgbouncer": {6432}, "app": set(), "proxy": {8000, 8443}}
-OPTIONAL = {
-    "proxy": {8001, 8444},  # the PROXY protocol, with TRUSTED_PROXIES (docker/proxy/proxy_protocol.conf)
-    "postgres": {8008},  # Patroni's REST API, of a cluster's member (HA-04)
-}
+PROXY_PROTOCOL = {8001, 8444}  # with TRUSTED_PROXIES (docker/proxy/proxy_protocol.conf)
+PATRONI = {8008}  # its REST API, of a cluster's member (HA-04)
 SITE = "ansible-playbook playbooks/site.yml"
 FOR_DEVELOPERS = "published on this machine's loopback for a developer's tools"
 
@@ -53,12 +51,13 @@ def listening(host: Container) -> set[tuple[str, int]]:
 )
 def test_listening_sockets(target: Target, evidence: Evidence) -> None:
     unexpected = []
+    optional = {"proxy": PROXY_PROTOCOL, "postgres": PATRONI if target.members else set()}
     for service in target.services:
         found = listening(service)
         sockets = ", ".join(f"{port} on {address}" for address, port in sorted(found))
         evidence(f"{service}: {sockets or 'nothing (a Unix socket)'}")
         ports, needed = {port for _, port in found}, LISTENERS[service.service]
-        if not needed <= ports <= needed | OPTIONAL.get(service.service, set()):
+        if not needed <= ports <= needed | optional.get(service.service, set()):
             unexpected.append(str(service))
     assert not unexpected, f"not the expected ports: {', '.join(unexpected)}"
 
