@@ -74,7 +74,7 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
             evidence(str(port), machine)
     if not ports:
         evidence("nothing is published")
-    allowed = {name: ports | OPTIONAL.get(name, set()) for name, ports in LISTENERS.items()}
+    allowed = LISTENERS | {"proxy": LISTENERS["proxy"] | PROXY_PROTOCOL}
     unexpected = [str(port) for port in ports if port.container_port not in allowed.get(port.service, set())]
     inner = [port for port in ports if port.service != "proxy" and not for_the_fleet(port, target)]
     assert not unexpected, f"ports on which no service listens: {', '.join(unexpected)}"
