@@ -332,7 +332,7 @@ def test_while_the_backup_host_is_away_the_game_goes_on_and_it_is_said(
         eventually(lambda: repository.ops("backup", "info").status == 1, within=60)
         link = archiving(repository)
         assert link["status"] == "failed"
-        assert "backup host" in link["detail"]
+        assert "repository 2" in link["detail"]
         assert checklist(stack, tmp_path)["BACK-04"] == "fail"
         repository.write("still")
         # a restore to now needs this host alone

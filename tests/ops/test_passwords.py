@@ -149,4 +149,4 @@ def test_developments_public_file_needs_yes(ops: Ops) -> None:
 def test_another_role_is_wrong_usage_and_the_error_lists_the_roles(ops: Ops, role: str) -> None:
     refused = ops.script("password", "reset", role)
     assert refused.status == 2
-    assert "'app', 'migrator', 'readonly', 'ops', 'pgbouncer'" in refused.err
+    assert "'app', 'migrator', 'readonly', 'ops', 'monitor', 'pgbouncer'" in refused.err

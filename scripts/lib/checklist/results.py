@@ -8,7 +8,7 @@ from typing import Literal
 from checklist.api import ITEMS, Check, Seen
 
 Outcome = Literal["pass", "does not apply", "deviation", "not proven", "fail"]
-Verdict = Literal["pass", "deviation", "fail", "not run"]
+Verdict = Literal["pass", "does not apply", "deviation", "fail", "not run"]
 Deployment = Literal["development", "production"]
 
 
@@ -60,7 +60,7 @@ class Run:
 
     @property
     def items(self) -> list[Item]:
-        """The seven items, in the reference's order."""
+        """The reference's seven items, in its order, then the cluster."""
         found = []
         for number, (prefix, title) in enumerate(ITEMS.items(), 1):
             mine = tuple(sorted((r for r in self.results if r.check.item == prefix), key=lambda r: r.check.id))
@@ -95,7 +95,7 @@ def verdict(outcomes: list[Outcome], deployment: Deployment) -> Verdict:
     """An item is as good as its worst check that applies. What is not proven fails in production and deviates in
     development."""
     if not set(outcomes) - {"does not apply"}:
-        return "not run"
+        return "does not apply" if outcomes else "not run"
     if "fail" in outcomes or ("not proven" in outcomes and deployment == "production"):
         return "fail"
     return "deviation" if {"deviation", "not proven"} & set(outcomes) else "pass"
