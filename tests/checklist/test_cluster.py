@@ -22,7 +22,7 @@ def members_of(target: Target) -> tuple[Container, ...]:
 
 
 @check("HA-01", claim="three members stream from one primary, on one timeline, without a lag", remedy=STATUS)
-def test_members(target: Target, evidence: Evidence) -> None:
+def test_members(target: Target, superuser: Superuser, evidence: Evidence) -> None:
     status = json.loads(members_of(target)[0].run("pgcluster status").stdout)
     for one in status["members"]:
         evidence(
@@ -33,6 +33,11 @@ def test_members(target: Target, evidence: Evidence) -> None:
     assert {one["state"] for one in status["members"] if one["role"] != "leader"} == {"streaming"}
     assert len({one["timeline"] for one in status["members"]}) == 1
     assert max(one.get("lag", 0) for one in status["members"]) < 1 << 20
+    # Patroni knows of a member that died only when its entry in etcd expires.
+    sends = "SELECT application_name AS name FROM pg_catalog.pg_stat_replication WHERE state = 'streaming'"
+    receiving = {one["name"] for one in superuser.rows(sends)}
+    evidence(f"the primary sends WAL to {', '.join(sorted(receiving)) or 'no standby'}")
+    assert {one["name"] for one in status["members"] if one["role"] != "leader"} <= receiving
     assert not status["paused"], "Patroni is paused: no failover takes place"
 
 
