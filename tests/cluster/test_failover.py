@@ -46,9 +46,7 @@ def test_a_planned_switchover_fails_no_request(
     assert load.failures == []
     waited = re.search(r"clients waited ([\d.]+) s", done.err)
     assert waited
-    assert (
-        float(waited[1]) < 5
-    )  # about 1.2 on a free machine; requests that came meanwhile are answered one after the other
+    assert float(waited[1]) < 5, "1.2 to 2.4 on a free machine; what came meanwhile is answered one after the other"
     assert int(postgres.value("ops", COUNT_ANSWERS)) - before == load.answers
     assert cluster.primary() != old
 
