@@ -9,13 +9,13 @@ from lab.hosts import Lab
 from players import HERE, Players
 from test_playbooks import changed
 
-ROLES = ("app", "migrator", "readonly", "ops", "pgbouncer")
+ROLES = ("app", "migrator", "readonly", "ops", "monitor", "pgbouncer")
 
 
 def accepts(lab: Lab, role: str, password: str) -> bool:
     """Whether the server lets the role in with it, over TCP on the database's network."""
     name = {"app": "flaglearning_prod", "pgbouncer": "pgbouncer"}.get(role, f"flaglearning_{role}")
-    database = "postgres" if role == "pgbouncer" else "flaglearning_prod"
+    database = "postgres" if role in ("pgbouncer", "monitor") else "flaglearning_prod"
     login = f"host=postgres user={name} dbname={database} sslmode=verify-full sslrootcert=/tls/ca.crt"
     script = f"read -r PGPASSWORD; export PGPASSWORD; psql -X -w -c 'SELECT 1' '{login}'"
     run_in_ops = (*HERE, "run", "--rm", "--no-deps", "--no-TTY", "--entrypoint", "bash", "ops", "-c", script)

@@ -1,4 +1,4 @@
-"""The production checklist, executed: a module of tests/checklist for each of the reference's items and for the cluster.
+"""The production checklist, executed: a module of tests/checklist for each of the reference's items, and the cluster's.
 
     ./scripts/checklist                          against the development stack
     ./scripts/checklist --target docker://NAME   against another compose project of this machine
