@@ -49,7 +49,7 @@ def test_production_passes_but_for_what_it_cannot_prove_yet(
     assert found["seconds"] < 120, "aim: 60 s on a quiet machine"
     # No secret anywhere: neither the values nor what the server stores of them.
     texts = [done.stdout, done.stderr, *(file.read_text() for file in checklist.artifacts.iterdir())]
-    for file in (file for file in secrets_folder.iterdir() if file.is_file()):
+    for file in (file for file in secrets_folder.iterdir() if file.is_file() and file.read_text().strip()):
         assert not any(file.read_text().strip() in text for text in texts), f"the report contains {file.name}"
     assert not any("SCRAM-SHA-256$" in text for text in texts), "the report contains a verifier"
     assert sorted(file.suffix for file in checklist.artifacts.iterdir()) == [".html", ".json", ".xml"]
