@@ -72,7 +72,7 @@ def test_a_lost_standby_stops_nothing(hurt: Cluster, record_property: Record) ->
     assert cluster.checklist("HA").returncode == 0
     record_property("measured", figures(verdict))
     assert verdict.failed + verdict.unknown == 0
-    assert verdict.gap_s < 5
+    assert verdict.gap_s < 2
 
 
 def test_a_primary_that_is_cut_off_is_replaced_and_acknowledges_nothing_more(

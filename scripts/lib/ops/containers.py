@@ -312,15 +312,20 @@ def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
     return json.loads(printed)
 
 
+def out_of_reach(argv: list[str]) -> subprocess.Popen[str]:
+    """Start it with pipes, and out of a Ctrl-C's reach: it ends when its standard input does."""
+    return subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
+        start_new_session=True,
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def held(argv: list[str], limit: float | None = None) -> Iterator[str]:
     """Keep a program running while the block lasts: its first line of output is the value, the end of its standard
     input is its end. A killed orchestrator ends it too. The value is "" when no line comes within `limit` seconds.
     Raises Failed when it ends before it has printed a line."""
-    process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
-        start_new_session=True,
-    )  # fmt: skip
+    process = out_of_reach(argv)
     assert process.stdin
     assert process.stdout
     try:
@@ -360,10 +365,7 @@ class Prepared:
 def prepared(argv: list[str]) -> Iterator[Prepared]:
     """Start a program and wait for its first line, so that `go()` costs no start. Without `go()` it ends with the
     block. Raises Failed when it ends before its first line."""
-    process = subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
-        start_new_session=True,
-    )  # fmt: skip
+    process = out_of_reach(argv)
     assert process.stdin
     assert process.stdout
     try:
