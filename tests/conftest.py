@@ -23,8 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Reporting[pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Reporting[pytest.TestReport]:
     report = yield
+    if call.excinfo and report.failed:  # with --reruns the second try's report has it, too
+        item.user_properties.append(("failed", call.excinfo.exconly().splitlines()[0]))
     if report.failed and (stack := getattr(item, "funcargs", {}).get("stack")):
         report.sections.append(("the stack's last log lines", stack.logs(tail="8")))
     return no_skip_in_ci(report)

@@ -48,6 +48,6 @@ def test_a_role_that_is_not_in_the_policy_is_named(ops: Ops, postgres: Postgres)
     assert "role intruder" in result.out
 
 
-def test_nothing_of_the_fresh_server_is_left(ops: Ops) -> None:
+def test_nothing_of_the_fresh_server_is_left(ops: Ops, postgres: Postgres) -> None:
     assert ops.script("setup", "verify").status == 0
-    assert run("docker", "ps", "--all", "--quiet", "--filter", "name=flaglearning-policy-").stdout == ""
+    assert run("docker", "ps", "--all", "--quiet", "--filter", f"name=^{postgres.stack.project}-policy-").stdout == ""

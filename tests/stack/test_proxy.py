@@ -187,7 +187,8 @@ class TestOneSecondCache:
     def test_a_host_name_in_capitals_does_not_pass_the_cache(self, stack: Stack, proxy: Proxy) -> None:
         with proxy.client() as client:
             names = ("localhost", "LOCALHOST", "Localhost", "localhost:1", "localhost:2")
-            answers = [client.get(self.PATH, headers={"Host": name}) for name in 3 * names]
+            path = "/api/leaderboard?limit=94"  # no other test requests it
+            answers = [client.get(path, headers={"Host": name}) for name in 3 * names]
         assert {answer.status_code for answer in answers} == {200}
         assert 1 <= self.reached_app(stack, answers) < 10
 

@@ -76,10 +76,11 @@ def live_facts() -> set[Fact]:
 
 def wanted_facts() -> set[Fact]:
     """Of a fresh server that has applied apply.sql, with this deployment's settings."""
-    roles = containers.config()["services"]["roles"]
+    stack = containers.config()
+    roles = stack["services"]["roles"]
     database = str(roles["environment"]["APP_DATABASE"])
     query = psql.as_json(psql.load("policy").sql)
-    with fresh_container(roles) as container:
+    with fresh_container(roles, stack["name"]) as container:
         for step in setup_steps(container, database, stubs(psql.rows("stored_tables"))):
             execute(step)
         found = [execute(psql_argv(container, name, database), query) for name in (database, "postgres")]
@@ -90,9 +91,9 @@ def wanted_facts() -> set[Fact]:
 
 
 @contextlib.contextmanager
-def fresh_container(roles: dict[str, Any]) -> Iterator[str]:
+def fresh_container(roles: dict[str, Any], project: str) -> Iterator[str]:
     """A container of the roles' image with nothing in it, no network and no secret, while the block lasts."""
-    name = f"flaglearning-policy-{secrets.token_hex(4)}"
+    name = f"{project}-policy-{secrets.token_hex(4)}"
     execute(container_argv(name, str(roles["image"]), roles["environment"]))
     try:
         yield name
