@@ -6,7 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ops import containers, docker
+from ops import containers, docker, pooler
 from user_errors import OperationError, Status, UserError
 
 # In the pooler's container, on its way to the server, with its password and its CA: which member takes writes there.
@@ -14,21 +14,66 @@ LOOK = """
 export PGHOST=postgres PGUSER=pgbouncer PGDATABASE=postgres PGSSLMODE=verify-full PGSSLROOTCERT=/tls/ca.crt
 export PGCONNECT_TIMEOUT=2 PGPASSWORD=$(tail -n 1 /run/secrets/pgbouncer_password)
 look() {
-	psql --no-psqlrc --no-password --tuples-only --no-align --command="
+	timeout 3 psql --no-psqlrc --no-password --tuples-only --no-align --command="
 		SELECT pg_catalog.current_setting('flaglearning.member') WHERE NOT pg_catalog.pg_is_in_recovery()" 2>/dev/null
 }
 """
 LOOK_ONCE = LOOK + "look || true"
-# $1 is a member that does not count: it is about to stop. It looks again and again, after a line on standard input.
-LOOK_UNTIL = (
+# usage: bash -c SWITCH switch OLD_PRIMARY PATIENCE WITHOUT CONSOLE… (microseconds)
+# After a line on standard input: pause, wait until HAProxy leads to another primary than the old one, resume, print its
+# name ("-": none). It prints `ready` before, and `PAUSE` when the pooler has paused; `BUSY`, and no pause, when
+# transactions go on for longer than a second.
+#
+# It resumes whatever happens to the orchestrator. A second line means that the orchestrator gives up: any primary will
+# do, at once. The end of standard input: any, after two seconds, because the old one may be about to stop. Otherwise
+# any after PATIENCE. Without a primary it stays paused for up to WITHOUT: clients wait (query_wait_timeout), whereas a
+# pooler that is not paused refuses new ones as soon as a login has failed.
+SWITCH = (
     LOOK
-    + """
+    + r"""
+old=$1 patience=$2 without=$3 console=("${@:4}")
+resume() {
+	local answer
+	trap - EXIT
+	answer=$("${console[@]}" --command=RESUME 2>&1) || case $answer in *"not paused"*) ;; *) echo "$answer" >&2 ;; esac
+}
+clock() { now=${EPOCHREALTIME/[.,]/}; }   # microseconds
+# A server is behind HAProxy: it answers a request for TLS with one byte (PostgreSQL 17 docs, 53.2.10). A login costs a
+# hundred times as much, on machines that are busy with the switchover.
+reached() {
+	local answer=
+	{ exec 3<>/dev/tcp/postgres/5432 && printf '\x00\x00\x00\x08\x04\xd2\x16\x2f' >&3 &&
+		IFS= read -r -t 1 -N 1 answer <&3; exec 3>&-; } 2>/dev/null
+	[ "$answer" = S ]
+}
 echo ready
 read -r _ || exit 0
-until found=$(look) && [ -n "$found" ] && [ "$found" != "$1" ]; do sleep 0.03; done
-echo "$found"
+trap resume EXIT
+trap 'exit 1' HUP INT TERM
+timeout 1 "${console[@]}" --command=PAUSE || { resume; echo BUSY; exit 0; }
+clock
+any=$((now + patience)) last=$((now + without)) ended= next=0 found=
+while clock; (( now < last )); do
+	if ! reached; then
+		next=0
+	elif (( now > next )); then
+		found=$(look)
+		if [ -n "$found" ] && { [ "$found" != "$old" ] || (( now > any )); }; then break; fi
+		[ "$found" != "$old" ] || next=$((now + 300000))   # it goes on for a moment
+	fi
+	if [ -n "$ended" ]; then sleep 0.02; continue; fi
+	read -r -t 0.02 _
+	case $? in
+		0) any=0 next=0 ;;
+		1) ended=yes; (( any < now + 2000000 )) || any=$((now + 2000000)) ;;
+	esac
+done
+resume
+echo "${found:--}"
 """
 )
+PATIENCE = 8.0  # seconds; less than query_wait_timeout in pg/pgbouncer.ini
+WITHOUT = 30.0  # seconds; more than a failover takes (ttl in pg/cluster/patroni.yml)
 
 
 def require() -> None:
@@ -52,6 +97,12 @@ def gather() -> dict[str, Any]:
     return {**facts, "configured": list(containers.members()), "server": server, "pooler": pooler.result()}
 
 
+def etcd_services() -> tuple[str, ...]:
+    """The services of the stack that are the members' etcd."""
+    services = containers.config()["services"].items()
+    return tuple(name for name, service in services if "ETCD_NAME" in (service.get("environment") or {}))
+
+
 def ask_a_member() -> dict[str, Any]:
     """`pgcluster status` of the first member whose Patroni answers."""
     reason = ""
@@ -73,6 +124,7 @@ def seen_by_the_pooler() -> str:
     return containers.completed(docker.exec_in("pgbouncer", "sh", "-c", LOOK_ONCE), quiet=True).stdout.strip()
 
 
-def until_another(old: str) -> list[str]:
-    """The program that waits until HAProxy leads the pooler to another primary than `old`, and prints its name."""
-    return docker.exec_in("pgbouncer", "sh", "-c", LOOK_UNTIL, "look", old)
+def switch_argv(old: str) -> list[str]:
+    """The program that keeps the pooler paused until another member than `old` is the primary (SWITCH)."""
+    limits = [f"{seconds * 1e6:.0f}" for seconds in (PATIENCE, WITHOUT)]
+    return docker.exec_in("pgbouncer", "bash", "-c", SWITCH, "switch", old, *limits, *pooler.CONSOLE)

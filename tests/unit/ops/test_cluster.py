@@ -1,13 +1,31 @@
 """ops/cluster.py and the commands of a cluster, on a stack of one server."""
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from ops import cli, cluster, containers
-from ops.flows import failover_demo, restore_backup, switchover
-from user_errors import UserError
+from ops.flows import cluster_update, failover_demo, switchover
+from user_errors import OperationError, UserError
 
+HEALTHY: dict[str, Any] = {
+    "configured": ["db1", "db2"],
+    "primary": "db1",
+    "pooler": "db1",
+    "paused": False,
+    "members": [
+        {"name": "db1", "role": "leader", "state": "running"},
+        {"name": "db2", "role": "", "state": "streaming"},
+    ],
+    "etcd": [],
+    "server": {
+        "standbys": [{"name": "db2", "sync_state": "quorum", "lag": 0}],
+        "oldest_transaction_s": 0.0,
+        "waiting_segments": 0,
+    },
+}
 ASKED = argparse.Namespace(json=False, yes=True, member="", switchover=False)
 
 
@@ -16,7 +34,9 @@ def one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "members", lambda: ())
 
 
-@pytest.mark.parametrize("name", ["cluster status", "cluster switchover", "cluster demo"])
+@pytest.mark.parametrize(
+    "name", ["cluster status", "cluster switchover", "cluster demo", "cluster update", "cluster reinit"]
+)
 def test_a_command_of_a_cluster_is_refused(name: str) -> None:
     cli.load_commands()
     with pytest.raises(UserError, match="it is no cluster") as refused:
@@ -34,10 +54,58 @@ def test_the_demonstration_is_refused_in_production(monkeypatch: pytest.MonkeyPa
         failover_demo.run(planned=False)
 
 
-def test_a_restore_in_place_is_refused_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(containers, "members", lambda: ("db1", "db2", "db3"))
-    with pytest.raises(UserError, match="in place is for one server"):
-        restore_backup.into_the_stack({}, yes=True, dry_run=False)
+def in_turn(*found: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """A function that returns these, one after the other."""
+    turns = iter(found)
+    return lambda: next(turns)
+
+
+def waiting(segments: int) -> dict[str, Any]:
+    """A healthy cluster's facts, with WAL segments that wait for the archive."""
+    return {**HEALTHY, "server": {**HEALTHY["server"], "waiting_segments": segments}}
+
+
+def test_a_switchover_waits_for_the_archive(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cluster, "gather", in_turn(waiting(30), waiting(3), waiting(2)))
+    monkeypatch.setattr(switchover.time, "sleep", lambda seconds: None)
+    assert switchover.ready("")["server"]["waiting_segments"] == 2
+    assert capsys.readouterr().err.count("waiting for the archive: 30 WAL segments") == 1
+
+
+def test_an_archive_that_does_not_catch_up_refuses_a_switchover(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "gather", lambda: waiting(30))
+    monkeypatch.setattr(switchover, "ARCHIVED_WITHIN", 0.0)
+    with pytest.raises(OperationError, match="wait for the archive"):
+        switchover.ready("")
+
+
+def test_an_update_takes_the_primary_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each restarted when another is in sync; the primary only after a switchover."""
+    done: list[str] = []
+    primary = ["db1"]
+
+    def gather() -> dict[str, Any]:
+        return {**HEALTHY, "primary": primary[0]}
+
+    def switch() -> None:
+        done.append(f"switchover from {primary[0]}")
+        primary[0] = "db2"
+
+    rounds = iter([{"db1": "container", "db2": "setting", "db3": "container"}, {}])
+    monkeypatch.setattr(cluster, "gather", gather)
+    monkeypatch.setattr(cluster_update, "outdated", lambda: next(rounds))
+    monkeypatch.setattr(cluster_update, "require_another", lambda member: done.append(f"need {member} not"))
+    monkeypatch.setattr(cluster_update, "restart", lambda member, why: done.append(f"{member}: {why}"))
+    monkeypatch.setattr(cluster_update, "update_etcd", lambda: False)
+    monkeypatch.setattr(cluster_update, "update_haproxy", lambda: False)
+    monkeypatch.setattr(switchover, "run", switch)
+    assert cluster_update.run()
+    assert done == [
+        "need db2 not", "db2: setting", "need db3 not", "db3: container", "need db1 not", "switchover from db1",
+        "db1: container",
+    ]  # fmt: skip
 
 
 def test_a_refused_switchover_pauses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
