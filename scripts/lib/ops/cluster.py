@@ -20,56 +20,80 @@ look() {
 """
 LOOK_ONCE = LOOK + "look || true"
 # usage: bash -c SWITCH switch OLD_PRIMARY PATIENCE WITHOUT CONSOLE… (microseconds)
-# After a line on standard input: pause, wait until HAProxy leads to another primary than the old one, resume, print its
-# name ("-": none). It prints `ready` before, and `PAUSE` when the pooler has paused; `BUSY`, and no pause, when
-# transactions go on for longer than a second.
+# After a line on standard input: pause, wait until HAProxy has left the old primary and leads to one again, resume,
+# print its name ("-": none) and how long the pause was (microseconds). It prints `ready` before, and `PAUSE` when the
+# pooler has paused; `BUSY`, and no pause, when transactions go on for longer than a second.
 #
 # It resumes whatever happens to the orchestrator. A second line means that the orchestrator gives up: any primary will
 # do, at once. The end of standard input: any, after two seconds, because the old one may be about to stop. Otherwise
 # any after PATIENCE. Without a primary it stays paused for up to WITHOUT: clients wait (query_wait_timeout), whereas a
 # pooler that is not paused refuses new ones as soon as a login has failed.
+#
+# What clients wait for starts no program: on a busy machine each would take a tenth of a second. HAProxy leads only to
+# a server that has left recovery, so one that answers a request for TLS with one byte (PostgreSQL 17 docs, 53.2.10) is
+# a primary.
 SWITCH = (
     LOOK
     + r"""
 old=$1 patience=$2 without=$3 console=("${@:4}")
+clock() { now=${EPOCHREALTIME/[.,]/}; }   # microseconds
+# Exit status 0: a server answers; 1: HAProxy leads to none; more: no answer in time.
+reached() {
+	local answer= status=1
+	if { exec 3<>/dev/tcp/postgres/5432 && printf '\x00\x00\x00\x08\x04\xd2\x16\x2f' >&3; } 2>/dev/null; then
+		IFS= read -r -t 1 -N 1 answer <&3
+		status=$?
+	fi
+	exec 3>&-
+	[ "$answer" = S ] || return $((status > 128 ? 2 : 1))
+}
+# usage: listen SECONDS — the orchestrator's part of the time that passes
+listen() {
+	if [ -n "$ended" ]; then sleep "$1"; return; fi
+	read -r -t "$1" _
+	case $? in
+		0) any=0 ;;
+		1) ended=yes; (( any < now + 2000000 )) || any=$((now + 2000000)) ;;
+	esac
+}
 resume() {
 	local answer
 	trap - EXIT
 	answer=$("${console[@]}" --command=RESUME 2>&1) || case $answer in *"not paused"*) ;; *) echo "$answer" >&2 ;; esac
 }
-clock() { now=${EPOCHREALTIME/[.,]/}; }   # microseconds
-# A server is behind HAProxy: it answers a request for TLS with one byte (PostgreSQL 17 docs, 53.2.10). A login costs a
-# hundred times as much, on machines that are busy with the switchover.
-reached() {
-	local answer=
-	{ exec 3<>/dev/tcp/postgres/5432 && printf '\x00\x00\x00\x08\x04\xd2\x16\x2f' >&3 &&
-		IFS= read -r -t 1 -N 1 answer <&3; exec 3>&-; } 2>/dev/null
-	[ "$answer" = S ]
-}
+coproc session { "${console[@]}"; }
+echo 'SHOW VERSION;' >&"${session[1]}"
+read -r _ <&"${session[0]}" && read -r _ <&"${session[0]}" || exit
 echo ready
 read -r _ || exit 0
 trap resume EXIT
 trap 'exit 1' HUP INT TERM
-timeout 1 "${console[@]}" --command=PAUSE || { resume; echo BUSY; exit 0; }
+echo 'PAUSE;' >&"${session[1]}"
+read -r -t 1 answer <&"${session[0]}" || { resume; echo BUSY; exit 0; }
 clock
-any=$((now + patience)) last=$((now + without)) ended= next=0 found=
+paused=$now any=$((now + patience)) last=$((now + without)) ask=$((now + 2000000)) ended= left=
+echo "$answer"
 while clock; (( now < last )); do
-	if ! reached; then
-		next=0
-	elif (( now > next )); then
+	reached
+	status=$?
+	if [ $status != 0 ]; then
+		[ $status != 1 ] || left=yes
+		listen 0.03
+	elif [ -n "$left" ] || (( now > any )); then
+		break
+	elif (( now > ask )); then   # so slow a machine that it left the old one unseen?
+		ask=$((now + 1000000))
 		found=$(look)
-		if [ -n "$found" ] && { [ "$found" != "$old" ] || (( now > any )); }; then break; fi
-		[ "$found" != "$old" ] || next=$((now + 300000))   # it goes on for a moment
+		[ "${found:-$old}" = "$old" ] || left=yes
+	else
+		listen 0.1
 	fi
-	if [ -n "$ended" ]; then sleep 0.02; continue; fi
-	read -r -t 0.02 _
-	case $? in
-		0) any=0 next=0 ;;
-		1) ended=yes; (( any < now + 2000000 )) || any=$((now + 2000000)) ;;
-	esac
 done
-resume
-echo "${found:--}"
+echo 'RESUME;' >&"${session[1]}"
+read -r -t 1 answer <&"${session[0]}" && [ "$answer" = RESUME ] && trap - EXIT
+clock
+for _ in {1..10}; do found=$(look); [ -z "$found" ] || break; sleep 0.2; done
+echo "${found:--} $((now - paused))"
 """
 )
 PATIENCE = 8.0  # seconds; less than query_wait_timeout in pg/pgbouncer.ini

@@ -39,6 +39,10 @@ def run() -> bool:
             if member == cluster.gather()["primary"]:
                 switchover.run()
             restart(member, todo[member])
+    else:
+        raise OperationError(
+            f"after {ROUNDS} rounds a server is not up to date", "./scripts/ops cluster status", ", ".join(outdated())
+        )
     return update_haproxy() or changed
 
 

@@ -38,7 +38,6 @@ def run(candidate: str = "") -> Done:
     with containers.prepared(handing_over) as patroni, containers.prepared(cluster.switch_argv(old)) as switch:
         switch.go()
         answer = switch.line(PAUSED_WITHIN)
-        started = time.monotonic()
         if answer != "PAUSE":
             raise OperationError(
                 "no switchover was started: PgBouncer did not pause within a second, because transactions went on",
@@ -47,8 +46,8 @@ def run(candidate: str = "") -> Done:
         patroni.go()
         if containers.first(patroni, switch) is patroni and not patroni.line(0):
             switch.go()  # Patroni has refused, and its reason is on standard error
-        new = switch.line(cluster.WITHOUT + PAUSED_WITHIN)
-        took = time.monotonic() - started
+        new, _, microseconds = switch.line(cluster.WITHOUT + PAUSED_WITHIN).partition(" ")
+    took = float(microseconds or 0) / 1e6
     if new in ("", "-", old):
         raise OperationError(
             f"no other primary after {took:.0f} s: PgBouncer's clients go on, on {new.strip('-') or 'no server'}",
