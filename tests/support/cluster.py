@@ -58,8 +58,9 @@ class Cluster:
         return found
 
     def primary(self) -> str:
-        """The primary's name."""
-        return str(self.status()["primary"])
+        """The primary's name, as the first member says that answers; "" when there is none."""
+        said = (self.stack.exec(name, "pgcluster", "primary", check=False).strip() for name in MEMBERS)
+        return next((name for name in said if name in MEMBERS), "")
 
     def standbys(self) -> list[str]:
         primary = self.primary()

@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
         "switchover": member.switchover,
         "mark-archived": archive.mark_archived,
         "restart": member.restart,
+        "reload": member.reload,
         "reinit": member.reinit,
         "kill": member.kill,
     }

@@ -110,6 +110,11 @@ def restart() -> dict[str, Any]:
     return {"answer": rest.own("POST", "/restart", {}, timeout=120)}
 
 
+def reload() -> dict[str, Any]:
+    """Patroni and the server read their files again: settings, and certificates that were renewed."""
+    return {"answer": rest.own("POST", "/reload", {})}
+
+
 def reinit(within: float = 24 * 3600) -> dict[str, Any]:
     """On a standby: delete its data directory, and copy the primary's. Ends when it streams. `within` is in seconds."""
     before = rest.own("GET", "/patroni")

@@ -1,7 +1,7 @@
 """A new image, or a setting that needs a restart, on every server of a cluster, without a failed request.
 
-etcd, one by one → standbys, one by one, each awaited in sync → switchover → the old primary → HAProxy, while
-PgBouncer's clients wait. Each step follows from what is there: run again after it was killed, it goes on.
+Certificates → etcd, one by one → standbys, one by one, each awaited in sync → switchover → the old primary → HAProxy,
+while PgBouncer's clients wait. Each step follows from what is there: run again after it was killed, it goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ POLL = 0.5
 
 def run() -> bool:
     """The whole flow; whether anything was changed. Raises OperationError; the same command again goes on."""
-    changed = update_etcd()
+    changed = renew_certificates()
+    changed = update_etcd() or changed
     for _ in range(ROUNDS):
         todo = outdated()
         if not todo:
@@ -125,6 +126,20 @@ def wait(condition: Callable[[list[Member]], bool], otherwise: str) -> None:
 
 
 # ------------------------------------------------------------ beside the servers
+
+
+def renew_certificates() -> bool:
+    """Make those that are about to expire, and let every server read them; none restarts, and no connection ends. (etcd
+    and pgBackRest read theirs for each connection.)"""
+    printed = containers.run(docker.run_in("certificates"))
+    if "created" not in printed:
+        return False
+    note(printed.strip())
+    for member in containers.members():
+        containers.run(docker.exec_in(member, "pgcluster", "reload"))
+    containers.run(docker.compose("kill", "--signal", "USR2", "haproxy"), quiet=True)
+    pooler.execute("RELOAD")
+    return True
 
 
 def update_etcd() -> bool:
