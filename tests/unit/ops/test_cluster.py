@@ -82,7 +82,7 @@ def test_an_archive_that_does_not_catch_up_refuses_a_switchover(monkeypatch: pyt
 
 
 def test_an_update_takes_the_primary_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each restarted when another is in sync; the primary only after a switchover."""
+    """First what is not in sync; each when another is; the primary only after a switchover."""
     done: list[str] = []
     primary = ["db1"]
 
@@ -103,7 +103,7 @@ def test_an_update_takes_the_primary_last(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(switchover, "run", switch)
     assert cluster_update.run()
     assert done == [
-        "need db2 not", "db2: setting", "need db3 not", "db3: container", "need db1 not", "switchover from db1",
+        "need db3 not", "db3: container", "need db2 not", "db2: setting", "need db1 not", "switchover from db1",
         "db1: container",
     ]  # fmt: skip
 

@@ -34,8 +34,7 @@ def run() -> bool:
         if not todo:
             break
         changed = True
-        facts = cluster.gather()
-        for member in sorted(todo, key=lambda name: name == facts["primary"]):
+        for member in in_order(list(todo), cluster.gather()):
             require_another(member)
             if member == cluster.gather()["primary"]:
                 switchover.run()
@@ -45,6 +44,12 @@ def run() -> bool:
             f"after {ROUNDS} rounds a server is not up to date", "./scripts/ops cluster status", ", ".join(outdated())
         )
     return update_haproxy() or changed
+
+
+def in_order(todo: list[str], facts: cluster_health.Facts) -> list[str]:
+    """Members that are not in sync first: nothing depends on them. The primary last. A pure function."""
+    fit = {one.name for one in cluster_health.members(facts) if cluster_health.fit(one)}
+    return sorted(todo, key=lambda name: (name == facts["primary"], name in fit, name))
 
 
 def outdated() -> dict[str, str]:
