@@ -14,7 +14,7 @@ from django.http.request import split_domain_port
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from core import health
+from core import health, release
 from core.errors import error_response, is_api
 from core.logs import request_id
 from core.postgresql.base import Usage
@@ -58,7 +58,10 @@ class RequestLogMiddleware:
         user = getattr(request, "_cached_user", None)
         user_id = user.pk if user else None
         database_ms = round(usage.seconds * 1000, 1)
-        response["X-App-Metrics"] = f"user={user_id or ''} queries={usage.statements} database_ms={database_ms}"
+        response["X-App-Metrics"] = (
+            f"user={user_id or ''} queries={usage.statements} database_ms={database_ms} "
+            f"release={release.VERSION}@{release.STARTED}"
+        )
         if seconds >= settings.SLOW_REQUEST_SECONDS:
             fields = {
                 "method": request.method,
