@@ -143,6 +143,8 @@ OTP_TOTP_ISSUER = "Flag Learning"
 # Where the admin's dashboard reads its figures (core.dashboard). docker/compose/monitoring.yml sets it; without it
 # there is no dashboard.
 PROMETHEUS_URL = env.text("PROMETHEUS_URL").rstrip("/")
+# Where unhandled exceptions go, without personal data (core.sentry). docker/compose/sentry.yml sets it.
+SENTRY_DSN = env.text("SENTRY_DSN")
 
 # --- Mail -----------------------------------------------------------------------------------------------------------
 

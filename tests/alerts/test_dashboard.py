@@ -34,6 +34,7 @@ WITHOUT_FIGURES = {
     "replication: {{application_name}}",
     "replication: slot {{slot_name}}",
     "drill: drill",
+    "app-failures: {{type}} in {{place}}",  # none yet: the alert's fault has some
     "backups: dump",
 }
 

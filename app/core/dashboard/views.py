@@ -23,7 +23,10 @@ Json = dict[str, Any]
 View = Callable[[HttpRequest], HttpResponse]
 MOST_PANELS = 10  # in one request
 
-STATEMENTS = "SELECT queryid::text, left(query, 500) FROM pg_stat_statements WHERE queryid::text = ANY(%s)"
+# Without the id of the request that ran it first (core.postgresql.base).
+STATEMENTS = r"""
+    SELECT queryid::text, left(regexp_replace(query, '^/\* request_id=\S* \*/ ', ''), 500)
+    FROM pg_stat_statements WHERE queryid::text = ANY(%s)"""
 
 
 class BadRequest(Exception):
