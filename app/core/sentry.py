@@ -50,7 +50,7 @@ def send(error: BaseException, group: str, request: HttpRequest) -> None:
         scope.capture_exception(error)
 
 
-def without_personal_data(event: dict[str, Any], _hint: object) -> dict[str, Any]:
+def without_personal_data(event: Any, _hint: object) -> Any:
     """The event with what KEPT names, types and places of the exceptions, and the tags that `send` gives."""
     extra = event.get("extra", {})
     exceptions = [
