@@ -7,10 +7,12 @@ and since when they have been out, is in the changelogs of the packages themselv
 from __future__ import annotations
 
 import re
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
+# For how long a security update may be out and not installed, and how old the look-up may be.
+SECURITY_AGE, CHECK_AGE = timedelta(days=7), timedelta(days=2)
 # Of the image's own apt, in a container of it, as root without a capability. Nothing of the image is changed.
 PENDING = r"""
 set -e

@@ -18,7 +18,9 @@ from user_errors import OperationError, Status
     "update", DEPLOY, "Rebuild the images with current Debian packages, and roll them out without a failed request",
     flag("--check", exclusive="?what", help="only list what is pending; exit status 1 if a security update is"),
     flag("--back", exclusive="?what", help="return to the images of before the last update"),
-    flag("--build-only", exclusive="?what", help="build and show what changes; roll nothing out (for update.yml)"),
+    flag("--build-only", exclusive="?what", help="build and show what changes; roll nothing out"),
+    flag("--base-only", exclusive="?what", help="make the base image only (for update.yml)"),
+    flag("--no-build", exclusive="?what", help="roll out the images that are here already"),
     YES, JSON,
 )  # fmt: skip
 def update(asked: argparse.Namespace) -> int:
@@ -29,6 +31,13 @@ def update(asked: argparse.Namespace) -> int:
     if asked.back:
         confirm("The images of before the last update serve again.", asked.yes)
         flow.back()
+        return Status.OK
+    if asked.base_only:
+        flow.refresh_base()
+        return Status.OK
+    if asked.no_build:
+        confirm("The images that are here are rolled out.", asked.yes)
+        flow.roll_out()
         return Status.OK
     confirm("The images are rebuilt with current packages and rolled out: PostgreSQL restarts.", asked.yes)
     rows = flow.run(asked.build_only)

@@ -35,17 +35,21 @@ how=-D; rules "$@"
 """
 
 
-def beside(service: str) -> tuple[str, str] | None:
-    """The service's running container and a new one that is not started; None without a change, or when none runs."""
+def beside(service: str, if_changed: bool) -> tuple[str, str] | None:
+    """The service's running container and a new one that is not started; None when none runs or, with `if_changed`,
+    when it runs as Compose wants it."""
     running = rollout.containers_of(service, "--status", "running")
     if not running:
+        note(f"the service {service} is not running")
         return None
     old = running[-1]
     rollout.remove([left for left in rollout.containers_of(service) if left not in running])
     image = str(containers.config()["services"][service]["image"])
+    restart.recreate_one_shots(service)
     new = rollout.start_beside(old, image, service, start=False)
-    if restart.made_of(new) == restart.made_of(old):
+    if if_changed and restart.made_of(new) == restart.made_of(old):
         containers.run(["docker", "rm", "--volumes", new])
+        note(f"{service} runs as Compose wants it")
         return None
     return old, new
 
@@ -60,41 +64,38 @@ def pooler_beside(old: str, new: str) -> None:
     """The new pooler takes new connections, the old one serves those that it has until they end."""
     containers.run(["docker", "start", new])
     restart.wait_until_healthy(new)
-    # it accepts none any more; libpq then tries the other address of the name
+    # It accepts none any more; libpq then tries the other address of the name. Docker is not to start it again.
+    containers.run(["docker", "update", "--restart", "no", old])
     containers.run(["docker", "exec", old, *CONSOLE, "--command=SHUTDOWN WAIT_FOR_CLIENTS"], quiet=True)
 
 
-def pooler() -> None:
-    """PgBouncer."""
-    with rollout.lock():
-        found = beside("pgbouncer")
-        if not found:
-            note("pgbouncer runs as Compose wants it")
-            return
-        old, new = found
-        if publishes(old):
-            in_place("pgbouncer", old, new)
-            return
-        try:
-            pooler_beside(old, new)
-        except BaseException:
-            rollout.show_log(new)
-            containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
-            raise
-        note("the new pgbouncer serves; waiting until clients of the old one have left")
-        deadline = time.monotonic() + CLIENTS_LEAVE_WITHIN
-        while time.monotonic() < deadline and rollout.inspect(old)["State"]["Status"] == "running":
-            time.sleep(1)
-        finish(old, new)
+def pooler(if_changed: bool = True) -> None:
+    """PgBouncer: beside the old container, or in its place where it publishes a port."""
+    found = beside("pgbouncer", if_changed)
+    if not found:
+        return
+    old, new = found
+    if publishes(old):
+        in_place("pgbouncer", old, new)
+        return
+    try:
+        pooler_beside(old, new)
+    except BaseException:
+        rollout.show_log(new)
+        containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
+        raise
+    note("the new pgbouncer serves; waiting until clients of the old one have left")
+    deadline = time.monotonic() + CLIENTS_LEAVE_WITHIN
+    while time.monotonic() < deadline and rollout.inspect(old)["State"]["Status"] == "running":
+        time.sleep(1)
+    finish(old, new)
+    note("pgbouncer was exchanged")
 
 
-def proxy() -> None:
+def proxy(if_changed: bool = True) -> None:
     """nginx."""
-    with rollout.lock():
-        found = beside("proxy")
-        if not found:
-            note("proxy runs as Compose wants it")
-            return
+    found = beside("proxy", if_changed)
+    if found:
         in_place("proxy", *found)
 
 

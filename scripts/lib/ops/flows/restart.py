@@ -59,6 +59,7 @@ def run(if_changed: bool = False) -> float | None:
         if not old:
             note(f"the service {SERVICE} is not running: there is nothing to restart")
             return None
+        recreate_one_shots(SERVICE)
         new = rollout.start_beside(old, image, SERVICE, start=False)
         if if_changed and made_of(new) == made_of(old):
             containers.run(["docker", "rm", "--volumes", new])
@@ -81,7 +82,8 @@ def exchange(old: str, new: str, image: str) -> float:
         refused = refusal(facts)
         if refused:
             raise refused
-        run_what_it_waits_for()
+        for name in one_shots(SERVICE):  # certificates are checked, the repository is prepared
+            containers.run(docker.run_in(name))
         containers.pgadmin_in_server("checkpoint")
         waited = under_pause(old, new, str(facts["started"]))
     except BaseException:
@@ -122,12 +124,18 @@ def running_alone() -> str:
     return found[0] if found else ""
 
 
-def run_what_it_waits_for() -> None:
-    """The one-shots that Compose would run before the server: certificates are checked, the repository is prepared."""
+def one_shots(service: str) -> list[str]:
+    """The one-shots that Compose would run before a service."""
     enabled = containers.run(docker.compose("config", "--services")).split()
-    for name, needed in containers.config()["services"][SERVICE].get("depends_on", {}).items():
-        if needed["condition"] == "service_completed_successfully" and name in enabled:
-            containers.run(docker.run_in(name))
+    needed = containers.config()["services"][service].get("depends_on", {}).items()
+    return [name for name, how in needed if how["condition"] == "service_completed_successfully" and name in enabled]
+
+
+def recreate_one_shots(service: str) -> None:
+    """Those of another image or with other settings: `docker compose up` recreates what depends on a container that it
+    recreates, whether that has changed or not."""
+    if names := one_shots(service):
+        containers.run(docker.compose("create", "--no-build", *names), quiet=True)
 
 
 def under_pause(old: str, new: str, started: str) -> float:

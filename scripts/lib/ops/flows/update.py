@@ -8,25 +8,27 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from ops import containers, docker, packages
+from ops import containers, docker, dotenv, packages
 from ops.flows import exchange, restart, rollout
 from ops.output import note, say
 from ops.packages import Installed, Update
 from user_errors import OperationError, UserError
 
-BASE = "debian:trixie-slim"  # of every Dockerfile; ./scripts/up gets it
-PULL_WITHIN = "60"  # seconds
+DEBIAN = "debian:trixie-slim"  # ./scripts/up gets it
+PULL_WITHIN = "30"  # seconds
 BEFORE = "-before-update"
+VARIABLE = "BASE_IMAGE"  # of the compose files: what every Dockerfile starts from
 # A base of another content: no layer that was built on the one of before is used again.
-REFRESH = f"""FROM {BASE}
-RUN rm -f /etc/apt/apt.conf.d/docker-clean && apt-get update -qq && apt-get upgrade -y -qq && apt-get clean \\
- && rm -rf /var/lib/apt/lists/* /var/log/* && echo WHEN >/etc/packages-as-of
+REFRESH = """FROM debian:trixie-slim
+RUN apt-get update -qq && apt-get upgrade -y -qq && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \\
+ && echo WHEN >/etc/packages-as-of
 """
 REBOOT = Path("/run/reboot-required")
 METRICS, FACTS = "flaglearning_updates.prom", "updates.json"
@@ -41,6 +43,11 @@ def images() -> dict[str, str]:
     wanted = {str(one["image"]) for one in containers.config()["services"].values() if "image" in one}
     present = containers.run(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).split()
     return {image.rpartition("/")[2].partition(":")[0]: image for image in sorted(wanted & set(present))}
+
+
+def base() -> str:
+    """The base image of this deployment's next update; those of another TAG are built on another."""
+    return f"flaglearning/base:{os.environ.get('TAG') or dotenv.value(dotenv.read(), 'TAG') or 'dev'}"
 
 
 def installed(image: str) -> dict[str, Installed]:
@@ -112,11 +119,12 @@ def run(build_only: bool = False) -> list[dict[str, Any]]:
     containers.require_same_deployment()
     named = images()
     services = [name for name, one in containers.config()["services"].items() if one.get("image") in named.values()]
-    services = [name for name in services if containers.config()["services"][name].get("build")]
+    builds = {name: containers.config()["services"][name].get("build") for name in services}
+    services = [name for name, build in builds.items() if build and Path(build["context"]).is_dir()]
     if not services:
         raise UserError("this folder builds no image", "update on the machine that builds them (playbooks/update.yml)")
     before = {name: installed(image) for name, image in named.items()}
-    with kept(named.values()):
+    with kept(list(named.values())):
         note("making the base image current")
         refresh_base()
         note(f"building the images of {', '.join(services)}")
@@ -132,34 +140,44 @@ def run(build_only: bool = False) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def kept(tagged: Any) -> Iterator[None]:
+def kept(tagged: list[str]) -> Iterator[None]:
     """Keep the images under another tag; when the block fails, they get theirs back."""
-    for image in [BASE, *tagged]:
+    for image in tagged:
         containers.run(["docker", "tag", image, f"{image}{BEFORE}"])
     try:
         yield
     except BaseException:
-        for image in [BASE, *tagged]:
-            containers.run(["docker", "tag", f"{image}{BEFORE}", image])
+        for kept_image in present(*(f"{image}{BEFORE}" for image in [*tagged, base()])):
+            containers.run(["docker", "tag", kept_image, kept_image[: -len(BEFORE)]])
         raise
 
 
 def refresh_base() -> None:
-    """Debian's newest base image, if a registry can be reached, with everything that is newer in the archive."""
-    containers.completed(["timeout", PULL_WITHIN, "docker", "pull", "--quiet", BASE], quiet=True)
+    """Debian's newest base image, if a registry can be reached, with everything that is newer in the archive. Recorded
+    as BASE_IMAGE in .env, so that the next start builds on it too."""
+    containers.run(["docker", "tag", next(iter(present(base(), DEBIAN))), f"{base()}{BEFORE}"])
+    containers.completed(["timeout", PULL_WITHIN, "docker", "pull", "--quiet", DEBIAN], quiet=True)
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    containers.run(["docker", "build", "--quiet", "--tag", BASE, "-"], stdin=REFRESH.replace("WHEN", when))
+    containers.run(["docker", "build", "--quiet", "--tag", base(), "-"], stdin=REFRESH.replace("WHEN", when))
+    os.environ[VARIABLE] = base()
+    if dotenv.write(dotenv.with_variable(dotenv.read(), VARIABLE, base())):
+        note(f"{dotenv.path()}: {VARIABLE}={base()}")
+
+
+def present(*wanted: str) -> list[str]:
+    """Those of these images that are on this machine."""
+    return [image for image in wanted if not containers.completed(inspected(image), quiet=True).returncode]
 
 
 def back() -> None:
     """The images of before the last update serve again. One step, and no further."""
     containers.require_same_deployment()
-    tagged = [BASE, *images().values()]
-    missing = [one for one in tagged if containers.completed(inspected(f"{one}{BEFORE}"), quiet=True).returncode]
+    tagged = [*images().values(), base()]
+    missing = sorted({f"{image}{BEFORE}" for image in tagged} - set(present(*(f"{one}{BEFORE}" for one in tagged))))
     if missing:
         raise UserError(
             "there is no update to undo: the images of before are not here", "./scripts/ops update --check",
-            ", ".join(f"{one}{BEFORE}" for one in missing),
+            ", ".join(missing),
         )  # fmt: skip
     for image in tagged:
         containers.run(["docker", "tag", f"{image}{BEFORE}", image])
@@ -177,15 +195,18 @@ def roll_out() -> None:
         raise UserError(
             "the images are built; a cluster's servers are updated one by one", "./scripts/ops cluster --help"
         )
-    restart.run(if_changed=True)
     enabled = containers.run(docker.compose("config", "--services")).split()
-    if "pgbouncer" in enabled:
-        exchange.pooler()
-    if "app" in enabled:
-        with rollout.lock():
+    if restart.SERVICE in enabled:
+        restart.run(if_changed=True)
+    with rollout.lock():
+        if "app" in enabled:
+            restart.recreate_one_shots("app")
+        if "pgbouncer" in enabled:
+            exchange.pooler()
+        if "app" in enabled:
             rollout.serve(app_only=False)
-    if "proxy" in enabled:
-        exchange.proxy()
+        if "proxy" in enabled:
+            exchange.proxy()
     note("starting what else has changed")
     containers.run(docker.compose("up", "--detach", "--no-build", "--wait"))
     say("every service runs its current image")
