@@ -20,11 +20,12 @@ CONSOLE = (*PSQL, "--username=pgbouncer", "--csv", "pgbouncer")
 END = "-- end --"
 PAUSE_LIMIT = 4.0  # seconds; PAUSE waits for running transactions
 # "$@" is the console's command line. psql prints PAUSE when the pooler has paused. It runs in the background, so that
-# the end of standard input resumes even while it still waits; PgBouncer then never answers it.
+# the end of standard input resumes even while it still waits; PgBouncer then never answers it. $0 is a limit in seconds
+# (0: none): after it the pooler resumes, whatever has happened to the orchestrator.
 PAUSE = """
 "$@" --command=PAUSE &
 pausing=$!
-cat >/dev/null
+timeout "$0" cat >/dev/null
 answer=$("$@" --command=RESUME 2>&1) || case $answer in *"not paused"*) ;; *) echo "$answer" >&2 ;; esac
 kill $pausing 2>/dev/null
 exit 0
@@ -76,17 +77,17 @@ def failure(printed: str) -> OperationError:
 
 
 @contextlib.contextmanager
-def paused(limit: float = PAUSE_LIMIT) -> Iterator[bool]:
+def paused(limit: float = PAUSE_LIMIT, guard: int = 0) -> Iterator[bool]:
     """Let the pooler's clients wait while the block runs, instead of getting errors; the value: whether they do.
 
     After `limit` seconds the block runs without waiting longer for transactions that are still open. RESUME always
     follows, even when this process is killed. It is the whole pooler that pauses: after `PAUSE database` PgBouncer
-    refuses new clients of that database (PgBouncer issue 498).
+    refuses new clients of that database (PgBouncer issue 498). After `guard` seconds the pooler resumes by itself.
     """
     with contextlib.ExitStack() as stack:
         try:
             end_sessions()
-            answer = stack.enter_context(containers.held(pause_argv(), limit))
+            answer = stack.enter_context(containers.held(pause_argv(guard), limit))
         except (containers.Failed, OperationError):
             note("the service pgbouncer is not running: its clients can't be paused")
             answer = ""
@@ -106,6 +107,6 @@ def enders(POOLS: list[Row], CLIENTS: list[Row]) -> list[str]:  # noqa: N803 - S
     return [f"KILL_CLIENT {row['id']}" for row in CLIENTS if (row["database"], row["user"]) in pools]
 
 
-def pause_argv() -> list[str]:
-    """The program that pauses until its standard input ends."""
-    return docker.exec_in("pgbouncer", "sh", "-c", PAUSE, "pause", *CONSOLE)
+def pause_argv(guard: int = 0) -> list[str]:
+    """The program that pauses until its standard input ends, or for `guard` seconds."""
+    return docker.exec_in("pgbouncer", "sh", "-c", PAUSE, str(guard), *CONSOLE)

@@ -6,15 +6,14 @@ while PgBouncer's clients wait. Each step follows from what is there: run again 
 
 from __future__ import annotations
 
-import json
+import re
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import cluster_health
 from cluster_health import Member
 from ops import cluster, containers, docker, pooler
-from ops.flows import rollout, switchover
+from ops.flows import switchover
 from ops.output import note
 from user_errors import OperationError
 
@@ -62,26 +61,14 @@ def outdated() -> dict[str, str]:
 
 
 def stale(services: Sequence[str]) -> set[str]:
-    """Services that run no container, or one of another image or definition than `docker compose up` would give it."""
-    hashes = containers.run(docker.compose("config", "--hash", ",".join(services))).splitlines()
-    wanted_hash = dict(line.split() for line in hashes)
-    names = {service: str(containers.config()["services"][service]["image"]) for service in services}
-    unique = sorted(set(names.values()))
-    ids = {name: one["Id"] for name, one in zip(unique, inspect("image", unique))}
-    running = containers.run(docker.compose("ps", "--no-trunc", "--quiet", "--status", "running", *services)).split()
-    found = {}
-    for one in inspect("container", running):
-        labels = one["Config"]["Labels"]
-        found[labels["com.docker.compose.service"]] = (one["Image"], labels[rollout.CONFIG_HASH])
-    return {service for service in services if found.get(service) != (ids[names[service]], wanted_hash[service])}
-
-
-def inspect(kind: str, names: Sequence[str]) -> list[dict[str, Any]]:
-    """What Docker knows of these, in this order. Raises Failed when one does not exist."""
-    found: list[dict[str, Any]] = []
-    if names:
-        found = json.loads(containers.run(["docker", "inspect", "--type", kind, *names]))
-    return found
+    """Services that run no container, or one of another image or definition than `docker compose up` would give them:
+    Compose itself is asked. (The hashes of `docker compose config --hash` are others when a profile is off.)"""
+    argv = docker.compose("--progress", "plain", "--dry-run", "up", "--detach", "--no-build", *services)
+    done = containers.completed(argv, quiet=True)
+    if done.returncode:
+        raise OperationError("Docker Compose can't start the servers", "./scripts/up", done.stderr.strip()[-400:])
+    project = containers.config()["name"]
+    return {service for service in services if not re.search(rf" {project}-{service}-\d+ +Running\b", done.stderr)}
 
 
 def replace(service: str) -> None:
