@@ -1,13 +1,17 @@
 """ops/cluster.py and the commands of a cluster, on a stack of one server."""
 
 import argparse
+import functools
+import os
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops import cli, cluster, containers
-from ops.flows import cluster_update, failover_demo, switchover
+from ops.flows import cluster_update, failover_demo, switchover, to_one_server
 from user_errors import OperationError, UserError
 
 HEALTHY: dict[str, Any] = {
@@ -106,6 +110,33 @@ def test_an_update_takes_the_primary_last(monkeypatch: pytest.MonkeyPatch) -> No
         "need db3 not", "db3: container", "need db2 not", "db2: setting", "need db1 not", "switchover from db1",
         "db1: container",
     ]  # fmt: skip
+
+
+DRY_RUN = """
+ DRY-RUN MODE -  Container shop-certificates-1  Created
+ DRY-RUN MODE -  Container shop-db1-1  Running
+ DRY-RUN MODE -  Container shop-db2-1  Recreate
+ DRY-RUN MODE -  Container shop-db2-1  Recreated
+ DRY-RUN MODE -  Container shop-etcd-db1-1  Running
+"""
+
+
+def test_what_compose_would_replace_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.CompletedProcess([], 0, "", DRY_RUN)
+    monkeypatch.setattr(containers, "completed", lambda argv, quiet: done)
+    monkeypatch.setattr(containers, "config", lambda: {"name": "shop"})
+    assert cluster_update.stale(["db1", "db2", "db3", "etcd-db1"]) == {"db2", "db3"}
+
+
+def test_back_to_one_server_takes_only_the_clusters_file_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("COMPOSE_FILE=a.yml:docker/compose/cluster.yml:b.yml\nTAG=x\n")
+    monkeypatch.setenv("COMPOSE_ENV_FILES", str(file))
+    monkeypatch.setenv("COMPOSE_FILE", "")
+    monkeypatch.setattr(containers, "members", functools.cache(lambda: ()))
+    to_one_server.forget()
+    assert file.read_text() == "COMPOSE_FILE=a.yml:b.yml\nTAG=x\n"
+    assert os.environ["COMPOSE_FILE"] == "a.yml:b.yml"
 
 
 def test_a_refused_switchover_pauses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
