@@ -46,6 +46,9 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     if containers.members() and (one := docker.compose("ps", "--all", "--quiet", "postgres")) and containers.run(one):
         # a one-server stack of before: the first member goes on with its data, and two servers can't have them
         containers.run(docker.compose("build", "--quiet"))
+        # Patroni logs in as one of these before it makes the first member the primary.
+        psql = ("psql", "-Xq", "-h", "/run/postgresql", "-U", "postgres", "-d", "postgres", "--set=ON_ERROR_STOP=1")
+        containers.run(docker.exec_in("postgres", *psql, "-f", "/etc/postgresql/sql/70-cluster.sql"))
         containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True)
     ports = published_ports(containers.config())
     check_ports(ports)
