@@ -120,6 +120,13 @@ CASES: dict[str, Case] = {
     "ClockOff": Case(
         {"node_timex_offset_seconds": "0.001x6 -0.06x600", "node_timex_sync_status": "1x606"}, "60m", "62m"
     ),
+    "SecurityUpdatePending": Case(
+        {'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
+    ),
+    "UpdateCheckOld": Case({"flaglearning_updates_checked_timestamp_seconds": f"{-2 * DAY + 60}x20"}, "50s", "80s"),
+    "RebootPending": Case(
+        {"flaglearning_reboot_required_since_timestamp_seconds": f"{-7 * DAY + 60}x20"}, "50s", "80s"
+    ),
     "Watchdog": Case({"up": "1x6"}, "", "10s"),
 }
 

@@ -378,6 +378,14 @@ FAULTS: dict[str, Fault] = {
     "BackupRepositoryUnusable": repository_unreadable,
     "BackupServiceSilent": stopped("backup"),
     "DrillFailed": failed_drill,
+    **{
+        alert: file_says(f"{metric} AGES_AGO\n", "flaglearning_updates.prom")
+        for alert, metric in {
+            "SecurityUpdatePending": 'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}',
+            "UpdateCheckOld": "flaglearning_updates_checked_timestamp_seconds",
+            "RebootPending": "flaglearning_reboot_required_since_timestamp_seconds",
+        }.items()
+    },
     "DrillOld": file_says("flaglearning_backup_drill_last_timestamp_seconds AGES_AGO\n"),
     "DumpOld": file_says("flaglearning_dump_newest_timestamp_seconds AGES_AGO\n", "flaglearning_dump.prom"),
     "PoolerDown": stopped("pgbouncer"),

@@ -34,6 +34,9 @@ WITHOUT_FIGURES = {
     "replication: {{application_name}}",
     "replication: slot {{slot_name}}",
     "drill: drill",
+    "updates: update of {{image}}",  # no update was looked for, and no reboot is due
+    "updates: reboot",
+    "updates: last look",
     "app-failures: {{type}} in {{place}}",  # none yet: the alert's fault has some
     "backups: dump",
 }
@@ -122,7 +125,7 @@ def test_it_says_whether_all_is_well_and_what_changed(
     expect(changes).to_contain_text(f"app {lab.stack.variables['TAG']}")
     expect(changes).to_contain_text("PostgreSQL started")
     empty = page.locator(".chart.empty").evaluate_all("found => found.map((one) => one.closest('.panel').id)")
-    assert set(empty) <= {"replication", "drill"}
+    assert set(empty) <= {"replication", "drill", "updates", "app-failures"}
 
 
 def test_an_alert_is_seen_at_the_top_and_at_its_panel(lab: Lab, open_dashboard: Callable[..., Page]) -> None:
