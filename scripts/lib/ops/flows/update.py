@@ -193,7 +193,7 @@ def roll_out() -> None:
     """Every service runs its image, and no request fails meanwhile."""
     if containers.members():
         raise UserError(
-            "the images are built; a cluster's servers are updated one by one", "./scripts/ops cluster --help"
+            "the images are built; a cluster's servers are updated one by one", "./scripts/ops cluster update"
         )
     enabled = containers.run(docker.compose("config", "--services")).split()
     if restart.SERVICE in enabled:
