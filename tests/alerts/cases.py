@@ -82,6 +82,14 @@ CASES: dict[str, Case] = {
         "2m50s",
         "5m",
     ),
+    "NewFailure": Case(
+        {
+            'app_failures_total{type="KeyError",place="old"}': "1x200",
+            'app_failures_total{type="KeyError",place="new"}': "_x63 1x10",
+        },
+        "10m20s",
+        "10m40s",
+    ),
     "CertificateInvalid": Case({'flaglearning_certificate_valid{service="proxy"}': "1x6 0x60"}, "115s", "130s"),
     "CertificateExpires": Case(
         {'flaglearning_certificate_expiry_timestamp_seconds{service="proxy"}': f"{14 * DAY + 60}x20"}, "50s", "80s"

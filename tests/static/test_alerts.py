@@ -71,6 +71,7 @@ SCALED = {
     "scrape_interval: 10s": "scrape_interval: 1000ms",
     "group_wait: 0s": "group_wait: 0s",
     "  expr: rate(x[5m]) > 30": "  expr: rate(x[30000ms]) > 30",
+    "  expr: x offset 10m > 10": "  expr: x offset 60000ms > 10",
     "repeat_interval: 4h": "repeat_interval: 1440000ms",
     "summary: open for 30s": "summary: open for 30s",
 }
