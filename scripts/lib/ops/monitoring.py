@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ops import containers, dotenv
 from ops.output import note
@@ -11,24 +10,12 @@ from ops.output import note
 OVERLAY = "docker/compose/monitoring.yml"
 PRODUCTION = "docker/compose/production.yml"
 PRODUCTION_OVERLAY = "docker/compose/monitoring-production.yml"
-DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
 
 
 def with_monitoring(files: list[str]) -> list[str]:
     """The compose files with monitoring's, each once."""
     wanted = [OVERLAY, PRODUCTION_OVERLAY] if PRODUCTION in files else [OVERLAY]
     return [*files, *(file for file in wanted if file not in files)]
-
-
-def named_files() -> list[str]:
-    """COMPOSE_FILE of the environment, or else of .env, or else development's."""
-    named = os.environ.get("COMPOSE_FILE") or dotenv.value(dotenv.read(), "COMPOSE_FILE")
-    return named.split(separator()) if named else [file for file in DEVELOPMENT if Path(file).exists()]
-
-
-def separator() -> str:
-    """Between the files of COMPOSE_FILE."""
-    return os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
 
 
 def is_there() -> bool:
@@ -40,7 +27,7 @@ def is_there() -> bool:
 
 def use() -> None:
     """From now on, docker compose of this process has monitoring's services."""
-    os.environ["COMPOSE_FILE"] = separator().join(with_monitoring(named_files()))
+    os.environ["COMPOSE_FILE"] = dotenv.separator().join(with_monitoring(dotenv.named_files()))
     containers.config.cache_clear()
 
 
