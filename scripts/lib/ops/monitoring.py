@@ -7,15 +7,20 @@ from pathlib import Path
 
 from ops import containers, dotenv
 from ops.output import note
+from user_errors import UserError
 
 OVERLAY = "docker/compose/monitoring.yml"
 PRODUCTION = "docker/compose/production.yml"
 PRODUCTION_OVERLAY = "docker/compose/monitoring-production.yml"
+HOST = "docker/compose/host-monitoring.yml"  # of an inventory's monitoring host
+MONITORED = "docker/compose/host-exporters.yml"  # of its other hosts
 DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
 
 
 def with_monitoring(files: list[str]) -> list[str]:
     """The compose files with monitoring's, each once."""
+    if HOST in files:
+        return files
     wanted = [OVERLAY, PRODUCTION_OVERLAY] if PRODUCTION in files else [OVERLAY]
     return [*files, *(file for file in wanted if file not in files)]
 
@@ -36,6 +41,16 @@ def is_there() -> bool:
     labels = (f"project={containers.config()['name']}", "service=prometheus")
     filters = [f"--filter=label=com.docker.compose.{label}" for label in labels]
     return bool(containers.run(["docker", "ps", "--all", "--quiet", *filters], quiet=True).strip())
+
+
+def require_here() -> None:
+    """Raises UserError on a host whose alerts are another host's work."""
+    if MONITORED in named_files():
+        host = dotenv.value(dotenv.read(), "MONITORING_HOST") or "the monitoring host"
+        raise UserError(
+            f"Alertmanager runs on {host}",
+            f"on {host}: cd /opt/flaglearning-monitoring && sudo ./scripts/ops alert list",
+        )
 
 
 def use() -> None:
