@@ -49,3 +49,21 @@ def test_another_deployment_is_left_alone(folder: Path, monkeypatch: pytest.Monk
 )
 def test_a_variable_of_the_file(text: str, value: str) -> None:
     assert dotenv.value(text, "A") == value
+
+
+@pytest.mark.parametrize(
+    ("ports", "hosts", "line"),
+    [
+        ((80, 443), ["play.example.org", "www.example.org"], "  the site     https://play.example.org"),
+        ((8080, 4443), [".example.org"], "  the site     https://example.org:4443"),
+        ((80, 443), ["*"], "  the site     https://localhost"),
+    ],
+)
+def test_production_shows_the_address_of_the_site_and_no_password(
+    ports: tuple[int, int], hosts: list[str], line: str
+) -> None:
+    published = [up.Port("proxy", target, port) for target, port in zip((8000, 8443), ports, strict=True)]
+    environment = {"DEPLOYMENT": "production", "APP_ROLE": "flaglearning_prod", "APP_DATABASE": "flaglearning_prod"}
+    shown = up.addresses(published, environment, hosts).splitlines()
+    assert line in shown
+    assert not [other for other in shown if "http:" in other or "password" in other or "scripts/test" in other]

@@ -51,7 +51,8 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     build_on_demand()
     if containers.members():
         configure_cluster()
-    say(addresses(ports, containers.environment_of("roles")))
+    hosts = containers.environment_of("app").get("ALLOWED_HOSTS", "").split(",")
+    say(addresses(ports, containers.environment_of("roles"), hosts))
     profiles = os.environ.get("COMPOSE_PROFILES", "")
     if profiles and not sets_profiles(dotenv.read()):
         note(
@@ -256,15 +257,18 @@ def failed_services(rows: list[dict[str, Any]], printed: str) -> list[str]:
     ]
 
 
-def addresses(ports: list[Port], environment: dict[str, str]) -> str:
-    """Where the stack can be reached from this machine."""
+def addresses(ports: list[Port], environment: dict[str, str], hosts: list[str]) -> str:
+    """Where the stack can be reached: development's from this machine, production's by the names in ALLOWED_HOSTS."""
     at = {port.target: port.published for port in ports}
+    production = environment["DEPLOYMENT"] == "production"
     lines = ["", "The stack is up.", ""]
-    if 8000 in at:
+    if production and 8443 in at:
+        name = next((host.lstrip(".") for host in hosts if host not in ("", "*")), "localhost")
+        lines.append(f"  the site     https://{name}{'' if at[8443] == 443 else f':{at[8443]}'}")
+    elif 8000 in at:
         lines.append(f"  play         http://localhost:{at[8000]}")
-    if 8443 in at:
-        lines.append(f"               https://localhost:{at[8443]}   (private CA: the browser asks once)")
-    if 8000 in at:
+        if 8443 in at:
+            lines.append(f"               https://localhost:{at[8443]}   (private CA: the browser asks once)")
         lines.append(f"  API          http://localhost:{at[8000]}/api/docs")
     login = f"-U {environment['APP_ROLE']} -d {environment['APP_DATABASE']} -h localhost -p"
     if 5432 in at:
@@ -279,6 +283,6 @@ def addresses(ports: list[Port], environment: dict[str, str]) -> str:
         *lines,
         "  no psql?     ./scripts/ops psql          (every command: ./scripts/ops --help)",
         "",
-        "  prove it     ./scripts/test",
+        f"  prove it     {'./scripts/checklist' if production else './scripts/test'}",
         "  stop it      ./scripts/ops down          (with --volumes it deletes the data, after asking)",
     ])  # fmt: skip
