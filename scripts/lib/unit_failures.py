@@ -42,7 +42,6 @@ class Settings:
         str, ...
     ] = ()  # URLs that answer 200 while Prometheus and Alertmanager work; none: there is no such host
     tls: str = ""  # folder of this host's certificate, for these URLs
-    ca_bundle: str = ""  # of mail server and webhook; empty: the system's
     email_to: str = ""
     email_from: str = ""
     email_host: str = ""
@@ -151,7 +150,7 @@ def secret(file: str) -> str:
 def tell(own: Settings, unit: str) -> int:
     """Send the failure to the webhook and by mail. Returns how many receivers did not take it."""
     told = alert(own.host, unit, datetime.now(timezone.utc))
-    context = ssl.create_default_context(cafile=own.ca_bundle or None)
+    context = ssl.create_default_context()
     refused = 0
     try:
         if url := secret(own.webhook_url_file):
