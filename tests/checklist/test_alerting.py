@@ -1,6 +1,7 @@
 """Item 7: a failure reaches a person. Every part is looked at, the alerts are loaded, and a test alert has arrived."""
 
 import json
+import re
 import time
 from typing import Any
 from urllib.parse import quote
@@ -81,3 +82,27 @@ def wanted(target: Target) -> set[tuple[str, str]]:
     for group in ("database", "application"):
         found |= {(job, host.name) for host in target.hosts if group in host.groups for job in JOBS_OF[group]}
     return found
+
+
+@check(
+    "MON-09",
+    claim="logs are limited in size; on hosts the journal has them, which outlives containers and is limited by age",
+    remedy="one machine: docker/compose/production.yml; hosts: `ansible-playbook playbooks/site.yml`",
+)
+def test_logs_are_kept_and_limited(target: Target, evidence: Evidence) -> None:
+    if target.development:
+        does_not_apply("a developer's machine keeps logs as its Docker engine does")
+    for service in target.services:
+        log = service.facts["HostConfig"]["LogConfig"]
+        limits = ", ".join(f"{name}={value}" for name, value in sorted((log["Config"] or {}).items()))
+        evidence(f"{service}: {log['Type']} {limits}", service.machine)
+        if target.hosts:
+            assert log["Type"] == "journald", f"the log of {service} ends with its container"
+        else:
+            assert {"max-size", "max-file"} <= (log["Config"] or {}).keys(), f"the log of {service} has no limit"
+    for host in target.hosts:
+        text = host.run("systemd-analyze cat-config systemd/journald.conf").stdout
+        settings = dict(re.findall(r"^(Storage|SystemMaxUse|MaxRetentionSec)=(\S+)", text, re.MULTILINE))
+        evidence(f"journal: {', '.join(f'{name}={value}' for name, value in sorted(settings.items()))}", host)
+        assert settings.get("Storage") == "persistent", f"the journal of {host} ends with a reboot"
+        assert {"SystemMaxUse", "MaxRetentionSec"} <= settings.keys(), f"the journal of {host} has no limit"

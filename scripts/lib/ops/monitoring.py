@@ -55,13 +55,15 @@ def require_here() -> None:
 
 def use() -> None:
     """From now on, docker compose of this process has monitoring's services."""
-    os.environ["COMPOSE_FILE"] = separator().join(with_monitoring(named_files()))
-    containers.config.cache_clear()
+    wanted = with_monitoring(named_files())
+    if wanted != named_files():  # else .env may stay the one that names them: Compose reads it from another folder then
+        os.environ["COMPOSE_FILE"] = separator().join(wanted)
+        containers.config.cache_clear()
 
 
 def choose() -> None:
     """The same, and record it in .env: this folder's stack has monitoring from now on."""
     use()
-    text, files = dotenv.read(), os.environ["COMPOSE_FILE"]
+    text, files = dotenv.read(), separator().join(named_files())
     if dotenv.value(text, "COMPOSE_FILE") != files and dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", files)):
         note(f"{dotenv.path()}: COMPOSE_FILE={files} (take monitoring's files out of it to end monitoring)")
