@@ -138,6 +138,14 @@ LOGOUT_REDIRECT_URL = "home"
 ADMIN_NETWORKS = env.admin_networks()
 OTP_TOTP_ISSUER = "Flag Learning"
 
+# --- Monitoring -----------------------------------------------------------------------------------------------------
+
+# Where the admin's dashboard reads its figures (core.dashboard). docker/compose/monitoring.yml sets it; without it
+# there is no dashboard.
+PROMETHEUS_URL = env.text("PROMETHEUS_URL").rstrip("/")
+# Where unhandled exceptions go, without personal data (core.sentry). docker/compose/sentry.yml sets it.
+SENTRY_DSN = env.text("SENTRY_DSN")
+
 # --- Mail -----------------------------------------------------------------------------------------------------------
 
 # Without a mail server development prints mails. Production sends none, as a printed link would be in the log: it

@@ -19,8 +19,14 @@ check_data_directory() {
 	[ -d "$PGDATA" ] && [ -w "$PGDATA" ] ||
 		fail "$PGDATA can't be written by $(id -un) (uid $(id -u))." "give the volume to it: chown -R $(id -u):$(id -g)"
 	if [ -s "$PGDATA/PG_VERSION" ] && [ "$(<"$PGDATA/PG_VERSION")" != "$PG_MAJOR" ]; then
-		fail "$PGDATA holds a cluster of PostgreSQL $(<"$PGDATA/PG_VERSION"), this image is $PG_MAJOR." "start the image of that version, or upgrade with pg_upgrade"
+		fail "$PGDATA holds a cluster of PostgreSQL $(<"$PGDATA/PG_VERSION"), this image is $PG_MAJOR." "start the image of that version, or ./scripts/ops upgrade"
 	fi
+	# An empty data directory beside one of an older version: a new cluster would hide its data.
+	local older
+	for older in "${PGDATA%/*/*}"/*/data/PG_VERSION; do
+		[ ! -s "$older" ] || [ -s "$PGDATA/PG_VERSION" ] || [ "$older" = "$PGDATA/PG_VERSION" ] ||
+			fail "the volume holds a cluster of PostgreSQL $(<"$older"), this image is $PG_MAJOR." "./scripts/ops upgrade"
+	done
 }
 
 check_tls() {

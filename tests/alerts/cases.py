@@ -90,6 +90,14 @@ CASES: dict[str, Case] = {
         "2m50s",
         "5m",
     ),
+    "NewFailure": Case(
+        {
+            'app_failures_total{type="KeyError",place="old"}': "1x200",
+            'app_failures_total{type="KeyError",place="new"}': "_x63 1x10",
+        },
+        "10m20s",
+        "10m40s",
+    ),
     "CertificateInvalid": Case({'flaglearning_certificate_valid{service="proxy"}': "1x6 0x60"}, "115s", "130s"),
     "CertificateExpires": Case(
         {'flaglearning_certificate_expiry_timestamp_seconds{service="proxy"}': f"{14 * DAY + 60}x20"}, "50s", "80s"
@@ -122,6 +130,13 @@ CASES: dict[str, Case] = {
     ),
     "ClockOff": Case(
         {"node_timex_offset_seconds": "0.001x6 -0.06x600", "node_timex_sync_status": "1x606"}, "60m", "62m"
+    ),
+    "SecurityUpdatePending": Case(
+        {'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
+    ),
+    "UpdateCheckOld": Case({"flaglearning_updates_checked_timestamp_seconds": f"{-2 * DAY + 60}x20"}, "50s", "80s"),
+    "RebootPending": Case(
+        {"flaglearning_reboot_required_since_timestamp_seconds": f"{-7 * DAY + 60}x20"}, "50s", "80s"
     ),
     "Watchdog": Case({"up": "1x6"}, "", "10s"),
 }

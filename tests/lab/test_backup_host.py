@@ -154,7 +154,14 @@ def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str)
 def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
     listed = json.loads(split.exec("db1", "systemctl", "list-timers", "--all", "-o", "json", "flaglearning-*"))
     times = {timer["unit"].removesuffix(".timer"): timer["next"] for timer in listed}
-    names = ("dump-nightly", "backup-drill", "backup-drill-repository-2", "backup-info", "clear-sessions")
+    names = (
+        "dump-nightly",
+        "backup-drill",
+        "backup-drill-repository-2",
+        "backup-info",
+        "clear-sessions",
+        "update-check",
+    )
     assert times.keys() == {f"flaglearning-{name}" for name in names}
     assert all(times.values())
 

@@ -281,6 +281,13 @@ def test_a_cluster_publishes_haproxy_instead_of_a_member_and_on_loopback_only() 
     assert "postgres" in config["services"]["haproxy"]["networks"]["database"]["aliases"]
 
 
+def test_sentry_gives_the_application_alone_a_way_out() -> None:
+    needed = {**NEEDED, "SENTRY_DSN": "https://key@sentry.example.org/1"}
+    config = Stack(f"{PROJECT}-static", (*PRODUCTION, "docker/compose/sentry.yml"), **needed).config
+    assert [name for name, one in config["services"].items() if "sentry" in (one.get("networks") or ())] == ["app"]
+    assert not config["networks"]["sentry"].get("internal")
+
+
 def test_mail_gives_the_application_alone_a_way_out_and_a_secret() -> None:
     needed = {**NEEDED, "EMAIL_HOST": "smtp.example.org", "EMAIL_FROM": "flags@example.org"}
     config = Stack(f"{PROJECT}-static", (*PRODUCTION, "docker/compose/mail.yml"), **needed).config

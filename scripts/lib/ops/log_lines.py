@@ -111,6 +111,13 @@ def json_of(text: str) -> dict[str, Any]:
 
 
 def wanted(lines: Iterable[Line], level: str, request_id: str) -> list[Line]:
-    """Those of at least this level, and of this request if one is named."""
+    """Those of at least this level, and of this request if one is named: all lines of a message that has its id."""
     least = LEVELS.index(level)
-    return [line for line in lines if LEVELS.index(line.level) >= least and request_id in line.text]
+    numbered: list[tuple[int, Line]] = []
+    message: dict[str, int] = {}  # of each service, the number of its message
+    for number, line in enumerate(lines):
+        if not MORE.search(line.text):
+            message[line.service] = number
+        numbered.append((message.get(line.service, number), line))
+    about = {number for number, line in numbered if request_id in line.text}
+    return [line for number, line in numbered if number in about and LEVELS.index(line.level) >= least]

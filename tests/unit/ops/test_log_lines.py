@@ -38,6 +38,16 @@ def test_a_filter_keeps_a_request_or_a_level() -> None:
     ]  # fmt: skip
 
 
+def test_a_message_of_several_lines_belongs_to_the_request_that_one_of_them_names() -> None:
+    stem = "postgres-1   | 2026-11-30T05:00:0"
+    printed = [
+        f"{stem}1Z 2026-11-30 05:00:01 UTC [7] a@b c 10.0.0.1 LOG:  duration: 1200 ms  plan:",
+        f"{stem}2Z \tQuery Text: /* request_id=abc */ SELECT 1",
+        f"{stem}3Z 2026-11-30 05:00:03 UTC [7] a@b c 10.0.0.1 LOG:  disconnection",
+    ]
+    assert [line.text.split()[0] for line in wanted(time_line(printed), "info", "abc")] == ["2026-11-30", "Query"]
+
+
 LEVELS = {
     "2026-11-30 05:00:00 UTC [1] LOG:  checkpoint starting: time": "info",
     "2026-11-30 05:00:00 UTC [1] a@b c 10.0.0.1 FATAL:  password authentication failed": "error",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker, dotenv, monitoring
+from ops.flows import restart
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -47,6 +48,7 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
+    restart_if_changed()
     start(arguments)
     build_on_demand()
     if containers.members():
@@ -198,6 +200,13 @@ def check_disk() -> None:
 
 
 # ------------------------------------------------------------ the start
+
+
+def restart_if_changed() -> None:
+    """A running server that the start would replace is replaced beforehand, while the pooler's clients wait."""
+    if not containers.members() and containers.is_running(restart.SERVICE):
+        containers.run(docker.compose("build", restart.SERVICE))
+        restart.run(if_changed=True)
 
 
 def start(arguments: list[str]) -> None:
