@@ -361,6 +361,12 @@ class Prepared:
         return self.process.stdout.readline().strip()
 
 
+def first(*programs: Prepared) -> Prepared:
+    """Of several programs, the one that prints a line, or ends, before the others."""
+    ready = select.select([one.process.stdout for one in programs if one.process.stdout], [], [])[0]
+    return next(one for one in programs if one.process.stdout in ready)
+
+
 @contextlib.contextmanager
 def prepared(argv: list[str]) -> Iterator[Prepared]:
     """Start a program and wait for its first line, so that `go()` costs no start. Without `go()` it ends with the

@@ -51,7 +51,7 @@ def run(if_changed: bool = False) -> float | None:
     restart was needed (`if_changed`), or when the server was not running. Raises UserError or OperationError; then the
     previous container runs."""
     if containers.members():
-        raise UserError("a cluster's servers are restarted one by one", "./scripts/ops cluster --help")
+        raise UserError("a cluster's servers are restarted one by one", "./scripts/ops cluster update")
     containers.require_same_deployment()
     image = str(containers.config()["services"][SERVICE]["image"])
     with rollout.lock():
