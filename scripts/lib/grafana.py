@@ -105,4 +105,4 @@ def annotation(mark: Json) -> Json:
 
 def expression(text: str) -> str:
     """Grafana's own variables instead of the dashboard's."""
-    return text.replace("$window", "$__rate_interval").replace("$range", "$__range")
+    return text.replace("$window", "$__rate_interval").replace("$range", "$__range").replace("$top", ".+")

@@ -174,6 +174,11 @@ def at(seconds: int) -> Span:
     return Span(RANGES["1h"], seconds)
 
 
+def test_values_of_a_label_are_no_regular_expression() -> None:
+    assert panels.alternatives([{"queryid": "-42"}, {"queryid": '7"}.*'}]) == "-42|7...."
+    assert panels.alternatives([]) == "none"
+
+
 def test_a_span_is_whole_steps_and_at_most_some_hundred_points() -> None:
     for name, found in RANGES.items():
         assert found.seconds % found.step == 0

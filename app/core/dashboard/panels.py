@@ -61,8 +61,17 @@ def span(range_name: str, end: int) -> Span:
 
 
 def expression(text: str, of: Range) -> str:
-    """PromQL of a query in panels.json. $window: the time that one point stands for; $range: the whole."""
+    """PromQL of a query in panels.json. $window: the time that one point stands for; $range: the whole.
+
+    `top` of a query is asked first, for the range's end: its series are the $top of the other expression. So that a
+    month of a hundred series need not be read for the five largest.
+    """
     return text.replace("$window", f"{max(of.step, SHORTEST_WINDOW)}s").replace("$range", f"{of.seconds}s")
+
+
+def alternatives(labels: Iterable[dict[str, str]]) -> str:
+    """A regular expression, for a matcher of PromQL, of the values of series that have one label."""
+    return "|".join(sorted(re.sub(r"[^\w-]", ".", value) for one in labels for value in one.values())) or "none"
 
 
 def label(template: str, labels: dict[str, str]) -> str:

@@ -25,6 +25,11 @@ def query_range(expression: str, of: Span) -> list[Json]:
     return list(found["result"])
 
 
+def query(expression: str, at: int) -> list[Json]:
+    """The series of an expression at a time: [{"metric": labels, "value": [time, "value"]}]. Raises Unavailable."""
+    return list(_get("query", query=expression, time=at, timeout=f"{TIMEOUT}s")["result"])
+
+
 def alerts() -> list[Json]:
     """The alerts that are pending or fire now. Raises Unavailable."""
     return list(_get("alerts")["alerts"])

@@ -120,7 +120,11 @@ def series_of(panel: Json, of: panels.Span) -> list[Json]:
     """The series of a panel's queries, in the order of the file and of their labels."""
     found = []
     for query in panel["queries"]:
-        answer = prometheus.query_range(panels.expression(query["expr"], of.range), of)
+        expression = panels.expression(query["expr"], of.range)
+        if "top" in query:
+            largest = prometheus.query(panels.expression(query["top"], of.range), of.end)
+            expression = expression.replace("$top", panels.alternatives(one["metric"] for one in largest))
+        answer = prometheus.query_range(expression, of)
         series = [
             {
                 "label": panels.label(query["label"], one["metric"]),

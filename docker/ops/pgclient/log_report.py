@@ -16,6 +16,7 @@ from user_errors import OperationError
 
 # pg/conf.d/30-logging.conf
 PREFIX = "%m [%p] %q%u@%d %a %h "
+ERASE_LINE = "\x1b[2K"  # Compose 2.26 prints it before each line of a log
 NAME = re.compile(r"logs-(\d{4}-\d{2}-\d{2})\.html")
 
 
@@ -26,7 +27,8 @@ def report(day: str, keep: int, to_stdout: bool = False) -> dict[str, Any] | Non
     Returns {"file", "lines": of that day, "removed": [file …]}; with `to_stdout` the report itself is printed. Raises
     OperationError when the log has no line of that day.
     """
-    lines = [line for line in sys.stdin if line.startswith(day) or not re.match(r"\d{4}-\d\d-\d\d ", line)]
+    log = (line.removeprefix(ERASE_LINE) for line in sys.stdin)
+    lines = [line for line in log if line.startswith(day) or not re.match(r"\d{4}-\d\d-\d\d ", line)]
     if not any(line.startswith(day) for line in lines):
         raise OperationError(
             f"PostgreSQL's log has no line of {day}", "docker compose logs --timestamps postgres | head -n 1",

@@ -71,20 +71,33 @@ def pooler_beside(old: str, new: str) -> None:
 
 def pooler(if_changed: bool = True) -> None:
     """PgBouncer: beside the old container, or in its place where it publishes a port."""
+    finish_pooler(start_pooler(if_changed))
+
+
+def start_pooler(if_changed: bool = True) -> tuple[str, str] | None:
+    """The new PgBouncer serves; the old container and the new one, for `finish_pooler`, if the old one has clients."""
     found = beside("pgbouncer", if_changed)
     if not found:
-        return
+        return None
     old, new = found
     if publishes(old):
         in_place("pgbouncer", old, new)
-        return
+        return None
     try:
         pooler_beside(old, new)
     except BaseException:
         rollout.show_log(new)
         containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
         raise
-    note("the new pgbouncer serves; waiting until clients of the old one have left")
+    note("the new pgbouncer serves; the old one stays until its clients have left")
+    return found
+
+
+def finish_pooler(found: tuple[str, str] | None) -> None:
+    """Wait for the end of the old one, and remove it."""
+    if not found:
+        return
+    old, new = found
     deadline = time.monotonic() + CLIENTS_LEAVE_WITHIN
     while time.monotonic() < deadline and rollout.inspect(old)["State"]["Status"] == "running":
         time.sleep(1)

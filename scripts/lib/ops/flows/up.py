@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker, dotenv, monitoring
-from ops.flows import restart, to_one_server
+from ops.flows import restart
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -34,22 +34,17 @@ class Port(NamedTuple):
     published: int
 
 
-def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False, one_server: bool = False) -> None:
+def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
-    copies = to_one_server.run() if one_server else []
     if cluster:
         choose_cluster()
     if with_monitoring:
         monitoring.choose()
     check_settings()
     containers.require_same_deployment()
-    if containers.members() and (one := docker.compose("ps", "--all", "--quiet", "postgres")) and containers.run(one):
-        # a one-server stack of before: the first member goes on with its data, and two servers can't have them
-        containers.run(docker.compose("build", "--quiet"))
-        # Patroni logs in as one of these before it makes the first member the primary.
-        psql = ("psql", "-Xq", "-h", "/run/postgresql", "-U", "postgres", "-d", "postgres", "--set=ON_ERROR_STOP=1")
-        containers.run(docker.exec_in("postgres", *psql, "-f", "/etc/postgresql/sql/70-cluster.sql"))
-        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True)
+    if containers.members():
+        # a one-server stack of before: the same ports, and data that stay in their volume
+        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True, check=False)
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
@@ -58,7 +53,6 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     build_on_demand()
     if containers.members():
         configure_cluster()
-    to_one_server.remove(copies)
     hosts = containers.environment_of("app").get("ALLOWED_HOSTS", "").split(",")
     say(addresses(ports, containers.environment_of("roles"), hosts))
     profiles = os.environ.get("COMPOSE_PROFILES", "")
@@ -93,7 +87,7 @@ def choose_cluster() -> None:
     containers.config.cache_clear()
     containers.members.cache_clear()
     if dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", os.environ["COMPOSE_FILE"])):
-        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (./scripts/up --one-server returns to one)")
+        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (delete the line to return to one server)")
 
 
 def configure_cluster() -> None:
@@ -190,7 +184,7 @@ def variable_of(port: Port) -> str:
 
 def compose_files() -> Iterable[Path]:
     """Those that Compose reads here."""
-    return [path for path in map(Path, monitoring.named_files()) if path.exists()]
+    return [path for path in map(Path, dotenv.named_files()) if path.exists()]
 
 
 def check_disk() -> None:

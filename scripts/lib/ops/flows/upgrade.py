@@ -91,7 +91,7 @@ def run(suite: str, check_only: bool, yes: bool) -> None:
 
 def start() -> None:
     """The server, today's roles and privileges, and the pooler's connections."""
-    up = ("up", "--detach", "--no-deps", "--no-build", "--wait", restart.SERVICE)
+    up = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--wait", restart.SERVICE)
     containers.run(docker.compose(*up))
     containers.pgadmin("apply")
 
