@@ -42,8 +42,9 @@ def beside(service: str, if_changed: bool) -> tuple[str, str] | None:
     if not running:
         note(f"the service {service} is not running")
         return None
-    old = running[-1]
-    rollout.remove([left for left in rollout.containers_of(service) if left not in running])
+    # what an exchange that was killed has left: the newest serves
+    old = max(running, key=lambda one: str(rollout.inspect(one)["Created"]))
+    rollout.remove([left for left in rollout.containers_of(service) if left != old])
     image = str(containers.config()["services"][service]["image"])
     restart.recreate_one_shots(service)
     new = rollout.start_beside(old, image, service, start=False)

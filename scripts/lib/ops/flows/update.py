@@ -202,11 +202,13 @@ def roll_out() -> None:
         if "app" in enabled:
             restart.recreate_one_shots("app")
         old_pooler = exchange.start_pooler() if "pgbouncer" in enabled else None
-        if "app" in enabled:
-            rollout.serve(app_only=False)  # its clients leave the old pooler
-        if "proxy" in enabled:
-            exchange.proxy()
-        exchange.finish_pooler(old_pooler)
+        try:
+            if "app" in enabled:
+                rollout.serve(app_only=False)  # its clients leave the old pooler
+            if "proxy" in enabled:
+                exchange.proxy()
+        finally:
+            exchange.finish_pooler(old_pooler)
     note("starting what else has changed")
     containers.run(docker.compose("up", "--detach", "--no-build", "--wait"))
     say("every service runs its current image")
