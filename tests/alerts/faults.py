@@ -137,6 +137,22 @@ def abandoned_slot(lab: Lab) -> Iterator[None]:
         lab.superuser("SELECT pg_drop_replication_slot('abandoned')")
 
 
+@contextlib.contextmanager
+def slot_left_behind(lab: Lab) -> Iterator[None]:
+    """A slot without a consumer, while more WAL is written than the server keeps for it."""
+    lab.superuser("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'")
+    lab.superuser("SELECT pg_reload_conf()")
+    lab.superuser("SELECT pg_create_physical_replication_slot('left_behind', true)")
+    try:
+        for _ in range(4):
+            lab.superuser("SELECT pg_logical_emit_message(true, 'fault', 'x'); SELECT pg_switch_wal()")
+        yield
+    finally:
+        lab.superuser("SELECT pg_drop_replication_slot('left_behind')")
+        lab.superuser("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        lab.superuser("SELECT pg_reload_conf()")
+
+
 def archive_refuses(switches: int) -> Fault:
     """The repository takes no WAL, and that many segments end."""
 
@@ -369,6 +385,7 @@ FAULTS: dict[str, Fault] = {
     "TransactionIdAge": transaction_ids_used_up,
     "CheckpointsForced": checkpoints,
     "SlotInactive": abandoned_slot,
+    "SlotLosingWal": slot_left_behind,
     "ArchiveFailing": archive_refuses(1),
     "ArchiveLate": archive_refuses(1),
     "ArchiveBacklog": archive_refuses(35),
@@ -402,4 +419,6 @@ FAULTS: dict[str, Fault] = {
     "DiskFull": disk_filled(47),
     "MemoryLow": little_memory,
     "OomKill": out_of_memory,
+    # A unit that fails on a host: tests/lab/test_monitoring.py.
+    "UnitFailed": file_says('flaglearning_unit_failed{unit="a.service"} 1\n', "flaglearning_units.prom"),
 }
