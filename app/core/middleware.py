@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from csp.utils import build_policy
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
@@ -76,6 +77,23 @@ class RequestLogMiddleware:
                 "database_ms": database_ms,
             }
             logger.warning("slow request: %s %s", request.method, request.path, extra={"fields": fields})
+
+
+class ContentSecurityPolicyMiddleware:
+    """Adds the policy of CONTENT_SECURITY_POLICY, which django-csp makes into a header: once, not for each response.
+
+    Its own middleware is for policies that differ between views or have a nonce. Ours do not.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug pages have inline styles
+            response.headers.setdefault("Content-Security-Policy", self.policy)
+        return response
 
 
 class HttpsPortMiddleware:

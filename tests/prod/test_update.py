@@ -81,8 +81,8 @@ def test_a_pending_security_update_is_found(stack: Stack, update: Update) -> Non
     assert "CVE-" in row["fixes"]
     metrics = stack.compose("run", "--rm", "--entrypoint", "cat", "ops", "/reports/flaglearning_updates.prom")
     assert 'flaglearning_updates_pending{image="proxy",security="yes"}' in metrics
-    words = ("./scripts/checklist", "--target", f"docker://{stack.project}", "-k", "MON-20")
-    checked = stack.command(*words, check=False)
+    checklist = ("./scripts/checklist", "--target", f"docker://{stack.project}", "-k", "MON-20")
+    checked = stack.command(*checklist, check=False)
     assert checked.returncode == 1
     assert "security updates are not installed: proxy" in " ".join(checked.stdout.split())
 

@@ -37,7 +37,8 @@ START = f"{BIN}/pg_ctl -D {DATA} -o '-k /tmp -c listen_addresses=' -w -l /tmp/lo
 def in_old(stack: Stack, script: str) -> str:
     """A script in a container with both versions and the server's volume; what it prints."""
     words = ("run", "--rm", "--no-deps", "-T", "--env", f"DATABASE={stack.database}", "--entrypoint", "bash")
-    old = Stack(stack.project, stack.files, **{**stack.variables, "POSTGRES_TAG": IMAGE_TAG})
+    old = Stack(stack.project, stack.files)
+    old.variables = {**stack.variables, "POSTGRES_TAG": IMAGE_TAG}
     return old.compose(*words, "restore", "-ec", script)
 
 

@@ -1,4 +1,5 @@
-"""Django's PostgreSQL backend with a cheaper check of persistent connections, dual passwords, and shared sessions."""
+"""Django's PostgreSQL backend with a cheaper check of persistent connections, dual passwords, shared sessions, and
+prepared statements that survive a migration."""
 
 import contextlib
 import select
@@ -12,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from core.logs import request_id
 from core.postgresql import passwords
+from core.postgresql.prepared import Cursor, Prepared
 from core.postgresql.shared_session import SessionStateError, changes_session
 
 
@@ -44,8 +46,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if self.session_is_shared and changes_session(str(sql)):
             raise SessionStateError(str(sql))
-        # In the server's log, and in the list of its sessions. First, as long statements are cut off there.
-        if (request := request_id.get()) and isinstance(sql, str):
+        # In the server's log, and in the list of its sessions. First, as long statements are cut off there. A prepared
+        # statement has one text for all requests.
+        if (request := request_id.get()) and isinstance(sql, str) and not isinstance(sql, Prepared):
             sql = f"/* request_id={request} */ {sql}"
         started = time.perf_counter()
         try:
@@ -53,6 +56,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
         finally:
             self.usage.statements += 1
             self.usage.seconds += time.perf_counter() - started
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Django's, with the cursor that prepares `Prepared` statements."""
+        return {**super().get_connection_params(), "cursor_factory": Cursor}
 
     @contextlib.contextmanager
     def own_session(self) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ops import containers, dotenv
 from ops.output import note
@@ -14,7 +13,6 @@ PRODUCTION = "docker/compose/production.yml"
 PRODUCTION_OVERLAY = "docker/compose/monitoring-production.yml"
 HOST = "docker/compose/host-monitoring.yml"  # of an inventory's monitoring host
 MONITORED = "docker/compose/host-exporters.yml"  # of its other hosts
-DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
 
 
 def with_monitoring(files: list[str]) -> list[str]:
@@ -23,17 +21,6 @@ def with_monitoring(files: list[str]) -> list[str]:
         return files
     wanted = [OVERLAY, PRODUCTION_OVERLAY] if PRODUCTION in files else [OVERLAY]
     return [*files, *(file for file in wanted if file not in files)]
-
-
-def named_files() -> list[str]:
-    """COMPOSE_FILE of the environment, or else of .env, or else development's."""
-    named = os.environ.get("COMPOSE_FILE") or dotenv.value(dotenv.read(), "COMPOSE_FILE")
-    return named.split(separator()) if named else [file for file in DEVELOPMENT if Path(file).exists()]
-
-
-def separator() -> str:
-    """Between the files of COMPOSE_FILE."""
-    return os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
 
 
 def is_there() -> bool:
@@ -45,7 +32,7 @@ def is_there() -> bool:
 
 def require_here() -> None:
     """Raises UserError on a host whose alerts are another host's work."""
-    if MONITORED in named_files():
+    if MONITORED in dotenv.named_files():
         host = dotenv.value(dotenv.read(), "MONITORING_HOST") or "the monitoring host"
         raise UserError(
             f"Alertmanager runs on {host}",
@@ -55,15 +42,17 @@ def require_here() -> None:
 
 def use() -> None:
     """From now on, docker compose of this process has monitoring's services."""
-    wanted = with_monitoring(named_files())
-    if wanted != named_files():  # else .env may stay the one that names them: Compose reads it from another folder then
-        os.environ["COMPOSE_FILE"] = separator().join(wanted)
+    wanted = with_monitoring(dotenv.named_files())
+    if (
+        wanted != dotenv.named_files()
+    ):  # else .env may stay the one that names them: Compose reads it from another folder then
+        os.environ["COMPOSE_FILE"] = dotenv.separator().join(wanted)
         containers.config.cache_clear()
 
 
 def choose() -> None:
     """The same, and record it in .env: this folder's stack has monitoring from now on."""
     use()
-    text, files = dotenv.read(), separator().join(named_files())
+    text, files = dotenv.read(), dotenv.separator().join(dotenv.named_files())
     if dotenv.value(text, "COMPOSE_FILE") != files and dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", files)):
         note(f"{dotenv.path()}: COMPOSE_FILE={files} (take monitoring's files out of it to end monitoring)")

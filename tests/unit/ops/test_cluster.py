@@ -36,6 +36,7 @@ ASKED = argparse.Namespace(json=False, yes=True, member="", switchover=False)
 @pytest.fixture(autouse=True)
 def one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "members", lambda: ())
+    monkeypatch.setattr(containers, "running", lambda: {"postgres": "a1"})
 
 
 @pytest.mark.parametrize(
@@ -48,8 +49,18 @@ def test_a_command_of_a_cluster_is_refused(name: str) -> None:
     assert "./scripts/up --cluster" in refused.value.hint
 
 
-def test_the_server_is_the_service_postgres() -> None:
+@pytest.mark.parametrize("running", [{"postgres": "a1", "app": "b2"}, {}])
+def test_the_server_is_the_service_postgres(monkeypatch: pytest.MonkeyPatch, running: dict[str, str]) -> None:
+    monkeypatch.setattr(containers, "running", lambda: running)
     assert containers.server() == "postgres"
+
+
+def test_in_a_cluster_it_is_the_primary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also beside a server that was left running from before."""
+    monkeypatch.setattr(containers, "members", lambda: ("db1", "db2"))
+    monkeypatch.setattr(containers, "primary", lambda: "db2")
+    monkeypatch.setattr(containers, "running", lambda: {"postgres": "a1", "haproxy": "b2", "db1": "c3"})
+    assert containers.server() == "db2"
 
 
 def test_the_demonstration_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:

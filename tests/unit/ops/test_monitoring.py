@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ops import cli, monitoring
+from ops import cli, dotenv, monitoring
 from ops.monitoring import OVERLAY, PRODUCTION, PRODUCTION_OVERLAY, with_monitoring
 from user_errors import UserError
 
@@ -27,11 +27,11 @@ def test_the_files_are_those_of_the_environment_or_of_dotenv(monkeypatch: pytest
     monkeypatch.delenv("COMPOSE_PATH_SEPARATOR", raising=False)
     monkeypatch.delenv("COMPOSE_ENV_FILES", raising=False)
     (tmp_path / "docker-compose.yml").touch()
-    assert monitoring.named_files() == ["docker-compose.yml"]
+    assert dotenv.named_files() == ["docker-compose.yml"]
     (tmp_path / ".env").write_text("A=1\nCOMPOSE_FILE=docker-compose.yml:mine.yml\n")
-    assert monitoring.named_files() == ["docker-compose.yml", "mine.yml"]
+    assert dotenv.named_files() == ["docker-compose.yml", "mine.yml"]
     monkeypatch.setenv("COMPOSE_FILE", "other.yml")
-    assert monitoring.named_files() == ["other.yml"]
+    assert dotenv.named_files() == ["other.yml"]
 
 
 def test_up_takes_the_flag_and_passes_the_rest_on() -> None:

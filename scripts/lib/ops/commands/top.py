@@ -19,7 +19,7 @@ KEEP = "REPORTS_KEEP_DAYS"
     option("arguments", nargs=argparse.REMAINDER, metavar="…", help="pg_activity's own options: --refresh 5"),
 )  # fmt: skip
 def top(asked: argparse.Namespace) -> int:
-    """A statement of a request begins with its id. Press h for the keys, q to leave. K ends a session."""
+    """Statements of a request begin with its id, unless prepared. Keys: h lists them, q leaves, K ends a session."""
     if not containers.is_terminal():
         raise UserError("pg_activity needs a terminal", "./scripts/ops sessions prints the sessions once")
     return containers.attach(docker.run_in("ops", *docker.verb("top", {"arguments": asked.arguments}), tty=True))

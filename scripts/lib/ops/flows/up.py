@@ -187,7 +187,7 @@ def variable_of(port: Port) -> str:
 
 def compose_files() -> Iterable[Path]:
     """Those that Compose reads here."""
-    return [path for path in map(Path, monitoring.named_files()) if path.exists()]
+    return [path for path in map(Path, dotenv.named_files()) if path.exists()]
 
 
 def check_disk() -> None:
