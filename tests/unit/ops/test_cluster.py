@@ -8,7 +8,13 @@ from ops import cli, cluster, containers
 from ops.flows import failover_demo, restore_backup, switchover
 from user_errors import UserError
 
-ASKED = argparse.Namespace(json=False, yes=True, member="", switchover=False)
+ASKED = argparse.Namespace(json=False, yes=True, member="", switchover=False, dry_run=False)
+# A database host of a fleet: its server is one member of three.
+HOST = {
+    "postgres": {"environment": {"PATRONI_NAME": "db1"}},
+    "etcd": {"environment": {"ETCD_NAME": "etcd-db1"}},
+    "pgbouncer": {"profiles": ["other-host"]},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +22,7 @@ def one_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "members", lambda: ())
 
 
-@pytest.mark.parametrize("name", ["cluster status", "cluster switchover", "cluster demo"])
+@pytest.mark.parametrize("name", ["cluster status", "cluster primary", "cluster switchover", "cluster demo"])
 def test_a_command_of_a_cluster_is_refused(name: str) -> None:
     cli.load_commands()
     with pytest.raises(UserError, match="it is no cluster") as refused:
@@ -53,3 +59,40 @@ def test_a_refused_switchover_pauses_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cluster, "gather", lambda: facts)
     with pytest.raises(Exception, match="no running primary"):
         switchover.run()
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """db1 of a fleet; db2 is the primary."""
+    monkeypatch.setattr(containers, "members", lambda: ("postgres",))
+    monkeypatch.setattr(containers, "config", lambda: {"services": HOST})
+    monkeypatch.setattr(containers, "primary", lambda: "db2")
+    containers.require_primary.cache_clear()
+    return monkeypatch
+
+
+def test_a_command_on_a_standbys_host_names_the_primarys(host: pytest.MonkeyPatch) -> None:
+    for call in (containers.server, lambda: containers.client("dump-list"), lambda: containers.pgbackup("info")):
+        with pytest.raises(UserError, match="needs the primary: db2") as refused:
+            call()
+        assert refused.value.hint.startswith("on db2: ")
+
+
+def test_a_command_on_the_primarys_host_means_its_server(host: pytest.MonkeyPatch) -> None:
+    host.setattr(containers, "primary", lambda: "db1")
+    assert containers.server() == "postgres"
+    containers.require_primary()
+
+
+def test_the_exit_status_says_whether_the_primary_is_here(host: pytest.MonkeyPatch) -> None:
+    cli.load_commands()
+    assert cli.REGISTRY["cluster primary"].function(ASKED) == 1
+    host.setattr(containers, "primary", lambda: "db1")
+    assert not cli.REGISTRY["cluster primary"].function(ASKED)
+
+
+def test_a_switchover_on_a_host_is_the_playbooks(host: pytest.MonkeyPatch) -> None:
+    cli.load_commands()
+    with pytest.raises(UserError) as refused:
+        cli.REGISTRY["cluster switchover"].function(ASKED)
+    assert "playbooks/switchover.yml" in refused.value.hint

@@ -11,7 +11,7 @@ import json
 import signal
 from typing import Any
 
-from ops import containers, docker, psql
+from ops import cluster, containers, docker, psql
 from ops.containers import Failed, pgadmin, pgbackup
 from ops.flows import restore_dump, sandbox
 from ops.output import note, say
@@ -35,11 +35,8 @@ def source(plan: Plan) -> str:
 
 def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     """Replace the data directory."""
-    if containers.members():
-        raise UserError(
-            "a restore in place is for one server: the standbys of a cluster would follow the old history",
-            "--sandbox to look at the data, --table to bring one table back (docs/runbooks/cluster.md)",
-        )
+    if not dry_run:
+        require_alone()
     database = psql.app_database()
     consequence = (
         f"PostgreSQL stops. Every database ({database} and the others) is restored from {source(plan)}. "
@@ -58,6 +55,30 @@ def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     note("restored; when the data is right: ./scripts/ops retained drop, then ./scripts/ops backup create")
 
 
+def require_alone() -> None:
+    """Raises UserError while other members of a cluster run: they would follow the old history."""
+    if len(containers.members()) > 1:
+        raise UserError(
+            "a restore in place is for one server: the standbys of a cluster would follow the old history",
+            "--sandbox to look at the data, --table to bring one table back (docs/runbooks/cluster.md)",
+        )
+    if containers.members():
+        running = [one["name"] for one in cluster.ask_a_member()["members"] if one["state"] in ("running", "streaming")]
+        if len(running) > 1:
+            raise UserError(
+                f"a restore in place needs the other members to be stopped: {', '.join(running)} run",
+                "on the control machine: playbooks/restore.yml, which stops and rebuilds the standbys",
+            )
+
+
+# What etcd knows of the cluster's past. Its settings and the database's identifier stay.
+FORGET = """
+for key in leader sync history status failover failsafe; do
+	etcdctl --endpoints="$ETCD_ADVERTISE_CLIENT_URLS" --cacert=/tls/ca.crt --cert=/tls/tls.crt --key=/tls/tls.key \
+		del "/service/flaglearning/$key" >/dev/null || exit 1
+done"""
+
+
 def exchange_data_directory(plan: Plan) -> dict[str, Any]:
     """Stop, restore, start: with the new data directory, or, when the restore fails, with the old one."""
     # Ctrl-C reaches the container too, which leaves the old directory in place; here PostgreSQL is started again.
@@ -68,6 +89,8 @@ def exchange_data_directory(plan: Plan) -> dict[str, Any]:
         try:
             argv = docker.run_in("restore", "restore", json.dumps(plan), environment=containers.repository())
             answer = containers.answer(argv)
+            if containers.members():
+                containers.run(docker.exec_in("etcd", "sh", "-c", FORGET))
         except Failed:
             note("the restore failed; its error is above")
         up = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--wait", "postgres")
