@@ -77,7 +77,7 @@ def test_the_fresh_servers_tables_have_this_servers_names_and_columns() -> None:
 
 def test_a_fresh_server_without_facts_verifies_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {"DEPLOYMENT": "development", "APP_DATABASE": "db", "APP_ROLE": "role"}
-    config = {"services": {"roles": {"image": "image", "environment": environment}}}
+    config = {"name": "stack", "services": {"roles": {"image": "image", "environment": environment}}}
     monkeypatch.setattr(containers, "config", lambda: config)
     monkeypatch.setattr(policy, "execute", lambda argv, stdin="": "[]")
     monkeypatch.setattr(psql, "rows", lambda name: [])
@@ -86,3 +86,4 @@ def test_a_fresh_server_without_facts_verifies_nothing(monkeypatch: pytest.Monke
     with pytest.raises(OperationError, match="no facts"):
         policy.wanted_facts()
     assert removed[0][:3] == ["docker", "rm", "--force"]
+    assert removed[0][-1].startswith("stack-policy-")

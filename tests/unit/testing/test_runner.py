@@ -14,6 +14,8 @@ REPORT = """<testsuites><testsuite>
   <testcase name="four"><skipped type="pytest.skip"/></testcase>
   <testcase name="five"><skipped type="pytest.xfail"/></testcase>
   <testcase name="six"><properties><property name="measured" value="0.2 s"/></properties></testcase>
+  <testcase name="seven"><properties><property name="failed" value="TimeoutError"/></properties></testcase>
+  <testcase name="seven"><properties><property name="failed" value="TimeoutError"/></properties></testcase>
 </testsuite></testsuites>"""
 
 
@@ -28,8 +30,9 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, ci: str, status:
 
 def test_a_report_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     layer = counted(tmp_path, monkeypatch, ci="")
-    assert (layer.passed, layer.failed, layer.noted, layer.skipped) == (2, 2, 1, 1)
+    assert (layer.passed, layer.failed, layer.noted, layer.skipped) == (3, 2, 1, 1)
     assert layer.measured == ["six: 0.2 s"]
+    assert layer.repeated == ["stack: seven: TimeoutError"]
 
 
 def test_in_ci_a_skipped_test_counts_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +53,7 @@ def test_a_layer_that_ended_without_a_report_has_failed(
 @pytest.mark.parametrize(
     ("name", "everything", "no_docker", "k", "expected"),
     [
-        ("lab", True, False, None, ["-m", "not long"]),
+        ("lab", True, False, None, ["-m", "not long", "--reruns=1"]),
         ("lab", False, False, None, []),
         ("lab", False, "quick", None, ["-m", "not long"]),
         ("static", False, True, "sums", ["-m", "not docker", "-k", "sums"]),
@@ -62,3 +65,13 @@ def test_options_that_are_passed_on(
 ) -> None:
     asked = argparse.Namespace(everything=everything, no_docker=no_docker is True, quick=no_docker == "quick", k=k)
     assert runner.selection(runner.Layer(name, name, "", []), asked) == expected
+
+
+@pytest.mark.parametrize(("repeated", "status"), [(0, 0), (3, 0), (4, 1)])
+def test_too_many_repeated_tests_fail_a_run(capsys: pytest.CaptureFixture[str], repeated: int, status: int) -> None:
+    names = [f"stack: test {number}" for number in range(repeated)]
+    layer = runner.Layer("stack", "stack", "", [], passed=9, repeated=names)
+    asked = argparse.Namespace(no_docker=False, everything=True, quick=False, k=None)
+    assert runner.summary([layer], asked) == status
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
