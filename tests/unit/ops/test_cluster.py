@@ -96,3 +96,13 @@ def test_a_switchover_on_a_host_is_the_playbooks(host: pytest.MonkeyPatch) -> No
     with pytest.raises(UserError) as refused:
         cli.REGISTRY["cluster switchover"].function(ASKED)
     assert "playbooks/switchover.yml" in refused.value.hint
+
+
+def test_a_restore_in_place_on_a_host_is_refused_while_another_member_runs(host: pytest.MonkeyPatch) -> None:
+    members = [{"name": "db1", "state": "running"}, {"name": "db2", "state": "streaming"}]
+    host.setattr(cluster, "ask_a_member", lambda: {"members": members})
+    with pytest.raises(UserError, match="db1, db2 run") as refused:
+        restore_backup.require_alone()
+    assert "playbooks/restore.yml" in refused.value.hint
+    members[1]["state"] = "stopped"
+    restore_backup.require_alone()
