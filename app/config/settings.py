@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import sys
 from pathlib import Path
 
 from csp.constants import NONE, SELF
@@ -49,7 +50,7 @@ MIDDLEWARE = [
     "core.middleware.DatabaseUnavailableMiddleware",
     "core.middleware.HttpsPortMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "core.middleware.ContentSecurityPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -94,9 +95,8 @@ DATABASES = {
         "DISABLE_SERVER_SIDE_CURSORS": True,
     }
 }
-# No prepared statements (docs/adr/0017): after a migration that changes a column's type, PostgreSQL refuses those that
-# return it, "cached plan must not change result type", and PgBouncer keeps them for server_lifetime.
-DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": None}
+# Only `Prepared` statements are prepared (docs/adr/0046), never by their count. None: those neither.
+DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": sys.maxsize}
 # An unreachable database blocks a worker for seconds, not for libpq's two minutes.
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", "3")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -137,6 +137,14 @@ LOGOUT_REDIRECT_URL = "home"
 # From other networks /admin/ is 404. Those who may open it need a second factor (`manage.py second_factor`).
 ADMIN_NETWORKS = env.admin_networks()
 OTP_TOTP_ISSUER = "Flag Learning"
+
+# --- Monitoring -----------------------------------------------------------------------------------------------------
+
+# Where the admin's dashboard reads its figures (core.dashboard). docker/compose/monitoring.yml sets it; without it
+# there is no dashboard.
+PROMETHEUS_URL = env.text("PROMETHEUS_URL").rstrip("/")
+# Where unhandled exceptions go, without personal data (core.sentry). docker/compose/sentry.yml sets it.
+SENTRY_DSN = env.text("SENTRY_DSN")
 
 # --- Mail -----------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from csp.utils import build_policy
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
@@ -14,7 +15,7 @@ from django.http.request import split_domain_port
 from django.template.loader import render_to_string
 from django.utils.cache import patch_vary_headers
 
-from core import health
+from core import failures, health, release
 from core.errors import error_response, is_api
 from core.logs import request_id
 from core.postgresql.base import Usage
@@ -37,6 +38,7 @@ class RequestLogMiddleware:
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
+        failures.connect()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
@@ -58,7 +60,12 @@ class RequestLogMiddleware:
         user = getattr(request, "_cached_user", None)
         user_id = user.pk if user else None
         database_ms = round(usage.seconds * 1000, 1)
-        response["X-App-Metrics"] = f"user={user_id or ''} queries={usage.statements} database_ms={database_ms}"
+        response["X-App-Metrics"] = (
+            f"user={user_id or ''} queries={usage.statements} database_ms={database_ms} "
+            f"release={release.VERSION}@{release.STARTED}"
+        )
+        if failure := getattr(request, "failure", ""):
+            response["X-App-Metrics"] += f" failure={failure}"
         if seconds >= settings.SLOW_REQUEST_SECONDS:
             fields = {
                 "method": request.method,
@@ -70,6 +77,23 @@ class RequestLogMiddleware:
                 "database_ms": database_ms,
             }
             logger.warning("slow request: %s %s", request.method, request.path, extra={"fields": fields})
+
+
+class ContentSecurityPolicyMiddleware:
+    """Adds the policy of CONTENT_SECURITY_POLICY, which django-csp makes into a header: once, not for each response.
+
+    Its own middleware is for policies that differ between views or have a nonce. Ours do not.
+    """
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not (settings.DEBUG and response.status_code in (404, 500)):  # Django's debug pages have inline styles
+            response.headers.setdefault("Content-Security-Policy", self.policy)
+        return response
 
 
 class HttpsPortMiddleware:
@@ -100,6 +124,7 @@ class DatabaseUnavailableMiddleware:
         if not isinstance(error, (OperationalError, InterfaceError)):
             return None
         logger.error("the database is unavailable", exc_info=error)
+        failures.record(request, error)
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
 
 

@@ -150,15 +150,29 @@ class GuessedCountryOut(OptionOut):
 
 
 @router.get("challenge/today", response={200: ChallengeOut, **errors()}, operation_id="todays_challenge")
-def todays_challenge(request: HttpRequest, response: HttpResponse) -> dict[str, Any]:
+def todays_challenge(request: HttpRequest, response: HttpResponse) -> ChallengeOut:
     """Return today's challenge, the same for all players until midnight UTC."""
     now = timezone.now()
     question, answer = services.daily_question(now), None
+    services.read_answer_with_user(request.session, question)
     if request.user.is_authenticated:
         answer = services.answer_to(request.user, question)
     else:
         response["Cache-Control"] = SHARED  # request.user sets Vary: Cookie: players don't get it
-    return {"date": services.utc_date(now), "question": question, "answer": answer}
+    # Each part is validated; the whole would be once more, part by part.
+    return ChallengeOut.model_construct(
+        date=services.utc_date(now),
+        question=_daily_question_out(question),
+        answer=answer and AnswerOut.model_validate(answer),
+    )
+
+
+def _daily_question_out(question: Question) -> QuestionOut:
+    """Made once for each copy of the question, which the worker keeps for SHARED_SECONDS."""
+    out: QuestionOut | None = getattr(question, "out", None)
+    if out is None:
+        question.out = out = QuestionOut.model_validate(question)  # type: ignore[attr-defined]
+    return out
 
 
 @router.get("practice", auth=logged_in, response={200: QuestionOut, **errors(401, 404)}, operation_id="open_practice")

@@ -11,31 +11,40 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from django.contrib.sessions.backends.base import SessionBase
 from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from core.per_worker import PerWorker
+from core.postgresql.prepared import Prepared, result_columns
 from flags import guesses, selection
 from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
 from flags.totals import recount
 from users.models import TOTALS, User, UserStats
-from users.services import forget_stats, lock_stats, stats_read_with
+from users.services import forget_read, lock_stats, row_read_with, stats_read_with
+from users.sessions import OneMore, SessionStore
 
 # A country is not asked again within so many practice questions.
 PRACTICE_MEMORY = 20
 
 # Per-worker cache TTL, in seconds, of data shared by all users.
 SHARED_SECONDS = 1
-# The same for countries: names and flags change with a new data file only.
-COUNTRY_SECONDS = 60
+DAILY_QUESTIONS = PerWorker[Question](SHARED_SECONDS)
+COUNTRIES = PerWorker[Country](60)  # names and flags change with a new data file only
 
 # Raw: the ORM takes as long to build such a statement as PostgreSQL takes to answer it.
-ANSWER_TO = "SELECT * FROM flags_useranswer WHERE user_id = %s AND question_id = %s"
-QUESTION_FOR = """
-    SELECT question.*, challenge.date AS challenge_date
-    FROM flags_question AS question
-    LEFT JOIN flags_dailychallenge AS challenge ON challenge.id = question.challenge_id
-    WHERE question.id = %s AND (question.user_id = %s OR challenge.date <= %s)"""
+ANSWER_TO = Prepared(
+    f"SELECT {result_columns(UserAnswer)} FROM flags_useranswer "  # noqa: S608
+    "WHERE user_id = %(user_id)s AND question_id = %(question_id)s"
+)
+QUESTION_FOR = Prepared(f"""
+    SELECT {result_columns(Question)}, challenge.date::date AS challenge_date
+    FROM flags_question
+    LEFT JOIN flags_dailychallenge AS challenge ON challenge.id = challenge_id
+    WHERE flags_question.id = %(question_id)s AND (user_id = %(user_id)s OR challenge.date <= %(today)s)""")  # noqa: S608
+ANSWER_WITH_USER = OneMore(UserAnswer, by="question_id")
+# Not prepared: what may wait for a lock has the request's id in the server's log (core.postgresql.base).
 STORE_ANSWER = (Path(__file__).parent / "store_answer.sql").read_text(encoding="utf-8")
 
 
@@ -145,16 +154,7 @@ def challenge_for(date: datetime.date) -> DailyChallenge:
 def daily_question(now: datetime.datetime | None = None) -> Question:
     """Return the question of today's challenge: one row for all players, cached for SHARED_SECONDS."""
     today = utc_date(now)
-    question = _cached_daily_question(today)
-    if question is None:
-        question = _question_of(today)
-        cache.set(f"daily_question:{today}", question, SHARED_SECONDS)
-    return question
-
-
-def _cached_daily_question(today: datetime.date) -> Question | None:
-    question: Question | None = cache.get(f"daily_question:{today}")
-    return question
+    return DAILY_QUESTIONS.get(today) or DAILY_QUESTIONS.keep(today, _question_of(today))
 
 
 def _question_of(today: datetime.date) -> Question:
@@ -220,14 +220,11 @@ def options_of(question: Question) -> list[Country]:
 
 
 def _countries(ids: list[int]) -> dict[int, Country]:
-    """Return countries by id, cached for COUNTRY_SECONDS."""
-    key = "country:{}".format
-    known: dict[str, Country] = cache.get_many(map(key, ids))
-    if missing := [id_ for id_ in ids if key(id_) not in known]:
-        read = {key(id_): country for id_, country in Country.objects.in_bulk(missing).items()}
-        cache.set_many(read, COUNTRY_SECONDS)
-        known |= read
-    return {id_: known[key(id_)] for id_ in ids}
+    """Return countries by id."""
+    known = {id_: country for id_ in ids if (country := COUNTRIES.get(id_))}
+    if len(known) < len(ids):
+        known |= {id_: COUNTRIES.keep(id_, country) for id_, country in Country.objects.in_bulk(ids).items()}
+    return known
 
 
 def _options_for(country: Country) -> list[int]:
@@ -278,7 +275,7 @@ def answer(user: User, question_id: int, country_code: str, now: datetime.dateti
             raise AlreadyAnswered from None
         raise
     finally:
-        forget_stats(user)
+        forget_read(user)
     guesses.after_answer(user_answer)
     return user_answer
 
@@ -325,12 +322,20 @@ def _store_under_lock(user_answer: UserAnswer) -> None:
             Question.objects.filter(id=question.id).update(is_open=False)
 
 
+def read_answer_with_user(session: SessionBase, question: Question) -> None:
+    """The statement that will read session and user also reads the user's answer to the question."""
+    if isinstance(session, SessionStore):
+        session.read_too(ANSWER_WITH_USER, question.pk)
+
+
 def answer_to(user: User, question: Question) -> UserAnswer | None:
     """Return the user's answer to the question, if there is one."""
     stats = stats_read_with(user)
     if stats and question.challenge and (stats.last_guess_date or datetime.date.min) < question.challenge.date:
         return None  # the totals have no answer of that day: no query
-    given = next(iter(UserAnswer.objects.raw(ANSWER_TO, [user.pk, question.pk])), None)
+    read, given = row_read_with(user, UserAnswer, question.pk)
+    if not read:
+        given = next(iter(UserAnswer.objects.raw(ANSWER_TO, {"user_id": user.pk, "question_id": question.pk})), None)
     if given:
         given.question = question
         given.answered_country = _countries([given.answered_country_id])[given.answered_country_id]
@@ -340,9 +345,10 @@ def answer_to(user: User, question: Question) -> UserAnswer | None:
 def _question_for(user: User, question_id: int, now: datetime.datetime) -> Question:
     """Return the question that the user wants to answer, with its country."""
     today = utc_date(now)
-    if (daily := _cached_daily_question(today)) and daily.pk == question_id:
+    if (daily := DAILY_QUESTIONS.get(today)) and daily.pk == question_id:
         return daily
-    question: Any = next(iter(Question.objects.raw(QUESTION_FOR, [question_id, user.pk, today])), None)
+    values = {"question_id": question_id, "user_id": user.pk, "today": today}
+    question: Any = next(iter(Question.objects.raw(QUESTION_FOR, values)), None)
     if question is None:
         raise QuestionNotFound
     if question.challenge_id is None:

@@ -64,7 +64,9 @@ def player(request: HttpRequest) -> User:
 @never_cache
 def home(request: HttpRequest) -> HttpResponse:
     """Show today's challenge, to guests as well; answering needs an account."""
-    return _show(request, services.daily_question())
+    today = services.daily_question()
+    services.read_answer_with_user(request.session, today)
+    return _show(request, today)
 
 
 @require_safe

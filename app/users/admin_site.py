@@ -7,12 +7,14 @@ from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import URLPattern, URLResolver, path
 from django.utils.deprecation import MiddlewareMixin
 from django_otp.admin import OTPAdminAuthenticationForm, OTPAdminSite
 from django_otp.forms import otp_verification_failed
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from core.client import client_address
+from core.dashboard import views as dashboard
 from users.models import User
 
 logger = logging.getLogger(__name__)
@@ -66,6 +68,19 @@ class AdminSite(OTPAdminSite):
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)  # type: ignore[no-untyped-call]
+
+    def get_urls(self) -> list[URLPattern | URLResolver]:
+        """The admin's, and the operators' dashboard, which has the same protection."""
+        own = [
+            path("monitoring/", self.admin_view(dashboard.page), name="monitoring"),
+            path("monitoring/data/", self.admin_view(dashboard.data), name="monitoring_data"),
+            path("monitoring/summary/", self.admin_view(dashboard.summary), name="monitoring_summary"),
+        ]
+        return [*own, *super().get_urls()]
+
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """For templates/admin/base_site.html: whether there is a dashboard."""
+        return {**super().each_context(request), "has_dashboard": bool(settings.PROMETHEUS_URL)}
 
 
 def log_failure(sender: object, user: User, **_: Any) -> None:

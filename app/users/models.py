@@ -1,7 +1,9 @@
 """Users and their totals."""
 
 import datetime
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -51,6 +53,8 @@ class User(AbstractBaseUser, PermissionsMixin):
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    read_with: Mapping[Any, Any] = MappingProxyType({})  # rows of other tables: users.sessions.OneMore
 
     class Meta:
         # A constraint rather than unique=True, which would add a second index for LIKE.

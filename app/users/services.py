@@ -1,8 +1,13 @@
 """Locks and expires the stored totals (users_userstats). What counts them from the answers is in flags.totals."""
 
 import datetime
+from typing import TypeVar
+
+from django.db.models import Model
 
 from users.models import ONE_DAY, User, UserStats
+
+M = TypeVar("M", bound=Model)
 
 
 def lock_stats(user: User) -> UserStats:
@@ -19,9 +24,15 @@ def stats_read_with(user: User) -> UserStats | None:
     return user._state.fields_cache.get("stats")
 
 
-def forget_stats(user: User) -> None:
-    """The totals have changed: the next reader of them queries."""
+def row_read_with(user: User, model: type[M], value: int) -> tuple[bool, M | None]:
+    """Return whether a row was read together with the user (users.sessions.OneMore), and the row, if there is one."""
+    return (model, value) in user.read_with, user.read_with.get((model, value))
+
+
+def forget_read(user: User) -> None:
+    """Totals and rows that were read with the user have changed: the next reader of them queries."""
     user._state.fields_cache.pop("stats", None)
+    user.read_with = {}
 
 
 def expire_streaks(today: datetime.date) -> int:

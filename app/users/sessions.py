@@ -7,7 +7,8 @@ changed password or a deactivated account counts in every worker at its next req
 """
 
 import re
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.contrib import auth
@@ -22,7 +23,10 @@ from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
 from django.utils.http import base36_to_int, int_to_base36
 
+from core.postgresql.prepared import Prepared, result_columns
 from users.models import User, UserStats
+
+M = TypeVar("M", bound=Model)
 
 MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -31,35 +35,58 @@ KEY = re.compile(r"[a-z0-9]{32}([a-z0-9]{1,8})")
 LARGEST_ID = 36**8 - 1
 
 
-def _columns(model: type[Model]) -> list[str]:
-    return [f'"{model._meta.db_table}"."{field.column}"' for field in model._meta.concrete_fields]
+def _read(columns: str = "", join: str = "") -> Prepared:
+    return Prepared(f"""
+        SELECT session_data::text COLLATE "default", {result_columns(User)}, {result_columns(UserStats)}{columns}
+        FROM django_session
+        LEFT JOIN users_user ON users_user.id = %(user_id)s
+        LEFT JOIN users_userstats ON users_userstats.user_id = users_user.id
+        {join}
+        WHERE session_key = %(session_key)s AND expire_date > %(now)s""")  # noqa: S608 - the models' own columns
 
 
-READ = f"""
-    SELECT session_data, {", ".join(_columns(User) + _columns(UserStats))}
-    FROM django_session
-    LEFT JOIN users_user ON users_user.id = %s
-    LEFT JOIN users_userstats ON users_userstats.user_id = users_user.id
-    WHERE session_key = %s AND expire_date > %s"""  # noqa: S608 - the models' own columns
+READ = _read()
+
+
+class OneMore:
+    """One more row of the user's that the statement reads: a row of `model`, found by the user and the column `by`."""
+
+    def __init__(self, model: type[Model], by: str) -> None:
+        self.model = model
+        table = model._meta.db_table
+        join = f"LEFT JOIN {table} ON {table}.user_id = users_user.id AND {table}.{by} = %(value)s"
+        self.read = _read(f", {result_columns(model)}", join)
 
 
 class SessionStore(DatabaseSessionStore):
     """Django's, with the user that its key names."""
 
     user: User | None = None  # with `stats`, if there is a row; to be used through user_of()
+    one_more: tuple[OneMore, int] | None = None
+
+    def read_too(self, more: OneMore, value: int) -> None:
+        """Read this row with the session and the user; nothing when those are read already. users.services finds it."""
+        self.one_more = more, value
 
     def load(self) -> dict[str, Any]:
         """Return the session's data; an unknown or expired key gives an empty session, as in Django."""
         named = KEY.fullmatch(self.session_key or "")
         if not named:  # a guest's session, or one from before keys had ids
             return super().load()
+        more, value = self.one_more or (None, None)
+        values = {
+            "user_id": base36_to_int(named[1]),
+            "session_key": self.session_key,
+            "now": timezone.now(),
+            "value": value,
+        }
         with connection.cursor() as cursor:
-            cursor.execute(READ, [base36_to_int(named[1]), self.session_key, timezone.now()])
+            cursor.execute(more.read if more else READ, values)
             row = cursor.fetchone()
         if row is None:
             self._session_key = None
             return {}
-        self.user = _user_from(row[1:])
+        self.user = _user_from(row[1:], more, value)
         return self.decode(row[0])
 
     def _get_new_session_key(self) -> str:
@@ -97,15 +124,31 @@ def user_of(request: HttpRequest) -> Any:
     return get_user(request)
 
 
-def _user_from(row: tuple[Any, ...]) -> User | None:
-    """The user and the totals of a row of READ; None for an id without an account."""
-    fields, totals = User._meta.concrete_fields, UserStats._meta.concrete_fields
-    if row[0] is None:
+def _user_from(row: tuple[Any, ...], more: OneMore | None, value: int | None) -> User | None:
+    """The user, the totals and one row more of a row of the statement; None for an id without an account."""
+    user = _instance(User, row)
+    if user is None:
         return None
-    user = User.from_db("default", [field.attname for field in fields], row[: len(fields)])
-    if row[len(fields)] is not None:
-        user.stats = UserStats.from_db("default", [field.attname for field in totals], row[len(fields) :])
+    place = len(User._meta.concrete_fields)
+    if stats := _instance(UserStats, row[place:]):
+        user.stats = stats
+    if more:
+        place += len(UserStats._meta.concrete_fields)
+        user.read_with = {(more.model, value): _instance(more.model, row[place:])}
     return user
+
+
+def _instance(model: type[M], row: tuple[Any, ...]) -> M | None:
+    """A model's instance from the first columns of a row; None when the join found none (no key)."""
+    names, key = _names(model)
+    return None if row[key] is None else model.from_db("default", names, row[: len(names)])
+
+
+@cache
+def _names(model: type[Model]) -> tuple[list[str], int]:
+    """The attributes of a model's columns, and which one is the key."""
+    names = [field.attname for field in model._meta.concrete_fields]
+    return names, names.index(model._meta.pk.attname)
 
 
 def name_the_user(sender: object, request: HttpRequest, user: User, **_: Any) -> None:

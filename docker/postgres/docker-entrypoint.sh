@@ -19,8 +19,14 @@ check_data_directory() {
 	[ -d "$PGDATA" ] && [ -w "$PGDATA" ] ||
 		fail "$PGDATA can't be written by $(id -un) (uid $(id -u))." "give the volume to it: chown -R $(id -u):$(id -g)"
 	if [ -s "$PGDATA/PG_VERSION" ] && [ "$(<"$PGDATA/PG_VERSION")" != "$PG_MAJOR" ]; then
-		fail "$PGDATA holds a cluster of PostgreSQL $(<"$PGDATA/PG_VERSION"), this image is $PG_MAJOR." "start the image of that version, or upgrade with pg_upgrade"
+		fail "$PGDATA holds a cluster of PostgreSQL $(<"$PGDATA/PG_VERSION"), this image is $PG_MAJOR." "start the image of that version, or ./scripts/ops upgrade"
 	fi
+	# An empty data directory beside one of an older version: a new cluster would hide its data.
+	local older
+	for older in "${PGDATA%/*/*}"/*/data/PG_VERSION; do
+		[ ! -s "$older" ] || [ -s "$PGDATA/PG_VERSION" ] || [ "$older" = "$PGDATA/PG_VERSION" ] ||
+			fail "the volume holds a cluster of PostgreSQL $(<"$older"), this image is $PG_MAJOR." "./scripts/ops upgrade"
+	done
 }
 
 check_tls() {
@@ -29,6 +35,19 @@ check_tls() {
 		[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by $(id -un) (uid $(id -u))" \
 			"development: docker compose up certificates; production: ./scripts/secrets new"
 	done
+}
+
+# One server at a time on a data directory, in whatever container: a process number in postmaster.pid says nothing about another one.
+# The program that is started keeps the lock.
+lock_data_directory() {
+	exec {lock}>"${PGDATA%/*}/.${PGDATA##*/}.lock"
+	flock --nonblock "$lock" || fail "another server uses $PGDATA" "docker compose ps --all; stop that one first"
+}
+
+# A copy that followed another server may lack what that one has acknowledged.
+refuse_standby() {
+	[ ! -e "$PGDATA/standby.signal" ] ||
+		fail "$PGDATA is a standby's, of a cluster" "start the cluster again (./scripts/up --cluster), then ./scripts/up --one-server"
 }
 
 # A cluster that initdb did not finish keeps the name *.new, and is created again: $PGDATA is complete or empty.
@@ -88,6 +107,7 @@ _main() {
 	if [ "$*" = create-cluster ]; then create_cluster; return; fi   # Patroni's bootstrap
 	if [ "$1" = patroni ]; then
 		check_data_directory
+		lock_data_directory
 		check_tls
 		archives || true
 		allow_group_access
@@ -97,6 +117,8 @@ _main() {
 	fi
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
+		lock_data_directory
+		refuse_standby
 		check_tls
 		archives || true
 		create_cluster

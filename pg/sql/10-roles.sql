@@ -109,6 +109,10 @@ ALTER ROLE flaglearning_verifier SET default_transaction_read_only = on;
 ALTER ROLE flaglearning_ops SET lock_timeout = '10s';
 ALTER ROLE flaglearning_ops SET idle_in_transaction_session_timeout = '5min';
 
+-- The audit log has what people read: rows may be personal data. The application's reads are its visitors' own.
+ALTER ROLE flaglearning_readonly SET pgaudit.log = 'ddl, role, read';
+ALTER ROLE flaglearning_ops SET pgaudit.log = 'ddl, role, read';
+
 ALTER ROLE pgbouncer SET statement_timeout = '5s';
 
 COMMIT;

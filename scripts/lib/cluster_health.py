@@ -127,11 +127,37 @@ def refusal(facts: Facts, candidate: str = "") -> UserError | OperationError | N
             "./scripts/ops sessions --over 1; the same command again when it has ended",
             f"it has been open for {server['oldest_transaction_s']:.1f} s",
         )
-    if server["waiting_segments"] > MOST_SEGMENTS:
+    return None
+
+
+def archive_behind(facts: Facts) -> OperationError | None:
+    """Why a switchover has to wait for the archive; None when it need not. After a switchover the new primary archives
+    the newest segments again (docker/postgres/close-archive-gap), which passes."""
+    waiting = facts["server"]["waiting_segments"]
+    if waiting <= MOST_SEGMENTS:
+        return None
+    return OperationError(
+        "no switchover was started: the primary would wait for the archive before it stops",
+        "./scripts/ops doctor; the same command again when the archive has caught up",
+        f"{waiting} WAL segments are not archived",
+    )
+
+
+def reinit_refusal(facts: Facts, name: str) -> UserError | OperationError | None:
+    """Why a member's data directory can't be copied anew now; None when it can."""
+    listed = {one.name: one for one in members(facts)}
+    status = "./scripts/ops cluster status"
+    if name not in listed:
+        return UserError(
+            f"there is no member '{name}'", f"one of: {', '.join(listed)}; {status}", status=Status.NOT_FOUND
+        )
+    if not facts["primary"]:
+        return OperationError("nothing was copied: the cluster has no primary", status)
+    if name == facts["primary"]:
+        return UserError(f"{name} is the primary: the others are copies of it", "./scripts/ops cluster switchover")
+    if not any(fit(one) for one in listed.values() if one.name != name):
         return OperationError(
-            "no switchover was started: the primary would wait for the archive before it stops",
-            "./scripts/ops doctor; the same command again when the archive has caught up",
-            f"{server['waiting_segments']} WAL segments are not archived",
+            "nothing was copied: no other standby is synchronous, and commits would have nothing to wait for", status
         )
     return None
 

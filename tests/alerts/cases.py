@@ -42,6 +42,14 @@ CASES: dict[str, Case] = {
     ),
     "CheckpointsForced": Case({"pg_stat_checkpointer_num_requested_total": "0x6 0+1x60"}, "60s", "4m"),
     "SlotInactive": Case({'pg_replication_slot_slot_is_active{slot_name="x"}': "1x6 0x60"}, "5m50s", "6m20s"),
+    "SlotLosingWal": Case(
+        {
+            'pg_replication_slot_safe_wal_size_bytes{slot_name="x"}': "8e9x6 1e9x60",
+            "pg_settings_max_slot_wal_keep_size_bytes": "8e9x66",
+        },
+        "50s",
+        "80s",
+    ),
     "ArchiveFailing": Case({"pg_stat_archiver_failed_count": "0x6 1x12 2x40"}, "110s", "140s"),
     "ArchiveLate": Case({"flaglearning_archive_exposed_seconds": "60x6 181x10"}, "50s", "80s"),
     "ArchiveBacklog": Case({"flaglearning_archive_waiting_segments": "32x6 33x10"}, "50s", "80s"),
@@ -82,6 +90,14 @@ CASES: dict[str, Case] = {
         "2m50s",
         "5m",
     ),
+    "NewFailure": Case(
+        {
+            'app_failures_total{type="KeyError",place="old"}': "1x200",
+            'app_failures_total{type="KeyError",place="new"}': "_x63 1x10",
+        },
+        "10m20s",
+        "10m40s",
+    ),
     "CertificateInvalid": Case({'flaglearning_certificate_valid{service="proxy"}': "1x6 0x60"}, "115s", "130s"),
     "CertificateExpires": Case(
         {'flaglearning_certificate_expiry_timestamp_seconds{service="proxy"}': f"{14 * DAY + 60}x20"}, "50s", "80s"
@@ -109,8 +125,18 @@ CASES: dict[str, Case] = {
         {"node_memory_MemAvailable_bytes": "50x6 9x60", "node_memory_MemTotal_bytes": "100x66"}, "2m50s", "3m20s"
     ),
     "OomKill": Case({"node_vmstat_oom_kill": "7x12 8x60"}, "110s", "140s"),
+    "UnitFailed": Case(
+        {'flaglearning_unit_failed{unit="flaglearning-dump-nightly.service"}': "_x6 1x10"}, "50s", "80s"
+    ),
     "ClockOff": Case(
         {"node_timex_offset_seconds": "0.001x6 -0.06x600", "node_timex_sync_status": "1x606"}, "60m", "62m"
+    ),
+    "SecurityUpdatePending": Case(
+        {'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
+    ),
+    "UpdateCheckOld": Case({"flaglearning_updates_checked_timestamp_seconds": f"{-2 * DAY + 60}x20"}, "50s", "80s"),
+    "RebootPending": Case(
+        {"flaglearning_reboot_required_since_timestamp_seconds": f"{-7 * DAY + 60}x20"}, "50s", "80s"
     ),
     "Watchdog": Case({"up": "1x6"}, "", "10s"),
 }

@@ -10,6 +10,7 @@ import pytest
 
 from alerts.lab import Lab
 from alerts.sinks import PASSWORD, USER, Mails, Webhooks
+from browser.conftest import browser, new_page  # noqa: F401
 from support.fixtures import own_stack, postgres, proxy  # noqa: F401
 from support.postgres import Postgres
 from testing.shell import ROOT, eventually
@@ -82,6 +83,12 @@ def lab(stack: Stack, postgres: Postgres, webhooks: Webhooks) -> Lab:
     assert lab.ops("backup", "create", "--type", "full").status == 0
     eventually(lambda: lab.query("flaglearning_backup_count") == [1.0], within=90)
     return lab
+
+
+@pytest.fixture(scope="session")
+def base_url(stack: Stack) -> str:
+    """For the browser."""
+    return f"https://localhost:{stack.port('proxy', 8443)}"
 
 
 @pytest.fixture(scope="session", autouse=True)

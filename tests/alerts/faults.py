@@ -5,13 +5,16 @@ low memory as a /proc/meminfo of the exporter's container: other programs use th
 """
 
 import contextlib
+import random
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import psycopg
+import pytest
 
 from alerts.lab import Lab
 from support.certificates import Certificates
@@ -134,6 +137,22 @@ def abandoned_slot(lab: Lab) -> Iterator[None]:
         lab.superuser("SELECT pg_drop_replication_slot('abandoned')")
 
 
+@contextlib.contextmanager
+def slot_left_behind(lab: Lab) -> Iterator[None]:
+    """A slot without a consumer, while more WAL is written than the server keeps for it."""
+    lab.superuser("ALTER SYSTEM SET max_slot_wal_keep_size = '64MB'")
+    lab.superuser("SELECT pg_reload_conf()")
+    lab.superuser("SELECT pg_create_physical_replication_slot('left_behind', true)")
+    try:
+        for _ in range(4):
+            lab.superuser("SELECT pg_logical_emit_message(true, 'fault', 'x'); SELECT pg_switch_wal()")
+        yield
+    finally:
+        lab.superuser("SELECT pg_drop_replication_slot('left_behind')")
+        lab.superuser("ALTER SYSTEM RESET max_slot_wal_keep_size")
+        lab.superuser("SELECT pg_reload_conf()")
+
+
 def archive_refuses(switches: int) -> Fault:
     """The repository takes no WAL, and that many segments end."""
 
@@ -248,6 +267,21 @@ def errors(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def unhandled_error(lab: Lab) -> Iterator[None]:
+    """The application may not read a table that one page needs."""
+    role = lab.stack.role("app")
+    lab.superuser(f"REVOKE SELECT ON flags_guesscount FROM {role}", database=lab.stack.database)  # noqa: S608
+    try:
+        url = f"http://localhost:{lab.stack.port('proxy', 8000)}/api/countries/most-guessed?limit="
+        for limit in random.sample(range(11, 100), 3):  # others than those that the worker has cached
+            with pytest.raises(urllib.error.HTTPError, match="500"):
+                urllib.request.urlopen(f"{url}{limit}").close()  # noqa: S310
+        yield
+    finally:
+        lab.superuser(f"GRANT SELECT ON flags_guesscount TO {role}", database=lab.stack.database)
+
+
+@contextlib.contextmanager
 def slow_answers(lab: Lab) -> Iterator[None]:
     """The application stands still for 0.9 s of each second."""
     container, end = lab.stack.container("app"), threading.Event()
@@ -351,6 +385,7 @@ FAULTS: dict[str, Fault] = {
     "TransactionIdAge": transaction_ids_used_up,
     "CheckpointsForced": checkpoints,
     "SlotInactive": abandoned_slot,
+    "SlotLosingWal": slot_left_behind,
     "ArchiveFailing": archive_refuses(1),
     "ArchiveLate": archive_refuses(1),
     "ArchiveBacklog": archive_refuses(35),
@@ -360,6 +395,14 @@ FAULTS: dict[str, Fault] = {
     "BackupRepositoryUnusable": repository_unreadable,
     "BackupServiceSilent": stopped("backup"),
     "DrillFailed": failed_drill,
+    **{
+        alert: file_says(f"{metric} AGES_AGO\n", "flaglearning_updates.prom")
+        for alert, metric in {
+            "SecurityUpdatePending": 'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}',
+            "UpdateCheckOld": "flaglearning_updates_checked_timestamp_seconds",
+            "RebootPending": "flaglearning_reboot_required_since_timestamp_seconds",
+        }.items()
+    },
     "DrillOld": file_says("flaglearning_backup_drill_last_timestamp_seconds AGES_AGO\n"),
     "DumpOld": file_says("flaglearning_dump_newest_timestamp_seconds AGES_AGO\n", "flaglearning_dump.prom"),
     "PoolerDown": stopped("pgbouncer"),
@@ -368,6 +411,7 @@ FAULTS: dict[str, Fault] = {
     "SiteDown": stopped("proxy"),
     "HttpErrors": errors,
     "HttpSlow": slow_answers,
+    "NewFailure": unhandled_error,
     "CertificateInvalid": certificate(unknown_ca=True),
     "CertificateExpires": certificate(days=10),
     "CertificateExpiresSoon": certificate(days=1),
@@ -375,4 +419,6 @@ FAULTS: dict[str, Fault] = {
     "DiskFull": disk_filled(47),
     "MemoryLow": little_memory,
     "OomKill": out_of_memory,
+    # A unit that fails on a host: tests/lab/test_monitoring.py.
+    "UnitFailed": file_says('flaglearning_unit_failed{unit="a.service"} 1\n', "flaglearning_units.prom"),
 }

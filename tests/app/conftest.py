@@ -30,15 +30,18 @@ numbers = count(1)
 def empty_cache() -> None:
     """Clear throttle counters and cached data of earlier tests."""
     cache.clear()
+    services.DAILY_QUESTIONS.clear()
+    services.COUNTRIES.clear()
 
 
-# What a session keeps after its transaction. PgBouncer would lend it to the next request like that.
+# What a session keeps after its transaction. PgBouncer would lend it to the next request like that. It knows which
+# client has prepared which statement, if the protocol's message has done that and not SQL.
 LASTING_STATE = """
     SELECT 'setting ' || name FROM pg_settings WHERE source = 'session'
     UNION ALL SELECT 'lock ' || objid FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()
     UNION ALL SELECT 'channel ' || channel FROM pg_listening_channels() AS channel
     UNION ALL SELECT 'cursor ' || name FROM pg_cursors WHERE is_holdable
-    UNION ALL SELECT 'statement ' || name FROM pg_prepared_statements
+    UNION ALL SELECT 'statement ' || name FROM pg_prepared_statements WHERE from_sql
     UNION ALL SELECT 'temporary table ' || oid FROM pg_class WHERE relnamespace = pg_my_temp_schema()"""
 
 

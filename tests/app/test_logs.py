@@ -32,7 +32,7 @@ def record(message: str, *args: object, **kwargs: Any) -> logging.LogRecord:
     return logging.LogRecord("test", logging.INFO, __file__, 1, message, args, None, **kwargs)
 
 
-METRICS = re.compile(r"user=(\d*) queries=(\d+) database_ms=\d+\.\d")
+METRICS = re.compile(r"user=(\d*) queries=(\d+) database_ms=\d+\.\d release=[\w.-]+@\d+")
 
 
 def test_a_request_is_no_line_here_and_its_figures_go_to_nginx(client: Client, lines: Lines) -> None:

@@ -2,11 +2,9 @@
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as project
 from django.core import mail
 from django.db import connection
 from django.test import Client
@@ -381,8 +379,3 @@ class TestEveryPage:
         response = client.get("/most-guessed/")  # without the db fixture: a query would fail the test
         assert response.status_code == 500
         assert "on our side" in response.content.decode()
-
-    def test_htmx_is_vendored_with_its_licence(self) -> None:
-        vendor = Path(project.BASE_DIR) / "static" / "vendor"
-        assert [path.name for path in vendor.glob("*.js")] == ["htmx-2.0.11.min.js"]
-        assert "Zero-Clause BSD" in (vendor / "htmx-LICENSE.txt").read_text()

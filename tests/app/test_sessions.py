@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from conftest import PASSWORD, right
 from flags import services
-from flags.models import Question
+from flags.models import Country, Question
 from users.models import User, UserStats
 from users.sessions import LARGEST_ID, MODEL_BACKEND, SessionStore
 
@@ -90,6 +90,52 @@ class TestReading:
         session.save()
         assert len(session.session_key or "") == 32
         assert SessionStore(session.session_key)["language"] == "fr"
+
+
+class TestAnswerReadWithTheUser:
+    """The statement that reads session and user also reads an answer, if that is asked for before."""
+
+    @pytest.fixture
+    def session(self, client_of: ClientOf, user: User) -> SessionStore:
+        return SessionStore(key(client_of(user)))
+
+    @pytest.fixture
+    def daily(self, countries: dict[str, Country]) -> Question:
+        return services.daily_question()
+
+    def test_it_costs_no_query_and_is_forgotten_with_an_answer(
+        self, session: SessionStore, daily: Question, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        services.read_answer_with_user(session, daily)
+        session.load()
+        assert session.user
+        with django_assert_num_queries(0):
+            assert services.answer_to(session.user, daily) is None
+        services.answer(session.user, daily.id, right(daily))
+        given = services.answer_to(session.user, daily)
+        assert given
+        assert given.is_correct
+
+    def test_it_is_the_users_own_and_the_questions(
+        self, session: SessionStore, user: User, other: User, daily: Question, practice: Question
+    ) -> None:
+        for player, question in ((other, daily), (user, practice)):
+            services.answer(player, question.id, right(question))
+        services.read_answer_with_user(session, daily)
+        session.load()
+        assert session.user
+        assert services.answer_to(session.user, daily) is None
+        assert services.answer_to(session.user, practice)
+
+    def test_asked_for_too_late_it_costs_a_query(
+        self, session: SessionStore, user: User, daily: Question, django_assert_num_queries: DjangoAssertNumQueries
+    ) -> None:
+        services.answer(user, daily.id, right(daily))
+        session.load()
+        services.read_answer_with_user(session, daily)
+        assert session.user
+        with django_assert_num_queries(1):
+            assert services.answer_to(session.user, daily)
 
 
 class TestAtOnce:

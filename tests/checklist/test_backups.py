@@ -191,14 +191,8 @@ def test_dump_is_recent(target: Target, evidence: Evidence) -> None:
 
 def dump_manifests(postgres: Container) -> dict[str, float]:
     """Dump → when it was completed, of those in the folder or volume that DUMPS_DIR names."""
-    machine, labels = postgres.machine, postgres.facts["Config"]["Labels"]
-    named = machine.run("grep -s ^DUMPS_DIR= %s", postgres.project_files[-1]).stdout.strip().partition("=")[2]
-    source = named or f"{labels['com.docker.compose.project']}_dumps"
-    if not named and machine.run("docker volume inspect %s", source).rc:
-        return {}
-    look = ("find", "/dumps", "-mindepth", "2", "-maxdepth", "2", "-name", "manifest.json", "-printf", "%T@ %h\\n")
-    container = ("run", "--rm", "--network", "none", "--user", "9000:9000", "--volume", f"{source}:/dumps:ro")
-    listed = machine.docker(*container, "--entrypoint", look[0], postgres.facts["Image"], *look[1:])
+    look = ("find", "/v", "-mindepth", "2", "-maxdepth", "2", "-name", "manifest.json", "-printf", "%T@ %h\\n")
+    listed = postgres.in_folder("DUMPS_DIR", "dumps", *look)
     found = [line.split(" ", 1) for line in listed.splitlines()]
     return {folder.rpartition("/")[2]: float(time) for time, folder in found}
 

@@ -1,14 +1,17 @@
 """Item 7: pg_stat_statements records, the log shows what an operator needs, and other roles see neither."""
 # ruff: noqa: S608 -- the only names that are pasted into SQL here are this stack's own role names
 
+import json
 import re
 import secrets
 import time
+from datetime import UTC, datetime, timedelta
 
-from checklist.api import Evidence, check
+from checklist.api import Evidence, check, does_not_apply, not_proven
 from checklist.client import Client, Superuser
 from checklist.remote import call, request
 from checklist.target import Target
+from ops import packages
 
 PRELOAD = (
     "shared_preload_libraries in pg/conf.d/40-statistics.conf has to name it, also after pg/local.d;"
@@ -154,3 +157,38 @@ def test_health(target: Target, evidence: Evidence) -> None:
         answers[str(proxy)] = ready["status"]
     assert all(state == "running, healthy" for state in states.values()), "a service is not healthy"
     assert set(answers.values()) == {200}, f"/readyz answered {answers}"
+
+
+@check(
+    "MON-20",
+    claim="no security update of an image or the host has been out for more than 7 days, by a look-up of the last 2",
+    remedy="`./scripts/ops update --check` lists them, `./scripts/ops update` installs them;"
+    " `./scripts/ops timers install` looks daily",
+)
+def test_security_updates_are_installed(target: Target, evidence: Evidence) -> None:
+    if not target.hosts and target.development:
+        does_not_apply("a developer's images are rebuilt with the checkout")
+    look = ("sh", "-c", "test ! -e /v/updates.json || cat /v/updates.json")
+    text = target.host("postgres").in_folder("REPORTS_DIR", "reports", *look)
+    if not text.strip():
+        not_proven("no look-up of updates has been recorded")
+    found = json.loads(text)
+    updates = {
+        name: [packages.Update(**{**one, "fixes": tuple(one["fixes"])}) for one in pending]
+        for name, pending in found["pending"].items()
+    }
+    now = datetime.now(UTC)
+    late = []
+    for name, pending in updates.items():
+        since = packages.oldest(pending, found["checked"])
+        age = now - datetime.fromtimestamp(since, UTC) if since else timedelta(0)
+        secure = sum(one.security for one in pending)
+        evidence(f"{name}: {len(pending)} updates, {secure} of security, out for {age.days} days")
+        if age > packages.SECURITY_AGE:
+            late.append(f"{name} ({age.days} days)")
+    age = now - datetime.fromtimestamp(found["checked"], UTC)
+    evidence(f"looked up {age.total_seconds() / 3600:.1f} hours ago")
+    assert age <= packages.CHECK_AGE, f"the newest look-up is {age.days} days old"
+    assert not late, f"security updates are not installed: {', '.join(late)}"
+    wanted_since = datetime.fromtimestamp(found["reboot_since"] or found["checked"], UTC)
+    assert now - wanted_since <= packages.SECURITY_AGE, "the host waits for a reboot"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from failover_history import Verdict
-from support.cluster import Cluster
+from support.cluster import Cluster, figures
 from support.load import COUNT_ANSWERS, Load, make_players
 from support.postgres import Postgres
 from support.proxy import Proxy
@@ -18,15 +18,6 @@ from testing.stack import Stack
 pytestmark = pytest.mark.last
 
 Record = Callable[[str, object], None]
-
-
-def figures(verdict: Verdict) -> str:
-    """In one line."""
-    return (
-        f"{' → '.join(verdict.eras)}: no write for {verdict.gap_s:.2f} s, {verdict.acknowledged} acknowledged, "
-        f"{verdict.failed} failed, {verdict.unknown} unknown, {len(verdict.lost)} lost, "
-        f"longest {verdict.longest_s:.2f} s"
-    )
 
 
 def test_a_planned_switchover_fails_no_request(

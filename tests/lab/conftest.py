@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from alerts.sinks import Webhooks
 from images import BUILT
-from lab.hosts import Lab
+from lab.hosts import WEBHOOK, Lab
 from players import Players
 from support.fixtures import KEEP
 from testing.stack import PROJECT, TAG
@@ -53,3 +54,11 @@ def split(lab: Lab, players: Players) -> Lab:
     lab.up("split")
     lab.play("site.yml", *BUILT)
     return lab
+
+
+@pytest.fixture(scope="session")
+def webhooks() -> Iterator[Webhooks]:
+    """Where the lab's alerts arrive."""
+    webhooks = Webhooks(WEBHOOK)
+    yield webhooks
+    webhooks.server.shutdown()

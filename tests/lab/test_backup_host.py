@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from alerts.sinks import Webhooks
 from backup.test_runbook import commands
 from images import BUILT
 from lab.hosts import Lab
@@ -56,7 +57,9 @@ def test_the_first_drill_passed(split: Lab) -> None:
     assert sql(split, "SELECT passed FROM operations.drill ORDER BY at LIMIT 1", "postgres") == "t"
 
 
-def test_the_whole_checklist_passes_on_a_fleet(split: Lab, tmp_path: Path) -> None:
+def test_the_whole_checklist_passes_on_a_fleet(split: Lab, tmp_path: Path, webhooks: Webhooks) -> None:
+    tested = split.exec("backup1", "env", "--chdir=/opt/flaglearning-monitoring", "./scripts/ops", "alert", "test")
+    assert "delivered to webhook" in tested
     done = split.play("checklist.yml", "-e", f"checklist_artifacts={tmp_path}", check=False)
     assert done.returncode == 0, done.stdout
     assert "Ready for production: every check that applies passed." in done.stdout
@@ -65,11 +68,10 @@ def test_the_whole_checklist_passes_on_a_fleet(split: Lab, tmp_path: Path) -> No
 def test_no_password_of_the_database_is_on_the_backup_host(split: Lab) -> None:
     files = split.exec("backup1", "find", "/etc/flaglearning/secrets", "-type", "f").split()
     assert sorted(file.removeprefix("/etc/flaglearning/secrets/") for file in files) == [
-        "backup_cipher_offhost",
-        "tls/backup-host/ca.crt",
-        "tls/backup-host/tls.crt",
-        "tls/backup-host/tls.key",
+        *("alert_deadman_url", "alert_email_password", "alert_webhook_url", "backup_cipher_offhost"),
+        *(f"tls/backup-host/{name}" for name in ("ca.crt", "tls.crt", "tls.key")),
         "tls/client/ca.crt",
+        *(f"tls/{of}/{name}" for of in ("exporters", "monitoring") for name in ("ca.crt", "tls.crt", "tls.key")),
     ]
 
 
@@ -152,7 +154,14 @@ def test_a_renewed_certificate_is_shown_without_a_restart(split: Lab, host: str)
 def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
     listed = json.loads(split.exec("db1", "systemctl", "list-timers", "--all", "-o", "json", "flaglearning-*"))
     times = {timer["unit"].removesuffix(".timer"): timer["next"] for timer in listed}
-    names = ("dump-nightly", "backup-drill", "backup-drill-repository-2", "backup-info", "clear-sessions")
+    names = (
+        "dump-nightly",
+        "backup-drill",
+        "backup-drill-repository-2",
+        "backup-info",
+        "clear-sessions",
+        "update-check",
+    )
     assert times.keys() == {f"flaglearning-{name}" for name in names}
     assert all(times.values())
 

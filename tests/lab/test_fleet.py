@@ -21,13 +21,15 @@ def test_each_host_runs_what_its_groups_say(split: Lab) -> None:
     assert running(split, "db1") >= {"postgres", "pgbouncer", "backup"}
     assert not running(split, "db1") & {"app", "proxy"}
     for host in ("app1", "app2"):
-        assert running(split, host) == {"app", "proxy"}
+        assert running(split, host) == {"app", "proxy", "exporters", "mtail", "node-exporter", "ops-exporter"}
+    assert running(split, "backup1") >= {"prometheus", "alertmanager"}
 
 
 def test_an_application_host_has_no_password_but_the_applications(split: Lab) -> None:
     found = split.exec("app1", "find", "/etc/flaglearning/secrets", "-type", "f", "-printf", "%P ").split()
-    proxy = {f"tls/proxy/{name}" for name in ("ca.crt", "tls.crt", "tls.key")}
-    assert set(found) == {"app_password", "django_secret_key", "tls/client/ca.crt"} | proxy
+    own = {f"tls/{of}/{name}" for of in ("proxy", "exporters") for name in ("ca.crt", "tls.crt", "tls.key")}
+    receivers = {"alert_email_password", "alert_webhook_url"}  # for the report of a failed unit
+    assert set(found) == {"app_password", "django_secret_key", "tls/client/ca.crt"} | own | receivers
 
 
 def test_the_answers_came_along_and_new_ones_are_added(split: Lab, players: Players) -> None:

@@ -74,8 +74,10 @@ def test_too_little_memory_is_refused(container: Container) -> None:
     assert refused(done, "too little for PostgreSQL")
 
 
-def test_another_versions_data_is_refused(container: Container) -> None:
-    container.run("--entrypoint", "sh", command=("-c", "mkdir -p $PGDATA && echo 15 >$PGDATA/PG_VERSION"))
+@pytest.mark.parametrize("directory", ["$PGDATA", "/var/lib/postgresql/15/data"])
+def test_another_versions_data_is_refused(container: Container, directory: str) -> None:
+    """In the place of this version's, or beside it, where a new cluster would hide it."""
+    container.run("--entrypoint", "sh", command=("-c", f"mkdir -p {directory} && echo 15 >{directory}/PG_VERSION"))
     assert refused(container.run(), "holds a cluster of PostgreSQL 15")
 
 

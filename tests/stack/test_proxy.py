@@ -13,6 +13,8 @@ import httpx
 import pytest
 
 from support.load import CSRF, Player, make_players
+from support.ops import Ops
+from support.postgres import Postgres
 from support.proxy import Proxy, another_proxy
 from testing.shell import eventually, run
 from testing.stack import Stack
@@ -38,6 +40,7 @@ class TestWithoutTheApplication:
         page = without_app.get("/")
         assert "back in a moment" in page.text
         assert page.headers["retry-after"] == "5"
+        assert f"<code>{page.headers['x-request-id']}</code>" in page.text
         assert "style-src 'self'" in page.headers["content-security-policy"]
         assert without_app.get("/error-pages/site.css").headers["content-type"] == "text/css"
 
@@ -90,6 +93,30 @@ class TestLog:
         assert line["queries"] >= 1
         assert 0 < line["database_ms"] < 1000 * line["seconds"]
         assert answer.headers["x-request-id"] not in stack.logs("app", since="1m")
+
+    def test_an_id_leads_through_nginx_the_application_and_the_database(
+        self, stack: Stack, proxy: Proxy, known: Player, postgres: Postgres
+    ) -> None:
+        """Of an answer that waits for a lock: both logs have it because it was slow."""
+
+        def give_answer(client: httpx.Client) -> httpx.Response:
+            question = client.post("/api/practice").json()
+            body = {"question_id": question["id"], "country_code": question["options"][0]["code"]}
+            return client.post("/api/answers", json=body)
+
+        with postgres.connect("migrator") as owner, player(proxy, known) as client, ThreadPoolExecutor(1) as pool:
+            give_answer(client)  # the first one makes the row of the totals
+            time.sleep(1)  # an account may answer once a second
+            with owner.transaction():
+                owner.execute("SELECT FROM users_userstats FOR UPDATE")
+                answering = pool.submit(give_answer, client)
+                time.sleep(1.5)
+            answer = answering.result()
+        assert answer.status_code == 201, answer.text
+        words = ("logs", "--since", "1m", "--request-id", answer.headers["x-request-id"], "--json")
+        lines = eventually(lambda: Ops(stack)(*words).json, within=10)
+        assert {line["service"] for line in lines} == {"proxy", "app", "postgres"}
+        assert any("duration: " in line["text"] for line in lines if line["service"] == "postgres")
 
     @pytest.mark.parametrize(
         "path",

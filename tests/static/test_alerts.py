@@ -11,7 +11,7 @@ import yaml
 import backup_health
 from alerts.cases import CASES
 from alerts.faults import FAULTS, UNIT_ONLY
-from ops import cli
+from ops import cli, packages
 from testing.shell import ROOT, run
 
 FILE = ROOT / "docker/monitoring/rules/alerts.yml"
@@ -55,6 +55,8 @@ def test_its_commands_exist(alert: str) -> None:
         ("BackupOld", backup_health.BACKUP_AGE.total_seconds()),
         ("DumpOld", backup_health.BACKUP_AGE.total_seconds()),
         ("DrillOld", backup_health.DRILL_AGE.total_seconds()),
+        ("SecurityUpdatePending", packages.SECURITY_AGE.total_seconds()),
+        ("UpdateCheckOld", packages.CHECK_AGE.total_seconds()),
     ],
 )
 def test_its_threshold_is_the_one_of_the_checks(alert: str, seconds: float) -> None:
@@ -69,6 +71,7 @@ SCALED = {
     "scrape_interval: 10s": "scrape_interval: 1000ms",
     "group_wait: 0s": "group_wait: 0s",
     "  expr: rate(x[5m]) > 30": "  expr: rate(x[30000ms]) > 30",
+    "  expr: x offset 10m > 10": "  expr: x offset 60000ms > 10",
     "repeat_interval: 4h": "repeat_interval: 1440000ms",
     "summary: open for 30s": "summary: open for 30s",
 }

@@ -258,6 +258,58 @@ def test_of_monitoring_only_alertmanager_has_a_way_out_and_prometheus_a_port(fil
     assert outside == {"alertmanager"}
 
 
+MONITORING_HOST = tuple(f"docker/compose/host-{name}.yml" for name in ("gateway", "node", "monitoring"))
+NEEDED_TO_MONITOR: dict[str, Any] = {
+    **NEEDED_IN_A_FLEET,
+    "EXPORTERS_ADDRESS": "192.0.2.14",
+    "PROJECT_DIR": str(ROOT),
+    "DISK": "/srv/backup",
+    "TARGETS_DIR": "/srv/targets",
+}
+EXPORTERS = tuple(
+    f"docker/compose/{name}.yml" for name in ("monitoring", "monitoring-production", "host-exporters", "host-gateway")
+)
+MONITORED = {
+    "exporters node-exporter ops-exporter postgres-exporter pgbouncer-exporter": (
+        "docker/compose/host-database.yml",
+        *EXPORTERS,
+        "docker/compose/host-exporters-database.yml",
+    ),
+    "exporters node-exporter ops-exporter mtail": (
+        "docker/compose/host-application.yml",
+        *EXPORTERS,
+        "docker/compose/host-exporters-application.yml",
+    ),
+}
+
+
+@pytest.mark.parametrize(("services", "files"), MONITORED.items(), ids=MONITORED)
+def test_a_monitored_host_publishes_its_exporters_through_the_gateway_alone(
+    services: str, files: tuple[str, ...]
+) -> None:
+    stack = Stack(f"{PROJECT}-static", (*PRODUCTION, *files), **NEEDED_TO_MONITOR)
+    started = stack.compose("config", "--services").split()
+    on_it = {name for name in started if "monitoring" in (stack.config["services"][name].get("networks") or ())}
+    assert on_it == set(services.split())
+    published = {
+        name: stack.config["services"][name]["ports"] for name in on_it if "ports" in stack.config["services"][name]
+    }
+    assert [(name, port["host_ip"], port["published"]) for name, ports in published.items() for port in ports] == [
+        ("exporters", "192.0.2.14", "9443")
+    ]
+
+
+def test_the_monitoring_host_publishes_the_gateway_and_on_loopback_prometheus() -> None:
+    config = Stack(f"{PROJECT}-static", MONITORING_HOST, **NEEDED_TO_MONITOR).config
+    services = config["services"]
+    published = {name: [port["host_ip"] for port in one["ports"]] for name, one in services.items() if "ports" in one}
+    assert published == {"exporters": ["192.0.2.14"], "prometheus": ["127.0.0.1"]}
+    closed = {name for name, one in config["networks"].items() if one.get("internal") or one.get("driver_opts")}
+    outside = {name for name, one in services.items() if set(one["networks"]) - closed}
+    assert outside == {"prometheus", "alertmanager"}
+    assert services["alertmanager"]["environment"]["DEPLOYMENT"] == "production"
+
+
 def test_production_does_not_monitor_without_a_receiver() -> None:
     """docker/monitoring/alertmanager-config refuses to start without one, by this variable."""
     services = Stack(f"{PROJECT}-static", PRODUCTION_MONITORING, **NEEDED).config["services"]
@@ -278,6 +330,13 @@ def test_a_cluster_publishes_haproxy_instead_of_a_member_and_on_loopback_only() 
     assert on_it == {*(f"{kind}db{n}" for kind in ("", "etcd-") for n in (1, 2, 3)), "haproxy"}
     assert config["networks"]["cluster"]["internal"]
     assert "postgres" in config["services"]["haproxy"]["networks"]["database"]["aliases"]
+
+
+def test_sentry_gives_the_application_alone_a_way_out() -> None:
+    needed = {**NEEDED, "SENTRY_DSN": "https://key@sentry.example.org/1"}
+    config = Stack(f"{PROJECT}-static", (*PRODUCTION, "docker/compose/sentry.yml"), **needed).config
+    assert [name for name, one in config["services"].items() if "sentry" in (one.get("networks") or ())] == ["app"]
+    assert not config["networks"]["sentry"].get("internal")
 
 
 def test_mail_gives_the_application_alone_a_way_out_and_a_secret() -> None:

@@ -13,7 +13,7 @@ ADDRESSES = {f"{name}": f"192.0.2.{n}" for n, name in enumerate(("db1", "db2", "
 ONE = {"database": ["db1"], "application": ["db1"], "backup": []}
 FLEET = {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"]}
 CLUSTER = {"database": ["db1", "db2", "db3"], "application": ["app1", "app2"], "backup": ["backup1"]}
-PRODUCTION = ["docker-compose.yml", "docker/compose/production.yml"]
+PRODUCTION = ["docker-compose.yml", "docker/compose/production.yml", "docker/compose/host-journald.yml"]
 PLAY = """
 - hosts: all
   connection: local

@@ -96,12 +96,16 @@ def preflight(folder: Path, secrets: dict[str, str]) -> CompletedProcess[str]:
     (folder / "play.yml").write_text(PLAY)
     variables = json.dumps({"stack_secrets": secrets, "pki_ca_passphrase": "x"})
     (folder / "variables.json").write_text(variables)
+    return run_play(folder, "-i", "localhost,", "-e", "@variables.json", "play.yml")
+
+
+def run_play(folder: Path, *words: str) -> CompletedProcess[str]:
+    """ansible-playbook in a folder, with the project's roles."""
     environment = {
         "ANSIBLE_ROLES_PATH": str(ROOT / "ansible/roles"),
         "ANSIBLE_FILTER_PLUGINS": str(ROOT / "ansible/filter_plugins"),
         "LC_ALL": "C.UTF-8",
     }
-    words = ("-i", "localhost,", "-e", "@variables.json", "play.yml")
     return run(str(ROOT / ".venv/bin/ansible-playbook"), *words, cwd=folder, env=environment, check=False)
 
 
@@ -121,3 +125,39 @@ def test_preflight_judges_the_vault_as_production_does(tmp_path: Path) -> None:
     ):
         assert problem in said
     assert "too-short" not in said
+
+
+PLAY_MONITORING = PLAY.replace("hosts: localhost", "hosts: db1").replace(
+    "tasks_from: secrets", "tasks_from: monitoring"
+)
+FLEET = {"database": ["db1"], "application": ["app1"], "backup": ["backup1"], "monitoring": ["backup1"]}
+HOOK = "https://hooks.example.org/x"
+
+
+@pytest.mark.parametrize(
+    ("groups", "variables", "sentence"),
+    [
+        ({}, {"monitoring_webhook_url": HOOK}, ""),
+        ({}, {"monitoring_email_to": "a@example.org", "stack_environment": {"EMAIL_HOST": "m", "EMAIL_FROM": "f"}}, ""),
+        ({"monitoring": []}, {}, ""),
+        ({}, {}, "neither monitoring_email_to nor monitoring_webhook_url is set"),
+        ({"monitoring": ["db1"]}, {"monitoring_webhook_url": HOOK}, "the group `monitoring` has db1"),
+        ({"monitoring": ["m1", "m2"]}, {"monitoring_webhook_url": HOOK}, "the group `monitoring` has m1, m2"),
+        ({}, {"monitoring_email_to": "a@example.org"}, "the mail server or the sender is not"),
+        ({}, {"monitoring_webhook_url": "s3cret.example.org"}, "monitoring_webhook_url is not one http or https URL"),
+    ],
+    ids=["webhook", "mail", "no monitoring", "no receiver", "database host", "two hosts", "no mail server", "no URL"],
+)
+def test_preflight_refuses_alerts_that_reach_no_person(
+    tmp_path: Path, groups: dict[str, list[str]], variables: dict[str, object], sentence: str
+) -> None:
+    described = {name: {"hosts": dict.fromkeys(hosts)} for name, hosts in {**FLEET, **groups}.items()}
+    (tmp_path / "hosts.yml").write_text(json.dumps(described))
+    (tmp_path / "play.yml").write_text(PLAY_MONITORING)
+    (tmp_path / "variables.json").write_text(json.dumps(variables))
+    done = run_play(tmp_path, "-i", "hosts.yml", "-e", "@variables.json", "play.yml")
+    said = " ".join((done.stdout + done.stderr).split())
+    assert (done.returncode == 0) == (not sentence), said
+    assert sentence in said
+    assert not sentence or "HINT:" in said
+    assert "s3cret" not in said

@@ -8,7 +8,7 @@ from testing.shell import ROOT
 
 ROLES = ROOT / "ansible/roles"
 # Of one task file, set by the playbook or role that includes it.
-OF_INCLUDES = {"stack_app_rollback", "stack_rotate", "firewall_from"}
+OF_INCLUDES = {"stack_app_rollback", "stack_rotate", "firewall_from", "stack_project", "stack_unit_name"}
 # Set by the inventory, without a default.
 REQUIRED = {"stack_allowed_hosts", "firewall_admin_networks"}
 

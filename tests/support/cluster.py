@@ -10,12 +10,28 @@ from ops.flows.failover_demo import Load
 from support.ops import Ops
 from support.postgres import Postgres
 from testing.shell import eventually, run
-from testing.stack import DEVELOPMENT, Stack
+from testing.stack import DEVELOPMENT, TAG, Stack
 
 FILES = (*DEVELOPMENT, "docker/compose/cluster.yml")
 MEMBERS = ("db1", "db2", "db3")
 HEALED_WITHIN = 60  # seconds
 SUM = "SELECT count(*) || ' ' || coalesce(sum(id), 0) FROM public.failover_row"
+
+
+IMAGE = f"flaglearning/lab-host:{TAG}"  # a system with `ip`, for routes inside another container's network
+# In an etcd's container.
+ETCDCTL = (
+    'etcdctl --endpoints="$ETCD_ADVERTISE_CLIENT_URLS" --cacert=/tls/ca.crt --cert=/tls/tls.crt --key=/tls/tls.key '
+)
+
+
+def figures(verdict: Verdict) -> str:
+    """In one line."""
+    return (
+        f"{' → '.join(verdict.eras)}: no write for {verdict.gap_s:.2f} s, {verdict.acknowledged} acknowledged, "
+        f"{verdict.failed} failed, {verdict.unknown} unknown, {len(verdict.lost)} lost, "
+        f"longest {verdict.longest_s:.2f} s"
+    )
 
 
 class Primary(Postgres):
@@ -31,6 +47,8 @@ class Cluster:
         self.stack, self.ops = stack, ops
         self.cut: set[str] = set()
         self.killed: set[str] = set()
+        self.frozen: set[str] = set()
+        self.routes: set[tuple[str, str]] = set()
 
     # ------------------------------------------------------------ looking
 
@@ -40,8 +58,9 @@ class Cluster:
         return found
 
     def primary(self) -> str:
-        """The primary's name."""
-        return str(self.status()["primary"])
+        """The primary's name, as the first member says that answers; "" when there is none."""
+        said = (self.stack.exec(name, "pgcluster", "primary", check=False).strip() for name in MEMBERS)
+        return next((name for name in said if name in MEMBERS), "")
 
     def standbys(self) -> list[str]:
         primary = self.primary()
@@ -66,9 +85,9 @@ class Cluster:
     # ------------------------------------------------------------ writing
 
     @contextlib.contextmanager
-    def load(self) -> Iterator[Load]:
+    def load(self, seconds: float = 240) -> Iterator[Load]:
         """Writers through PgBouncer; the block begins when they are under way, and has a second more at its end."""
-        with Load(self.stack.environment, keep=True, seconds=180) as load:
+        with Load(self.stack.environment, keep=True, seconds=seconds) as load:
             assert load.wait(lambda: load.acknowledged() > 100, 60), "no write succeeded"
             yield load
             time.sleep(1)
@@ -91,10 +110,81 @@ class Cluster:
     def kill_postmaster(self, member: str) -> None:
         self.stack.exec(member, "pgcluster", "kill")
 
-    def kill(self, service: str) -> None:
-        """The whole container; Docker starts it again only in `mend`."""
-        run("docker", "kill", self.container(service))
-        self.killed.add(service)
+    def kill(self, *services: str) -> None:
+        """The whole containers; Docker starts them again only in `mend`."""
+        run("docker", "kill", *map(self.container, services))
+        self.killed.update(services)
+
+    def freeze(self, *services: str) -> None:
+        """Stop their processes until `mend`; connections stay open."""
+        run("docker", "pause", *map(self.container, services))
+        self.frozen.update(services)
+
+    def others(self, member: str) -> list[str]:
+        """The services of the other hosts."""
+        return [service for name in MEMBERS if name != member for service in (name, f"etcd-{name}")]
+
+    def address(self, service: str) -> str:
+        """In the members' network."""
+        networks = self.stack.inspect(service)["NetworkSettings"]["Networks"]
+        return str(networks[f"{self.stack.project}_cluster"]["IPAddress"])
+
+    def drop(self, service: str, *targets: str) -> None:
+        """What a service sends to these is lost, until `mend`; what they send arrives."""
+        for target in targets:
+            self.route("add", service, self.address(target))
+
+    def route(self, action: str, service: str, address: str) -> None:
+        """Add or delete a route into nowhere."""
+        if not self.routes:
+            run("docker", "build", "--quiet", "--tag", IMAGE, "docker/lab-host", timeout=600)
+        words = ["docker", "run", "--rm", f"--network=container:{self.container(service)}", "--cap-add=NET_ADMIN"]
+        words += ["--entrypoint=ip", IMAGE, "route", action, "blackhole", f"{address}/32"]
+        run(*words, check=action == "add")
+        (self.routes.add if action == "add" else self.routes.discard)((service, address))
+
+    def lead_etcd(self, service: str) -> None:
+        """Make this etcd the leader of the three."""
+        endpoints = ",".join(f"https://etcd-{name}:2379" for name in MEMBERS)
+        script = f"""
+        id=$({ETCDCTL} endpoint status --write-out=fields | sed -n 's/^"MemberID" : //p')
+        ETCD_ADVERTISE_CLIENT_URLS={endpoints} ; {ETCDCTL} move-leader "$(printf %x "$id")" || true"""
+        self.stack.exec(service, "sh", "-ec", script)
+
+    def fill_etcd(self) -> None:
+        """Write until etcd says that its space is exceeded."""
+        script = f"""
+        head -c 1000000 /dev/zero | tr '\\0' x >/dev/shm/value
+        n=0; until {ETCDCTL} put "/fill/$n" </dev/shm/value 2>&1 >/dev/null | grep -q 'space exceeded'; do
+            n=$((n + 1)); [ $n -lt 400 ]; done"""
+        self.stack.exec("etcd-db1", "sh", "-ec", script)
+
+    def empty_etcd(self) -> None:
+        """Delete that again, and let etcd take writes (etcd 3.5 docs, "Maintenance", space quota)."""
+        script = f"""
+        {ETCDCTL} del --prefix /fill/ >/dev/null
+        revision=$({ETCDCTL} endpoint status --write-out=fields | sed -n 's/^"Revision" : //p')
+        {ETCDCTL} compact "$revision" >/dev/null"""
+        self.stack.exec("etcd-db1", "sh", "-ec", script)
+        for member in MEMBERS:
+            self.stack.exec(f"etcd-{member}", "sh", "-ec", f"{ETCDCTL} --command-timeout=30s defrag")
+        self.stack.exec("etcd-db1", "sh", "-ec", f"{ETCDCTL} alarm disarm")
+
+    def strict(self, on: bool) -> None:
+        """CLUSTER_STRICT, as ./scripts/up applies it."""
+        value = f"CLUSTER_STRICT={str(on).lower()}"
+        self.stack.compose("exec", "-T", "--env", value, "db1", "pgcluster", "configure")
+
+    def repository(self, mode: str) -> None:
+        """Give the backups' repository this mode: 000, and it can't be written, as if its host were away."""
+        words = ["docker", "run", "--rm", "--user=root", f"--volume={self.stack.project}_repository:/repository"]
+        image = self.stack.config["services"]["db1"]["image"]
+        run(*words, "--entrypoint=chmod", image, mode, "/repository")
+
+    def log(self, service: str, seconds: int) -> str:
+        """What a service logged in the last seconds."""
+        done = run("docker", "logs", "--since", f"{seconds}s", self.container(service))
+        return done.stdout + done.stderr
 
     def cut_off(self, member: str) -> None:
         """Take a host off the network: the server and its etcd. Packets to it get no answer."""
@@ -104,6 +194,11 @@ class Cluster:
 
     def mend(self) -> None:
         """Bring back what a test took away."""
+        for service, address in sorted(self.routes):
+            self.route("del", service, address)
+        for service in self.frozen:
+            run("docker", "unpause", self.container(service))
+        self.frozen.clear()
         for member in self.cut:
             network = f"{self.stack.project}_cluster"
             for service in (f"etcd-{member}", member):

@@ -1,4 +1,5 @@
-"""Django's PostgreSQL backend with a cheaper check of persistent connections, dual passwords, and shared sessions."""
+"""Django's PostgreSQL backend with a cheaper check of persistent connections, dual passwords, shared sessions, and
+prepared statements that survive a migration."""
 
 import contextlib
 import select
@@ -10,7 +11,9 @@ from typing import Any
 from django.db.backends.postgresql import base
 from psycopg.pq import TransactionStatus
 
+from core.logs import request_id
 from core.postgresql import passwords
+from core.postgresql.prepared import Cursor, Prepared
 from core.postgresql.shared_session import SessionStateError, changes_session
 
 
@@ -23,7 +26,8 @@ class Usage:
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Counts statements, refuses those that change the session, and checks a connection without a round trip.
+    """Counts statements, marks them with the request's id, refuses those that change the session, and checks a
+    connection without a round trip.
 
     CONN_HEALTH_CHECKS runs `SELECT 1` before each request's first query: behind PgBouncer that is a whole transaction,
     and was an eighth of a request's CPU over all services. A peer that restarted has closed the connection, and a
@@ -42,12 +46,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _execute(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: dict[str, Any]) -> Any:
         if self.session_is_shared and changes_session(str(sql)):
             raise SessionStateError(str(sql))
+        # In the server's log, and in the list of its sessions. First, as long statements are cut off there. A prepared
+        # statement has one text for all requests.
+        if (request := request_id.get()) and isinstance(sql, str) and not isinstance(sql, Prepared):
+            sql = f"/* request_id={request} */ {sql}"
         started = time.perf_counter()
         try:
             return execute(sql, params, many, context)
         finally:
             self.usage.statements += 1
             self.usage.seconds += time.perf_counter() - started
+
+    def get_connection_params(self) -> dict[str, Any]:
+        """Django's, with the cursor that prepares `Prepared` statements."""
+        return {**super().get_connection_params(), "cursor_factory": Cursor}
 
     @contextlib.contextmanager
     def own_session(self) -> Iterator[None]:

@@ -245,18 +245,25 @@ def upgrade_stanza() -> None:
 
 
 def retained() -> list[dict[str, Any]]:
-    """The data directories that a restore replaced."""
+    """The data directories that a restore or an upgrade replaced."""
     return [
-        {"name": path.name, "size_bytes": sum(f.lstat().st_size for f in path.rglob("*") if f.is_file())}
-        for path in sorted(DATA.parent.glob(f"{BEFORE}*"))
+        {"name": name, "size_bytes": sum(f.lstat().st_size for f in path.rglob("*") if f.is_file())}
+        for name, path in replaced().items()
     ]
+
+
+def replaced() -> dict[str, Path]:
+    """Name → directory. Those of older major versions are named after them: 15/data."""
+    restored = {path.name: path for path in sorted(DATA.parent.glob(f"{BEFORE}*"))}
+    older = [file.parent for file in sorted(DATA.parents[1].glob("*/data/PG_VERSION")) if file.parent != DATA]
+    return {**restored, **({f"{path.parent.name}/data": path for path in older} if DATA.exists() else {})}
 
 
 def drop(name: str) -> None:
     """Remove one of them, for good."""
-    if name not in {one["name"] for one in retained()}:
+    if name not in replaced():
         raise UserError(f"there is no retained data directory '{name}'", "./scripts/ops retained list")
-    remove(DATA.with_name(name))
+    remove(replaced()[name])
 
 
 def remove(directory: Path) -> None:

@@ -67,6 +67,6 @@ def require_archiving() -> None:
     if not found["archives"]:
         raise OperationError(
             "a backup could not be restored, because the server does not archive its WAL",
-            "put COMPOSE_PROFILES=backup into .env, then ./scripts/up; docker compose restart postgres",
+            "put COMPOSE_PROFILES=backup into .env, then ./scripts/up; ./scripts/ops restart",
             "archive_mode is off: the server was started before the repository existed, or with ARCHIVING=off",
         )

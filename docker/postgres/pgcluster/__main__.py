@@ -18,13 +18,22 @@ def main(arguments: list[str]) -> int:
             return int(failure.status)
         return 0
     import verbs
-    from pgcluster import member
+    from pgcluster import archive, member
+
+    if arguments[:1] == ["role-changed"]:  # Patroni's callback: ACTION ROLE CLUSTER follow
+        arguments = ["mark-archived"] if "primary" in arguments else []
+        if not arguments:
+            return 0
 
     known: dict[str, Callable[..., Any]] = {
         "status": member.status,
         "server": member.server,
         "configure": member.configure,
         "switchover": member.switchover,
+        "mark-archived": archive.mark_archived,
+        "restart": member.restart,
+        "reload": member.reload,
+        "reinit": member.reinit,
         "kill": member.kill,
     }
     return verbs.main("pgcluster", known, arguments)

@@ -1,7 +1,9 @@
 """What ./scripts/ops asks a member to do."""
 
+import contextlib
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from pgadmin.session import connect
 from pgcluster import rest
 from user_errors import OperationError, UserError
 
+START = "postmaster_start_time"  # in the answer of GET /patroni
 CONFIG = Path("/etc/patroni/patroni.yml")
 # Whatever a client is doing with an open transaction: PgBouncer's PAUSE waits for it.
 OLDEST_TRANSACTION = """
@@ -92,12 +95,44 @@ def switchover(candidate: str = "") -> dict[str, Any] | None:
     """
     with connect(name="pgcluster") as session:
         session.rows("CHECKPOINT")  # what the shutdown has to write then is little
+    with contextlib.suppress(OSError):  # it is tried again below, and then fails
+        (connection := rest.connection_to(f"{rest.NAME}:8008", timeout=30)).connect()
     print("ready", flush=True)
     if not sys.stdin.readline():
         return None
     wanted = {"leader": rest.NAME, **({"candidate": candidate} if candidate else {})}
-    answer = rest.own("POST", "/switchover", wanted, timeout=30)
+    answer = rest.own("POST", "/switchover", wanted, connection=connection)
     return {"answer": answer}
+
+
+def restart() -> dict[str, Any]:
+    """Restart this member's server: a changed setting takes effect. The container and Patroni stay."""
+    return {"answer": rest.own("POST", "/restart", {}, timeout=120)}
+
+
+def reload() -> dict[str, Any]:
+    """Patroni and the server read their files again: settings, and certificates that were renewed."""
+    return {"answer": rest.own("POST", "/reload", {})}
+
+
+def reinit(within: float = 24 * 3600) -> dict[str, Any]:
+    """On a standby: delete its data directory, and copy the primary's. Ends when it streams. `within` is in seconds."""
+    before = rest.own("GET", "/patroni")
+    if before.get("role") in ("primary", "master"):
+        raise UserError(
+            f"{rest.NAME} is the primary: its data directory is not copied from another", "a standby's name"
+        )
+    rest.own("POST", "/reinitialize", {"force": True}, timeout=30)
+    started = time.monotonic()
+    while True:
+        now = rest.own("GET", "/patroni")
+        if now.get("replication_state") == "streaming" and now.get(START) != before.get(START):
+            return {"seconds": round(time.monotonic() - started, 1)}
+        if time.monotonic() > started + within:
+            raise OperationError(
+                f"{rest.NAME} does not stream", f"docker compose logs --tail 30 {rest.NAME}", str(now.get("state"))
+            )
+        time.sleep(0.5)
 
 
 def kill(process: str = "postmaster") -> dict[str, Any]:

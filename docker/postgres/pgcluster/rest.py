@@ -26,9 +26,18 @@ def call(
 
     Raises OSError, http.client.HTTPException.
     """
+    return answered(connection_to(host, timeout, ca), method, path, body)
+
+
+def connection_to(host: str, timeout: float = 3, ca: str = PRIVATE_CA) -> http.client.HTTPSConnection:
+    """A connection to HOST:PORT that begins with the first request, or with its method `connect`."""
     context = ssl.create_default_context(cafile=ca)
     context.load_cert_chain(CERTIFICATE, KEY)
-    connection = http.client.HTTPSConnection(host, timeout=timeout, context=context)
+    return http.client.HTTPSConnection(host, timeout=timeout, context=context)
+
+
+def answered(connection: http.client.HTTPSConnection, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """A request on this connection, and its end: the status, and the answer's JSON, or its text."""
     try:
         connection.request(method, path, json.dumps(body) if body is not None else None)
         answer = connection.getresponse()
@@ -41,10 +50,12 @@ def call(
         return answer.status, text
 
 
-def own(method: str, path: str, body: Any = None, timeout: float = 3) -> Any:
+def own(
+    method: str, path: str, body: Any = None, timeout: float = 3, connection: http.client.HTTPSConnection | None = None
+) -> Any:
     """A request to this member's Patroni, which has to succeed. Raises OperationError."""
     try:
-        status, answer = call(f"{NAME}:8008", method, path, body, timeout)
+        status, answer = answered(connection or connection_to(f"{NAME}:8008", timeout), method, path, body)
     except (OSError, http.client.HTTPException) as error:
         raise OperationError(
             f"Patroni on {NAME} does not answer", f"docker compose logs --tail 20 {NAME}", str(error),

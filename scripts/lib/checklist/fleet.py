@@ -24,9 +24,10 @@ from checklist.target import Target
 
 ANSIBLE = Path(__file__).resolve().parents[3] / "ansible"
 TOOLS = Path(sys.executable).parent
+MONITORING = "flaglearning-monitoring"  # COMPOSE_PROJECT_NAME in ansible/roles/monitoring/templates/env.j2
 PROJECT = "flaglearning"  # COMPOSE_PROJECT_NAME in ansible/roles/stack/templates/env.j2
 # What a host runs follows from its groups; `backup` runs no service that the checks look for.
-SERVICES_OF = {"database": ("postgres", "pgbouncer"), "application": ("app", "proxy"), "backup": ()}
+SERVICES_OF = {"database": ("postgres", "pgbouncer"), "application": ("app", "proxy"), "backup": (), "monitoring": ()}
 VANTAGE = "vantage"
 
 
@@ -79,6 +80,7 @@ class FleetTarget(Target):
                 list(pool.map(check_root, machines))
             self.vantage = next((machine for machine in machines if VANTAGE in machine.groups), None)
             self.hosts = tuple(machine for machine in machines if machine is not self.vantage)
+            self.prometheus = next(filter(None, map(prometheus_of, self.hosts)), None)
             super().__init__(inventory, [service for machine in self.hosts for service in running(machine)], asked)
         except BaseException:
             self._disconnect()
@@ -124,6 +126,12 @@ def running(machine: Machine) -> list[Container]:
             f"on {machine}: sudo systemctl restart flaglearning, and docker compose logs in /opt/flaglearning",
         )
     return [there[service] for service in wanted]
+
+
+def prometheus_of(machine: Machine) -> Container | None:
+    """The monitoring host's Prometheus, if this machine is one and it runs."""
+    found = machine.containers(MONITORING).get("prometheus") if "monitoring" in machine.groups else None
+    return found if found and found.running else None
 
 
 def role_default(role: str, name: str, without: Any = None) -> Any:

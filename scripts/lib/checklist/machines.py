@@ -156,6 +156,18 @@ class Container:
         folder = PurePosixPath(labels["com.docker.compose.project.working_dir"])
         return [*labels["com.docker.compose.project.config_files"].split(","), str(folder / ".env")]
 
+    def in_folder(self, variable: str, volume: str, *command: str) -> str:
+        """What a command prints that reads /v as uid 9000: the folder that a variable of .env names, or else the
+        project's volume; nothing when there is no such volume."""
+        labels = self.facts["Config"]["Labels"]
+        found = self.machine.run("grep -s %s %s", f"^{variable}=", self.project_files[-1]).stdout.strip()
+        named = found.partition("=")[2]
+        source = named or f"{labels['com.docker.compose.project']}_{volume}"
+        if not named and self.machine.run("docker volume inspect %s", source).rc:
+            return ""
+        container = ("run", "--rm", "--network", "none", "--user", "9000:9000", "--volume", f"{source}:/v:ro")
+        return self.machine.docker(*container, "--entrypoint", command[0], self.facts["Image"], *command[1:])
+
     def health(self) -> str:
         """Its state, and that of its health check."""
         format = "{{.State.Status}}{{with .State.Health}}, {{.Status}}{{end}}"

@@ -55,6 +55,9 @@ class Target:
     between: Container | None = None
     """In a cluster: HAProxy, from which the pooler's connections reach the server."""
 
+    prometheus: Container | None = None
+    """Where monitoring is on."""
+
     def __init__(self, name: str, services: list[Container], asked: set[str]) -> None:
         self.name = name  # as it was asked for
         self.asked = asked
@@ -188,6 +191,7 @@ class DockerTarget(Target):
                 f"the project '{project}' is not running; stopped: {', '.join(down)}",
                 f"docker compose --project-name {project} up --wait",
             )
+        self.prometheus = found if (found := containers.get("prometheus")) and found.running else None
         super().__init__(f"docker://{project}", [containers[name] for name in SERVICES], asked)
 
     def _primary(self, containers: dict[str, Container]) -> Container:

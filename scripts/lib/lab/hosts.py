@@ -17,15 +17,20 @@ import threading
 from typing import Any
 
 from testing.shell import ROOT, Failed, run
-from testing.stack import ARTIFACTS
+from testing.stack import ARTIFACTS, SLOT
 
 # Topology → group → hosts. The vantage host has access to none of them. Each grows from the one before: the
 # hosts that run stay, with their disks.
 TOPOLOGIES: dict[str, dict[str, list[str]]] = {
     "solo": {"database": ["db1"], "application": ["db1"], "backup": []},
     "growing": {"database": ["db1"], "application": ["db1", "app1", "app2"], "backup": []},
-    "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"]},
-    "cluster": {"database": ["db1", "db2", "db3"], "application": ["app1", "app2"], "backup": ["backup1"]},
+    "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"], "monitoring": ["backup1"]},
+    "cluster": {
+        "database": ["db1", "db2", "db3"],
+        "application": ["app1", "app2"],
+        "backup": ["backup1"],
+        "monitoring": [],
+    },
 }
 HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "db2": 15, "db3": 16, "vantage": 99}
 USER = "debian"
@@ -36,6 +41,8 @@ SETTINGS_OF_ONE_HOST = {
     "stack_backup_retention_full": 3,
     "stack_environment": {"BACKUP_FULL_DAYS": 6},
 }
+# Port of this machine to which the lab's monitoring host posts alerts (/alerts, /deadman).
+WEBHOOK = 21197 + 200 * int(SLOT or 0)
 COMPOSE_FILE = "docker/lab-host/docker-compose.yml"
 
 
@@ -229,6 +236,9 @@ class Lab:
             "ansible_user": USER,
             "ansible_ssh_common_args": f"-F {self.ssh_config}",
             "stack_allowed_hosts": ["play.example.org", *map(self.address, TOPOLOGIES["growing"]["application"])],
+            "monitoring_webhook_url": f"http://{self.net4}.1:{WEBHOOK}/alerts",
+            "monitoring_deadman_url": f"http://{self.net4}.1:{WEBHOOK}/deadman",
+            "monitoring_patience": 0.1,  # alerts fire after a tenth of their time
             "firewall_admin_networks": [f"{self.net4}.1/32", f"{self.net6}::1/128"],
         }
         # YAML reads JSON.

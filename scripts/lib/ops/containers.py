@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from ops import docker
+from ops import docker, dotenv
 from user_errors import OperationError, Status, UserError
 
 PASS_ON = 10.0  # seconds
@@ -66,7 +66,7 @@ def started(argv: list[str], stderr: int | None = None) -> Iterator[subprocess.P
     one-shot does not get it, and the container gets it from us, found by our label.
     """
     one_shot = argv[:3] == ["docker", "compose", "run"]
-    words = [*argv[:3], "--label", OURS, *argv[3:]] if one_shot else argv
+    words = [*argv[:3], "--label", OURS, *argv[3:]] if one_shot else shortened(argv)
     try:
         process = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, env={**os.environ, **QUIET},
@@ -76,6 +76,27 @@ def started(argv: list[str], stderr: int | None = None) -> Iterator[subprocess.P
         raise no_docker(f"{argv[0]} is not installed") from None
     with interrupting_one_shots(process) if one_shot else passing_on_ctrl_c(process):
         yield process
+
+
+def shortened(argv: list[str]) -> list[str]:
+    """`docker exec` in the place of `docker compose exec`, which reads every compose file first (docker.direct)."""
+    if argv[:3] == ["docker", "compose", "exec"]:
+        return docker.direct(argv, running())
+    if argv[:2] != ["docker", "ps"]:
+        running_at.cache_clear()  # it may start and end containers
+    return argv
+
+
+def running() -> dict[str, str]:
+    """Service → the id of its running container; {} where only Compose knows the project's name."""
+    return running_at(int(time.monotonic()))
+
+
+@functools.lru_cache(maxsize=1)
+def running_at(second: int) -> dict[str, str]:
+    """The same. Asked once a second at most, and after each command that may change it."""
+    project = dotenv.project()
+    return docker.first_of_each(completed(docker.running_of(project), quiet=True).stdout) if project else {}
 
 
 @contextlib.contextmanager
@@ -135,6 +156,7 @@ def interruptible(argv: list[str]) -> subprocess.CompletedProcess[str]:
 
 def attach(argv: list[str]) -> int:
     """Run it on this terminal; its exit status."""
+    running_at.cache_clear()
     try:
         process = subprocess.Popen(argv, text=True, env={**os.environ, **QUIET})
     except FileNotFoundError:
@@ -207,6 +229,9 @@ def other_deployment(environment: list[str], meant: str, project: str) -> UserEr
 
 def is_running(service: str) -> bool:
     """Whether a container of the service is running."""
+    running_at.cache_clear()
+    if dotenv.project():
+        return service in running()
     return bool(run(docker.compose("ps", "--quiet", "--status", "running", service), quiet=True, check=False).strip())
 
 
@@ -237,10 +262,11 @@ def service_of(member: str) -> str:
 def server() -> str:
     """The service of the server that takes writes: `postgres`; in a cluster, the member that is the primary now.
     Raises UserError on a host whose server is a standby."""
-    if not members():
+    one_server = "postgres" in running() and "haproxy" not in running() and "postgres" not in members()
+    if one_server or not members():
         return "postgres"
     name = primary()
-    service = service_of(name)
+    service = name if name in members() else service_of(name)
     if not service:
         raise UserError(
             f"this host's server is a standby, and the command needs the primary: {name}",
@@ -343,6 +369,7 @@ def stream(argv: list[str], write: Callable[[IO[bytes]], None]) -> Any:
 
 def out_of_reach(argv: list[str]) -> subprocess.Popen[str]:
     """Start it with pipes, and out of a Ctrl-C's reach: it ends when its standard input does."""
+    running_at.cache_clear()
     return subprocess.Popen(
         argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, **QUIET},
         start_new_session=True,
@@ -388,6 +415,12 @@ class Prepared:
         if not select.select([self.process.stdout], [], [], limit)[0]:
             return ""
         return self.process.stdout.readline().strip()
+
+
+def first(*programs: Prepared) -> Prepared:
+    """Of several programs, the one that prints a line, or ends, before the others."""
+    ready = select.select([one.process.stdout for one in programs if one.process.stdout], [], [])[0]
+    return next(one for one in programs if one.process.stdout in ready)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,11 @@
-"""Lines of `docker compose logs --timestamps` as one time line of all services. Pure functions."""
+"""Lines of `docker compose logs --timestamps`, or of the journal, as one time line of all services. Pure functions."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 LEVELS = ("debug", "info", "warning", "error")  # rising
@@ -31,15 +32,43 @@ class Line(NamedTuple):
 
 
 def time_line(printed: Iterable[str]) -> list[Line]:
-    """The lines in the order of their time; a line that is no log line is left out."""
+    """The lines of `docker compose logs` in the order of their time; a line that is no log line is left out."""
+    matches = (LINE.match(raw.rstrip("\n")) for raw in printed)
+    return ordered((match["service"], with_nanoseconds(match["time"]), match["text"]) for match in matches if match)
+
+
+def time_line_of_journal(printed: Iterable[str], project: str, services: Collection[str] = ()) -> list[Line]:
+    """The same of `journalctl --output=json`: the lines of a compose project's containers, also of those that are gone.
+    `services`: only these, if there are any."""
+    name = re.compile(rf"{re.escape(project)}-(?P<service>.+?)-(?:\d+|run-[0-9a-f]+)$")
+    found = []
+    for raw in printed:
+        fields = json_of(raw)
+        match = name.match(str(fields.get("CONTAINER_NAME")))
+        if match and (not services or match["service"] in services):
+            at = datetime.fromtimestamp(int(fields["__REALTIME_TIMESTAMP"]) // 1_000_000, timezone.utc)
+            time = f"{at:%Y-%m-%dT%H:%M:%S}.{int(fields['__REALTIME_TIMESTAMP']) % 1_000_000:06d}000Z"
+            found.append((match["service"], time, message(fields.get("MESSAGE"))))
+    return ordered(found)
+
+
+def message(value: Any) -> str:
+    """A MESSAGE of the journal: text, or, when that is no UTF-8, a list of bytes."""
+    return bytes(value).decode(errors="replace") if isinstance(value, list) else str(value or "")
+
+
+def since_of_journal(since: str) -> str:
+    """A value of --since as `docker compose logs` takes it, for journalctl: an age, or a time in UTC."""
+    return f"-{since}" if re.fullmatch(r"[0-9.hms]+", since) else since.replace("T", " ").replace("Z", " UTC")
+
+
+def ordered(entries: Iterable[tuple[str, str, str]]) -> list[Line]:
+    """Entries (service, time, text) with their levels, in the order of their time."""
     found: list[Line] = []
     levels: dict[str, str] = {}  # of each service's line before
-    for raw in printed:
-        match = LINE.match(raw.rstrip("\n"))
-        if match:
-            service, text = match["service"], match["text"]
-            levels[service] = level_of(text, levels.get(service, "info"))
-            found.append(Line(with_nanoseconds(match["time"]), service, levels[service], text))
+    for service, time, text in entries:
+        levels[service] = level_of(text, levels.get(service, "info"))
+        found.append(Line(time, service, levels[service], text))
     return sorted(found, key=lambda line: line.time)
 
 
@@ -82,6 +111,13 @@ def json_of(text: str) -> dict[str, Any]:
 
 
 def wanted(lines: Iterable[Line], level: str, request_id: str) -> list[Line]:
-    """Those of at least this level, and of this request if one is named."""
+    """Those of at least this level, and of this request if one is named: all lines of a message that has its id."""
     least = LEVELS.index(level)
-    return [line for line in lines if LEVELS.index(line.level) >= least and request_id in line.text]
+    numbered: list[tuple[int, Line]] = []
+    message: dict[str, int] = {}  # of each service, the number of its message
+    for number, line in enumerate(lines):
+        if not MORE.search(line.text):
+            message[line.service] = number
+        numbered.append((message.get(line.service, number), line))
+    about = {number for number, line in numbered if request_id in line.text}
+    return [line for number, line in numbered if number in about and LEVELS.index(line.level) >= least]

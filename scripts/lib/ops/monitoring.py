@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from ops import containers, dotenv
 from ops.output import note
+from user_errors import UserError
 
 OVERLAY = "docker/compose/monitoring.yml"
 PRODUCTION = "docker/compose/production.yml"
 PRODUCTION_OVERLAY = "docker/compose/monitoring-production.yml"
-DEVELOPMENT = ("docker-compose.yml", "docker-compose.override.yml")
+HOST = "docker/compose/host-monitoring.yml"  # of an inventory's monitoring host
+MONITORED = "docker/compose/host-exporters.yml"  # of its other hosts
 
 
 def with_monitoring(files: list[str]) -> list[str]:
     """The compose files with monitoring's, each once."""
+    if HOST in files:
+        return files
     wanted = [OVERLAY, PRODUCTION_OVERLAY] if PRODUCTION in files else [OVERLAY]
     return [*files, *(file for file in wanted if file not in files)]
-
-
-def named_files() -> list[str]:
-    """COMPOSE_FILE of the environment, or else of .env, or else development's."""
-    named = os.environ.get("COMPOSE_FILE") or dotenv.value(dotenv.read(), "COMPOSE_FILE")
-    return named.split(separator()) if named else [file for file in DEVELOPMENT if Path(file).exists()]
-
-
-def separator() -> str:
-    """Between the files of COMPOSE_FILE."""
-    return os.environ.get("COMPOSE_PATH_SEPARATOR", os.pathsep)
 
 
 def is_there() -> bool:
@@ -38,15 +30,29 @@ def is_there() -> bool:
     return bool(containers.run(["docker", "ps", "--all", "--quiet", *filters], quiet=True).strip())
 
 
+def require_here() -> None:
+    """Raises UserError on a host whose alerts are another host's work."""
+    if MONITORED in dotenv.named_files():
+        host = dotenv.value(dotenv.read(), "MONITORING_HOST") or "the monitoring host"
+        raise UserError(
+            f"Alertmanager runs on {host}",
+            f"on {host}: cd /opt/flaglearning-monitoring && sudo ./scripts/ops alert list",
+        )
+
+
 def use() -> None:
     """From now on, docker compose of this process has monitoring's services."""
-    os.environ["COMPOSE_FILE"] = separator().join(with_monitoring(named_files()))
-    containers.config.cache_clear()
+    wanted = with_monitoring(dotenv.named_files())
+    if (
+        wanted != dotenv.named_files()
+    ):  # else .env may stay the one that names them: Compose reads it from another folder then
+        os.environ["COMPOSE_FILE"] = dotenv.separator().join(wanted)
+        containers.config.cache_clear()
 
 
 def choose() -> None:
     """The same, and record it in .env: this folder's stack has monitoring from now on."""
     use()
-    text, files = dotenv.read(), os.environ["COMPOSE_FILE"]
+    text, files = dotenv.read(), dotenv.separator().join(dotenv.named_files())
     if dotenv.value(text, "COMPOSE_FILE") != files and dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", files)):
         note(f"{dotenv.path()}: COMPOSE_FILE={files} (take monitoring's files out of it to end monitoring)")

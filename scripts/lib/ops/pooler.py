@@ -83,18 +83,22 @@ def paused(limit: float = PAUSE_LIMIT, guard: int = 0) -> Iterator[bool]:
     After `limit` seconds the block runs without waiting longer for transactions that are still open. RESUME always
     follows, even when this process is killed. It is the whole pooler that pauses: after `PAUSE database` PgBouncer
     refuses new clients of that database (PgBouncer issue 498). After `guard` seconds the pooler resumes by itself.
-
-    People's sessions (pool_mode = session) end: an idle one keeps its server connection, and PAUSE would wait for it.
     """
     with contextlib.ExitStack() as stack:
         try:
-            if people := enders(**several("POOLS", "CLIENTS")):
-                execute(*people)
+            end_sessions()
             answer = stack.enter_context(containers.held(pause_argv(guard), limit))
         except (containers.Failed, OperationError):
             note("the service pgbouncer is not running: its clients can't be paused")
             answer = ""
         yield answer == "PAUSE"
+
+
+def end_sessions() -> None:
+    """People's sessions (pool_mode = session) end: an idle one keeps its server connection, and PAUSE would wait for
+    it. Raises OperationError."""
+    if people := enders(**several("POOLS", "CLIENTS")):
+        execute(*people)
 
 
 def enders(POOLS: list[Row], CLIENTS: list[Row]) -> list[str]:  # noqa: N803 - SHOW's names

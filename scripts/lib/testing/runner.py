@@ -161,7 +161,7 @@ def prepare(layers: list[Layer]) -> None:
     bundle = next(filter(None, map(os.environ.get, ("PIP_CERT", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"))), None)
     if bundle:
         os.environ["BUILD_CA_BUNDLE"] = bundle
-    if any(layer.name == "browser" for layer in layers) and not shutil.which("chromium"):
+    if any(layer.name in ("browser", "alerts") for layer in layers) and not shutil.which("chromium"):
         install("chromium")
     # The container's user writes its report here; it has no name on this machine.
     (ARTIFACTS / "app").mkdir(exist_ok=True)

@@ -14,7 +14,7 @@ COMMANDS = list(REGISTRY.values())
 VERBS = """
     Apply Bring Build Cancel Change Check Compare Copy Count Create Delete Describe Drop Dump Estimate Finalise
     Free Give Import List Load Make Mark Migrate Obtain Open Print Prove Prune Read Rebuild Record Refresh Remove Reset
-    Restore Rewrite Reload Roll Run Send Set Show Start Stop Switch Terminate Update Verify Write
+    Restart Restore Rewrite Reload Roll Run Send Set Show Start Stop Switch Terminate Update Upgrade Verify Write
 """.split()  # noqa: SIM905
 NO_TERMS = re.compile(r"\b(nobody|somebody|everybody|whoever|scratch|canary|moment|clerk)\b", re.IGNORECASE)
 

@@ -81,7 +81,6 @@ def test_each_fault_is_a_problem(changes: dict[str, Any], words: str) -> None:
         ("db2", {"members__1__state": "stopped"}, OperationError, "it is stopped, not streaming"),
         ("", {"server__standbys": []}, OperationError, "no standby can take over"),
         ("", {"server__oldest_transaction_s": 1.5}, OperationError, "open for 1.5 s"),
-        ("", {"server__waiting_segments": 3}, OperationError, "3 WAL segments"),
     ],
 )
 def test_a_switchover_that_can_not_work_is_refused(
@@ -90,6 +89,28 @@ def test_a_switchover_that_can_not_work_is_refused(
     refused = cluster_health.refusal(facts(**changes), candidate)
     assert isinstance(refused, kind)
     assert words in str(refused)
+
+
+@pytest.mark.parametrize(("segments", "waits"), [(2, False), (3, True)])
+def test_a_switchover_waits_for_an_archive_that_is_behind(segments: int, waits: bool) -> None:
+    assert bool(cluster_health.archive_behind(facts(server__waiting_segments=segments))) == waits
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("db9", {}, "there is no member 'db9'"),
+        ("db1", {}, "db1 is the primary"),
+        ("db2", {"primary": ""}, "no primary"),
+        ("db2", {"members__2__state": "stopped"}, "no other standby is synchronous"),
+    ],
+)
+def test_a_reinit_that_would_lose_something_is_refused(name: str, changes: dict[str, Any], words: str) -> None:
+    assert words in str(cluster_health.reinit_refusal(facts(**changes), name))
+
+
+def test_a_broken_standby_may_be_copied_again() -> None:
+    assert cluster_health.reinit_refusal(facts(members__1__state="stopped"), "db2") is None
 
 
 def test_one_good_standby_is_enough() -> None:

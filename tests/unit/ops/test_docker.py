@@ -1,5 +1,7 @@
 """docker command lines."""
 
+import pytest
+
 from ops import docker
 
 
@@ -27,3 +29,23 @@ def test_parameters_are_one_json_object() -> None:
         "psql", '{"arguments": ["-c", "x\\""], "role": "ops"}',
     ]  # fmt: skip
     assert docker.verb("diagnose", {}) == ["diagnose"]
+
+
+def test_the_first_running_container_of_each_service() -> None:
+    printed = "app 10 c\napp 2 b\npostgres 1 a\n"
+    assert docker.first_of_each(printed) == {"app": "b", "postgres": "a"}
+
+
+@pytest.mark.parametrize("environment", [{}, {"PGAPPNAME": "ops", "A": "b"}])
+def test_a_running_container_is_entered_without_compose(environment: dict[str, str]) -> None:
+    argv = docker.exec_in("postgres", "psql", "--env", "-l", environment=environment)
+    variables = [word for name, value in environment.items() for word in ("--env", f"{name}={value}")]
+    assert docker.direct(argv, {"postgres": "a1", "app": "b2"}) == [
+        "docker", "exec", "--interactive", *variables, "a1", "psql", "--env", "-l",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("argv", [docker.exec_in("postgres", "psql"), docker.exec_in("app", "sh", tty=True),
+                                  docker.run_in("app", "sh"), ["docker", "exec", "x", "sh"]])  # fmt: skip
+def test_what_is_left_to_compose(argv: list[str]) -> None:
+    assert docker.direct(argv, {"app": "b2"}) == argv

@@ -1,7 +1,10 @@
 """One time line of all services."""
 
+import json
+
 import pytest
 
+from ops import log_lines
 from ops.log_lines import level_of, time_line, wanted
 
 PRINTED = [
@@ -35,6 +38,16 @@ def test_a_filter_keeps_a_request_or_a_level() -> None:
     ]  # fmt: skip
 
 
+def test_a_message_of_several_lines_belongs_to_the_request_that_one_of_them_names() -> None:
+    stem = "postgres-1   | 2026-11-30T05:00:0"
+    printed = [
+        f"{stem}1Z 2026-11-30 05:00:01 UTC [7] a@b c 10.0.0.1 LOG:  duration: 1200 ms  plan:",
+        f"{stem}2Z \tQuery Text: /* request_id=abc */ SELECT 1",
+        f"{stem}3Z 2026-11-30 05:00:03 UTC [7] a@b c 10.0.0.1 LOG:  disconnection",
+    ]
+    assert [line.text.split()[0] for line in wanted(time_line(printed), "info", "abc")] == ["2026-11-30", "Query"]
+
+
 LEVELS = {
     "2026-11-30 05:00:00 UTC [1] LOG:  checkpoint starting: time": "info",
     "2026-11-30 05:00:00 UTC [1] a@b c 10.0.0.1 FATAL:  password authentication failed": "error",
@@ -54,3 +67,33 @@ LEVELS = {
 @pytest.mark.parametrize("text", LEVELS)
 def test_the_level_is_the_one_that_the_program_wrote(text: str) -> None:
     assert level_of(text, "info") == LEVELS[text]
+
+
+def test_the_journal_has_the_lines_of_containers_that_are_gone() -> None:
+    entries = [
+        {"__REALTIME_TIMESTAMP": "1796011200000002", "CONTAINER_NAME": "fl-app-2", "MESSAGE": "new"},
+        {"__REALTIME_TIMESTAMP": "1796011200000001", "CONTAINER_NAME": "fl-app-1", "MESSAGE": list("old €".encode())},
+        {"__REALTIME_TIMESTAMP": "1796011201000000", "CONTAINER_NAME": "fl-ops-exporter-1", "MESSAGE": "ERROR: x"},
+        {"__REALTIME_TIMESTAMP": "1796011202000000", "CONTAINER_NAME": "fl-migrate-run-0a1b2c3d4e5f", "MESSAGE": None},
+        {"__REALTIME_TIMESTAMP": "1796011203000000", "CONTAINER_NAME": "another-app-1", "MESSAGE": "not ours"},
+        {"__REALTIME_TIMESTAMP": "1796011204000000", "MESSAGE": "dockerd's own"},
+    ]
+    found = log_lines.time_line_of_journal(map(json.dumps, entries), "fl")
+    assert [(line.service, line.text, line.level) for line in found] == [
+        ("app", "old €", "info"),
+        ("app", "new", "info"),
+        ("ops-exporter", "ERROR: x", "error"),
+        ("migrate", "", "info"),
+    ]
+    assert found[0].time == "2026-11-30T04:00:00.000001000Z"
+    assert [line.service for line in log_lines.time_line_of_journal(map(json.dumps, entries), "fl", ["app"])] == [
+        "app"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("since", "wanted"),
+    [("15m", "-15m"), ("1h30m", "-1h30m"), ("2026-11-30T04:00:00Z", "2026-11-30 04:00:00 UTC")],
+)
+def test_since_is_what_journalctl_takes(since: str, wanted: str) -> None:
+    assert log_lines.since_of_journal(since) == wanted

@@ -1,11 +1,13 @@
 """Which compose files a deployment with monitoring has."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from ops import cli, monitoring
+from ops import cli, dotenv, monitoring
 from ops.monitoring import OVERLAY, PRODUCTION, PRODUCTION_OVERLAY, with_monitoring
+from user_errors import UserError
 
 
 def test_the_overlay_is_added_once() -> None:
@@ -25,11 +27,11 @@ def test_the_files_are_those_of_the_environment_or_of_dotenv(monkeypatch: pytest
     monkeypatch.delenv("COMPOSE_PATH_SEPARATOR", raising=False)
     monkeypatch.delenv("COMPOSE_ENV_FILES", raising=False)
     (tmp_path / "docker-compose.yml").touch()
-    assert monitoring.named_files() == ["docker-compose.yml"]
+    assert dotenv.named_files() == ["docker-compose.yml"]
     (tmp_path / ".env").write_text("A=1\nCOMPOSE_FILE=docker-compose.yml:mine.yml\n")
-    assert monitoring.named_files() == ["docker-compose.yml", "mine.yml"]
+    assert dotenv.named_files() == ["docker-compose.yml", "mine.yml"]
     monkeypatch.setenv("COMPOSE_FILE", "other.yml")
-    assert monitoring.named_files() == ["other.yml"]
+    assert dotenv.named_files() == ["other.yml"]
 
 
 def test_up_takes_the_flag_and_passes_the_rest_on() -> None:
@@ -52,3 +54,17 @@ def test_the_choice_is_recorded_once(
     monitoring.choose()
     assert (tmp_path / ".env").read_text() == f"A=1\nCOMPOSE_FILE=docker-compose.yml:{OVERLAY}\n"
     assert capsys.readouterr().err.count("COMPOSE_FILE=") == 1
+
+
+def test_on_hosts_one_has_alertmanager_and_the_others_name_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("COMPOSE_FILE", raising=False)
+    monkeypatch.delenv("COMPOSE_PATH_SEPARATOR", raising=False)
+    monkeypatch.delenv("COMPOSE_ENV_FILES", raising=False)
+    (tmp_path / ".env").write_text(f"COMPOSE_FILE=docker/compose/host-gateway.yml:{monitoring.HOST}\n")
+    monitoring.require_here()
+    monitoring.use()
+    assert "COMPOSE_FILE" not in os.environ, "Compose would read .env from another folder"
+    (tmp_path / ".env").write_text(f"COMPOSE_FILE=docker-compose.yml:{monitoring.MONITORED}\nMONITORING_HOST=backup1\n")
+    with pytest.raises(UserError, match="Alertmanager runs on backup1"):
+        monitoring.require_here()

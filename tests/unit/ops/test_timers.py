@@ -23,6 +23,6 @@ def test_both_ways_make_the_same_unit(name: str, kind: str) -> None:
     assert timers.units(ALL, Path("/opt/flaglearning"))[f"{name}.{kind}"] == rendered
 
 
-def test_the_first_drill_and_the_first_dump_start_with_their_timers() -> None:
+def test_the_first_drill_dump_and_check_start_with_their_timers() -> None:
     first = {service for timer in timers.declared()["database"].values() for service in timer["first"]}
-    assert first == {"flaglearning-dump-nightly", "flaglearning-backup-drill"}
+    assert first == {"flaglearning-dump-nightly", "flaglearning-backup-drill", "flaglearning-update-check"}

@@ -15,21 +15,17 @@ TITLES = {
     OURS: "ours (3 workers, unix socket, PgBouncer, TLS on every leg)",
     "one-worker": "ours, but: 1 worker",
     "reconnecting": "ours, but: a connection per request (CONN_MAX_AGE = 0)",
-    "prepared": "ours, but: prepared statements",
+    "unprepared": "ours, but: no prepared statements",
     "direct": "ours, but: no pooler: TLS to PostgreSQL",
-    "bare-api": "ours, but: API routes without CSP, WhiteNoise, messages, X-Frame-Options",
     "reset": "ours, but: DISCARD ALL after each transaction, as in development",
     "djangos-session": "ours, but: Django's session engine, and the answer stored under a lock",
-    "app-log": "ours, but: the app logs each request too",
     THEIRS: "cookiecutter-django (4 workers, TLS at its proxy alone, no pooler)",
 }
 OVERLAYS = ("direct", "reset")  # arms that are an overlay; the others are settings (inside/bench_changed.py)
 SETTINGS: dict[str, Mapping[str, object]] = {
     "reconnecting": {"database": {"CONN_MAX_AGE": 0}},
-    "prepared": {"options": {"prepare_threshold": 5}},
-    "bare-api": {"without": ["CSPMiddleware", "WhiteNoiseMiddleware", "MessageMiddleware", "XFrameOptionsMiddleware"]},
+    "unprepared": {"options": {"prepare_threshold": None}},
     "djangos-session": {"session_engine": "django.contrib.sessions.backends.db"},
-    "app-log": {"slow": 0},
 }
 PAGES = {"/api/challenge/today": '"question"', "/api/leaderboard": '"rank"', "/api/me/statistics": '"accuracy"'}
 CHALLENGE, LEADERBOARD, STATISTICS = (f"GET {path} {{session}}" for path in PAGES)

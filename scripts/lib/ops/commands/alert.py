@@ -12,6 +12,7 @@ from user_errors import OperationError, Status
 
 def require_monitoring() -> None:
     """docker compose of this process has monitoring's services. Raises OperationError when they do not run."""
+    monitoring.require_here()
     monitoring.use()
     if not containers.is_running("alertmanager"):
         raise OperationError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 import cluster_health
-from ops import cluster, containers
+from ops import cluster, containers, docker
 from ops.cli import CLUSTER, DRY_RUN, JSON, YES, command, flag, option
-from ops.flows import failover_demo, switchover
+from ops.flows import cluster_update, failover_demo, switchover, up
 from ops.output import note, say, show, show_json
 from ops.prompt import confirm
 from user_errors import Status, UserError
@@ -77,6 +77,45 @@ def switch(asked: argparse.Namespace) -> None:
         )
     confirm("Another member becomes the primary. Connections that don't come through PgBouncer end.", asked.yes)
     switchover.run(asked.member)
+
+
+@command(
+    "cluster update", CLUSTER, "Bring each server to this checkout's images and settings, without a failed request", YES
+)
+def update(asked: argparse.Namespace) -> None:
+    """Standbys first, each awaited in sync, then a switchover, then the old primary; etcd and HAProxy, too. A server
+    that is up to date already is left alone, so the same command goes on after it was interrupted."""
+    cluster.require()
+    if not cluster.has_pooler():
+        raise UserError(
+            "nothing was updated: PgBouncer runs on the application hosts, and each host has one member",
+            "on the control machine: ansible-playbook -i inventories/NAME playbooks/site.yml",
+        )
+    confirm("Servers restart one after the other, and another member becomes the primary.", asked.yes)
+    containers.run(docker.compose("build", *cluster_update.BUILT))
+    up.configure_cluster()
+    if not cluster_update.run():
+        note("every server is up to date: nothing was changed")
+
+
+@command(
+    "cluster reinit", CLUSTER, "Delete a standby's data directory and copy the primary's",
+    option("member", metavar="MEMBER", help="as cluster status shows it"), YES,
+)  # fmt: skip
+def reinit(asked: argparse.Namespace) -> None:
+    """For a standby whose data directory is damaged, or that can't follow. Refused for the primary, and while no other
+    standby is synchronous."""
+    cluster.require()
+    facts = cluster.gather()
+    if refused := cluster_health.reinit_refusal(facts, asked.member):
+        raise refused
+    service = containers.service_of(asked.member)
+    if not service:
+        raise UserError(f"{asked.member} is on another host", f"on {asked.member}: the same command")
+    confirm(f"The data directory of {asked.member} is deleted and copied from {facts['primary']}.", asked.yes)
+    done = containers.answer(docker.exec_in(service, "pgcluster", "reinit"))
+    cluster_update.in_sync(asked.member)
+    say(f"{asked.member} has a new copy of {facts['primary']}'s data after {done['seconds']} s")
 
 
 @command(

@@ -90,8 +90,12 @@ def record(version: str) -> None:
 
 def app_containers(*options: str) -> list[str]:
     """The ids of the app's containers."""
-    words = ("ps", "--no-trunc", "--quiet", *(options or ("--all",)), "app")
-    return containers.run(docker.compose(*words)).split()
+    return containers_of("app", *options)
+
+
+def containers_of(service: str, *options: str) -> list[str]:
+    """The ids of a service's containers."""
+    return containers.run(docker.compose("ps", "--no-trunc", "--quiet", *(options or ("--all",)), service)).split()
 
 
 def serving() -> str:
@@ -159,15 +163,19 @@ def start_alone(image: str) -> None:
         ) from None
 
 
-def start_beside(previous: str, image: str) -> str:
-    """A second container; its id."""
-    note(f"starting {image}")
+def start_beside(previous: str, image: str, service: str = "app", start: bool = True) -> str:
+    """A second container, started unless not `start`; its id."""
+    if start:
+        note(f"starting {image}")
     # `up` would run the one-shots again; with --no-deps it makes a container that a later `up` replaces.
-    containers.run(docker.compose("create", "--no-build", "--no-recreate", "--scale", "app=2", "app"), check=False)
-    new = next((container for container in app_containers() if container != previous), "")
+    words = ("create", "--no-build", "--no-recreate", "--scale", f"{service}=2", service)
+    containers.run(docker.compose(*words), check=False)
+    new = next((container for container in containers_of(service) if container != previous), "")
     if not new:
-        raise OperationError("Docker Compose created no second container for the app", "docker compose ps --all app")
-    if containers.completed(["docker", "start", new]).returncode:
+        raise OperationError(
+            f"Docker Compose created no second container for {service}", f"docker compose ps --all {service}"
+        )
+    if start and containers.completed(["docker", "start", new]).returncode:
         give_up(new, image)
     return new
 
@@ -211,10 +219,15 @@ def remove(unneeded: list[str]) -> None:
 
 def give_up(new: str, image: str) -> NoReturn:
     """Show why, remove the new container, raise OperationError."""
-    log = containers.completed(["docker", "logs", "--tail", LOG_LINES, new], quiet=True)
-    note(f"--- last log lines of the new container:\n{(log.stdout + log.stderr).rstrip()}")
+    show_log(new)
     containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
     raise OperationError(
         f"{image} is not fit to serve; its container was removed, and the previous version is serving",
         "correct what its log above says, build it under another TAG, then ./scripts/ops rollout",
     )
+
+
+def show_log(new: str) -> None:
+    """The end of a new container's log."""
+    log = containers.completed(["docker", "logs", "--tail", LOG_LINES, new], quiet=True)
+    note(f"--- last log lines of the new container:\n{(log.stdout + log.stderr).rstrip()}")

@@ -1,7 +1,8 @@
 """A planned switchover without a failed request: the pooler's clients wait while another member becomes the primary.
 
 Refuse what can't work → CHECKPOINT → pause PgBouncer → Patroni hands over → wait until HAProxy leads to the new primary
-→ resume. PgBouncer resumes whatever happens: when this process ends, and by itself after GUARD seconds.
+→ resume. The program in PgBouncer's container that pauses also waits and resumes (ops.cluster.SWITCH): it does so
+whatever happens to this process.
 """
 
 from __future__ import annotations
@@ -14,9 +15,8 @@ from ops import cluster, containers, docker, pooler
 from ops.output import note
 from user_errors import OperationError
 
-PAUSE_WITHIN = 1.0  # seconds for running transactions to end
-GUARD = 8  # seconds; less than query_wait_timeout in pg/pgbouncer.ini
-HANDED_OVER_WITHIN = 6.0  # seconds
+PAUSED_WITHIN = 3.0  # seconds; the program in the container gives up after one
+ARCHIVED_WITHIN = 60.0  # seconds to wait for the archive before the switchover is refused
 
 
 class Done(NamedTuple):
@@ -29,32 +29,48 @@ class Done(NamedTuple):
 
 def run(candidate: str = "") -> Done:
     """The whole flow. Raises UserError or OperationError; then the cluster is as it was, or as the error says."""
-    facts = cluster.gather()
-    refused = cluster_health.refusal(facts, candidate)
-    if refused:
-        raise refused
+    facts = ready(candidate)
     old = str(facts["primary"])
     handing_over = docker.exec_in(
         old, "pgcluster", *docker.verb("switchover", {"candidate": candidate} if candidate else {})
     )
-    with containers.prepared(handing_over) as patroni, containers.prepared(cluster.until_another(old)) as looking:
-        started = time.monotonic()
-        with pooler.paused(PAUSE_WITHIN, GUARD) as is_paused:
-            if not is_paused:
-                raise OperationError(
-                    "no switchover was started: PgBouncer did not pause within a second, because transactions went on",
-                    "./scripts/ops sessions --over 0; then the same command again",
-                )
-            patroni.go()
-            looking.go()
-            new = looking.line(HANDED_OVER_WITHIN)
-        took = time.monotonic() - started
-        if not new:
-            looking.process.kill()
-    if not new:
+    pooler.end_sessions()
+    with containers.prepared(handing_over) as patroni, containers.prepared(cluster.switch_argv(old)) as switch:
+        switch.go()
+        answer = switch.line(PAUSED_WITHIN)
+        if answer != "PAUSE":
+            raise OperationError(
+                "no switchover was started: PgBouncer did not pause within a second, because transactions went on",
+                "./scripts/ops sessions --over 0; then the same command again",
+            )
+        patroni.go()
+        if containers.first(patroni, switch) is patroni and not patroni.line(0):
+            switch.go()  # Patroni has refused, and its reason is on standard error
+        new, _, microseconds = switch.line(cluster.WITHOUT + PAUSED_WITHIN).partition(" ")
+    took = float(microseconds or 0) / 1e6
+    if new in ("", "-", old):
         raise OperationError(
-            f"no other primary within {HANDED_OVER_WITHIN:.0f} s: PgBouncer's clients go on, on whichever there is",
+            f"no other primary after {took:.0f} s: PgBouncer's clients go on, on {new.strip('-') or 'no server'}",
             f"./scripts/ops cluster status; docker compose logs --tail 30 {old}",
         )
     note(f"{new} is the primary; clients waited {took:.2f} s")
     return Done(old, new, took)
+
+
+def ready(candidate: str) -> cluster_health.Facts:
+    """The cluster's facts, when it can switch over now; the archive is given a minute. Raises what refuses."""
+    deadline = time.monotonic() + ARCHIVED_WITHIN
+    said = False
+    while True:
+        facts = cluster.gather()
+        if refused := cluster_health.refusal(facts, candidate):
+            raise refused
+        behind = cluster_health.archive_behind(facts)
+        if not behind:
+            return facts
+        if time.monotonic() > deadline:
+            raise behind
+        if not said:
+            note(f"waiting for the archive: {behind.reason}")
+            said = True
+        time.sleep(0.5)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker, dotenv, monitoring
+from ops.flows import restart, to_one_server
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -33,24 +34,28 @@ class Port(NamedTuple):
     published: int
 
 
-def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False) -> None:
+def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False, one_server: bool = False) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
+    copies = to_one_server.run() if one_server else []
     if cluster:
         choose_cluster()
     if with_monitoring:
         monitoring.choose()
     check_settings()
     containers.require_same_deployment()
-    if containers.members():
-        # a one-server stack of before: the same ports, and data that stay in their volume
-        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True, check=False)
+    if containers.members() and (one := docker.compose("ps", "--all", "--quiet", "postgres")) and containers.run(one):
+        # a one-server stack of before: the first member goes on with its data, and two servers can't have them
+        containers.run(docker.compose("build", "--quiet"))
+        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True)
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
+    restart_if_changed()
     start(arguments)
     build_on_demand()
     if containers.members():
         configure_cluster()
+    to_one_server.remove(copies)
     hosts = containers.environment_of("app").get("ALLOWED_HOSTS", "").split(",")
     say(addresses(ports, containers.environment_of("roles"), hosts))
     profiles = os.environ.get("COMPOSE_PROFILES", "")
@@ -73,7 +78,7 @@ def choose_cluster() -> None:
     """Record in .env that this folder's stack is a cluster. Raises UserError when it is another deployment."""
     text = dotenv.read()
     files = os.environ.get("COMPOSE_FILE") or dotenv.value(text, "COMPOSE_FILE")
-    if files and files.split(":") == list(CLUSTER_FILES):
+    if files and set(CLUSTER_FILES) <= set(files.split(":")):
         return
     if files:
         raise UserError(
@@ -82,8 +87,10 @@ def choose_cluster() -> None:
             files,
         )
     os.environ["COMPOSE_FILE"] = ":".join(CLUSTER_FILES)
+    containers.config.cache_clear()
+    containers.members.cache_clear()
     if dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", os.environ["COMPOSE_FILE"])):
-        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (delete the line to return to one server)")
+        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (./scripts/up --one-server returns to one)")
 
 
 def configure_cluster() -> None:
@@ -180,7 +187,7 @@ def variable_of(port: Port) -> str:
 
 def compose_files() -> Iterable[Path]:
     """Those that Compose reads here."""
-    return [path for path in map(Path, monitoring.named_files()) if path.exists()]
+    return [path for path in map(Path, dotenv.named_files()) if path.exists()]
 
 
 def check_disk() -> None:
@@ -198,6 +205,13 @@ def check_disk() -> None:
 
 
 # ------------------------------------------------------------ the start
+
+
+def restart_if_changed() -> None:
+    """A running server that the start would replace is replaced beforehand, while the pooler's clients wait."""
+    if not containers.members() and containers.is_running(restart.SERVICE):
+        containers.run(docker.compose("build", restart.SERVICE))
+        restart.run(if_changed=True)
 
 
 def start(arguments: list[str]) -> None:

@@ -1,0 +1,79 @@
+"""Updates of the packages inside the images."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import datetime, timezone
+from typing import Any
+
+from ops.cli import DEPLOY, JSON, YES, command, flag, option
+from ops.flows import update as flow
+from ops.output import note, say, show, show_json
+from ops.packages import Update
+from ops.prompt import confirm
+from user_errors import OperationError, Status
+
+
+@command(
+    "update", DEPLOY, "Rebuild the images with current Debian packages, and roll them out without a failed request",
+    flag("--check", exclusive="?what", help="only list what is pending; exit status 1 if a security update is"),
+    flag("--back", exclusive="?what", help="return to the images of before the last update"),
+    flag("--build-only", exclusive="?what", help="build and show what changes; roll nothing out"),
+    flag("--base-only", exclusive="?what", help="make the base image only (for update.yml)"),
+    flag("--no-build", exclusive="?what", help="roll out the images that are here already"),
+    YES, JSON,
+)  # fmt: skip
+def update(asked: argparse.Namespace) -> int:
+    """PostgreSQL restarts with the pooler paused; pooler, app and proxy are exchanged. The images of before keep a tag
+    for --back. A check is recorded in REPORTS_DIR."""
+    if asked.check:
+        return check(asked.json)
+    if asked.back:
+        confirm("The images of before the last update serve again.", asked.yes)
+        flow.back()
+        return Status.OK
+    if asked.base_only:
+        flow.refresh_base()
+        return Status.OK
+    if asked.no_build:
+        confirm("The images that are here are rolled out.", asked.yes)
+        flow.roll_out()
+        return Status.OK
+    confirm("The images are rebuilt with current packages and rolled out: PostgreSQL restarts.", asked.yes)
+    rows = flow.run(asked.build_only)
+    show(rows, asked.json, empty="no package has changed")
+    return Status.OK
+
+
+def check(as_json: bool) -> int:
+    """List what is pending."""
+    found = flow.check()
+    rows = [row(where, one) for where, updates in found.items() for one in updates]
+    if as_json:
+        show_json(rows)
+    else:
+        show(rows, False, empty="every image has the archive's newest packages")
+    if flow.REBOOT.exists():
+        note("this host wants a reboot: its kernel or a library was updated")
+    secure = [one for one in rows if one["security"]]
+    if secure:
+        raise OperationError(f"{len(secure)} security updates are pending", "./scripts/ops update")
+    return Status.OK
+
+
+def row(where: str, one: Update) -> dict[str, Any]:
+    """A line of the listing."""
+    published = datetime.fromtimestamp(one.since, timezone.utc).isoformat() if one.since else None
+    return {
+        "image": where, "package": one.package, "old": one.old, "new": one.new, "security": one.security,
+        "published": published, "fixes": ", ".join(one.fixes),
+    }  # fmt: skip
+
+
+@command(
+    "sbom", DEPLOY, "Write a bill of materials of each image (CycloneDX): Debian and Python packages",
+    option("folder", metavar="FOLDER", help="where: NAME.cdx.json for each image"),
+)  # fmt: skip
+def sbom(asked: argparse.Namespace) -> None:
+    """For scanners of known vulnerabilities, and for the record of what ran when."""
+    say("\n".join(flow.write_bills(asked.folder)))

@@ -1,0 +1,213 @@
+"""A planned restart of PostgreSQL without a failed request: the pooler's clients wait while a new container takes over.
+
+Refuse what would be interrupted → create the new container beside the running one → CHECKPOINT → pause PgBouncer →
+stop the old container, start the new one → wait until it takes writes, seen from the pooler → resume. The old container
+is removed then. If the new one ends or does not become healthy, the old one is started again. PgBouncer resumes
+whatever happens: when this process ends, and by itself after GUARD seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ops import cluster, containers, docker, pooler, psql
+from ops.flows import rollout
+from ops.output import note
+from user_errors import OperationError, UserError
+
+SERVICE = "postgres"
+PAUSE_WITHIN = 3.0  # seconds for running transactions to end
+GUARD = 8  # seconds; less than query_wait_timeout in pg/pgbouncer.ini
+POLL = 0.5  # seconds between two looks at the new container, whose end would not be seen otherwise
+MOST_SEGMENTS = 2  # not archived yet: a shutdown waits for them
+# In the pooler's container, on its way to the server. $1: when the present server started, which does not count.
+LOOK_UNTIL = (
+    cluster.LOOK
+    + """
+echo ready
+read -r _ || exit 0
+until found=$(psql --no-psqlrc --no-password --tuples-only --no-align --command="
+	SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
+	WHERE NOT pg_catalog.pg_is_in_recovery()" 2>/dev/null) && [ -n "$found" ] && [ "$found" != "$1" ]
+do sleep 0.03; done
+echo "$found"
+"""
+)
+# One program, which goes on when the orchestrator is killed: there is no moment in which nothing would start a server.
+EXCHANGE = """
+echo ready
+read -r _ || exit 0
+docker stop "$1" >/dev/null
+docker start "$2" >/dev/null || docker start "$1" >/dev/null
+"""
+
+
+def run(if_changed: bool = False) -> float | None:
+    """The whole flow, into the container that Compose wants now. For how long clients waited, in seconds; None when no
+    restart was needed (`if_changed`), or when the server was not running. Raises UserError or OperationError; then the
+    previous container runs."""
+    if containers.members():
+        raise UserError("a cluster's servers are restarted one by one", "./scripts/ops cluster update")
+    containers.require_same_deployment()
+    image = str(containers.config()["services"][SERVICE]["image"])
+    with rollout.lock():
+        old = running_alone()
+        if not old:
+            note(f"the service {SERVICE} is not running: there is nothing to restart")
+            return None
+        recreate_one_shots(SERVICE)
+        new = rollout.start_beside(old, image, SERVICE, start=False)
+        if if_changed and made_of(new) == made_of(old):
+            containers.run(["docker", "rm", "--volumes", new])
+            note(f"{SERVICE} runs as Compose wants it: no restart")
+            return None
+        return exchange(old, new, image)
+
+
+def made_of(container: str) -> tuple[str, str]:
+    """Its image and Compose's hash of its settings. (`docker compose config --hash` counts services of a profile that
+    is off among what it depends on; `up` does not.)"""
+    found = rollout.inspect(container)
+    return found["Image"], found["Config"]["Labels"][rollout.CONFIG_HASH]
+
+
+def exchange(old: str, new: str, image: str) -> float:
+    """Another container in the place of the running one; for how long clients waited, in seconds."""
+    try:
+        facts = psql.rows("restart")[0]
+        refused = refusal(facts)
+        if refused:
+            raise refused
+        for name in one_shots(SERVICE):  # certificates are checked, the repository is prepared
+            containers.run(docker.run_in(name))
+        containers.pgadmin_in_server("checkpoint")
+        waited = under_pause(old, new, str(facts["started"]))
+    except BaseException:
+        undo(old, new, image)
+        raise
+    name = str(rollout.inspect(old)["Name"]).lstrip("/")
+    containers.run(["docker", "rm", "--volumes", old])
+    containers.run(["docker", "rename", new, name], check=False)  # only so that it keeps the name that people know
+    note(f"{SERVICE} was restarted; clients waited {waited:.2f} s")
+    return waited
+
+
+def refusal(facts: dict[str, Any]) -> OperationError | None:
+    """Why no restart can take place now; None when it can. `facts`: the row of pg/queries/restart.sql."""
+    if facts["sessions"]:
+        longest = max(facts["sessions"], key=lambda one: float(one["seconds"]))
+        who = longest["application"] or longest["role"]
+        return OperationError(
+            "PostgreSQL was not restarted: a transaction or a backup under way would be interrupted",
+            "./scripts/ops sessions --over 2; the same command again when it has ended",
+            f"{who} (pid {longest['pid']}) has been at work for {longest['seconds']:.0f} s",
+        )
+    if facts["waiting_segments"] > MOST_SEGMENTS:
+        return OperationError(
+            "PostgreSQL was not restarted: it would wait for the archive before it stops",
+            "./scripts/ops doctor; the same command again when the archive has caught up",
+            f"{facts['waiting_segments']} WAL segments are not archived",
+        )
+    return None
+
+
+def running_alone() -> str:
+    """The id of the running container; what a restart that was killed has left beside it is removed."""
+    found = rollout.containers_of(SERVICE, "--status", "running")
+    if found:
+        unneeded = [left for left in rollout.containers_of(SERVICE) if left != found[0]]
+        rollout.remove(unneeded)
+    return found[0] if found else ""
+
+
+def one_shots(service: str) -> list[str]:
+    """The one-shots that Compose would run before a service."""
+    enabled = containers.run(docker.compose("config", "--services")).split()
+    needed = containers.config()["services"][service].get("depends_on", {}).items()
+    return [name for name, how in needed if how["condition"] == "service_completed_successfully" and name in enabled]
+
+
+def recreate_one_shots(service: str) -> None:
+    """Those of another image or with other settings: `docker compose up` recreates what depends on a container that it
+    recreates, whether that has changed or not."""
+    if names := one_shots(service):
+        containers.run(docker.compose("create", "--no-build", *names), quiet=True)
+
+
+def under_pause(old: str, new: str, started: str) -> float:
+    """Stop `old` and start `new` while clients wait; for how long, in seconds. Raises OperationError."""
+    with contextlib.ExitStack() as stack:
+        docker_commands = stack.enter_context(containers.prepared(["sh", "-c", EXCHANGE, "exchange", old, new]))
+        looking = None
+        if containers.is_running("pgbouncer"):
+            looker = docker.exec_in("pgbouncer", "sh", "-c", LOOK_UNTIL, "look", started)
+            looking = stack.enter_context(containers.prepared(looker))
+            stack.callback(looking.process.kill)  # if no server came, it looks still
+        began = time.monotonic()
+        pause = pooler.paused(PAUSE_WITHIN, GUARD) if looking else contextlib.nullcontext(True)
+        with uninterrupted(), pause as is_paused:
+            if not is_paused:
+                raise OperationError(
+                    "PostgreSQL was not restarted: PgBouncer did not pause, as transactions went on",
+                    "./scripts/ops sessions --over 0; then the same command again",
+                )
+            docker_commands.go()
+            if looking:
+                looking.go()
+                wait_until_it_takes_writes(new, looking, began + GUARD)
+        waited = time.monotonic() - began
+        docker_commands.process.wait()
+        wait_until_healthy(new)
+        return waited
+
+
+def wait_until_it_takes_writes(new: str, looking: containers.Prepared, deadline: float) -> None:
+    """Until the pooler's side sees the new server, or time is up: the pooler resumes then, and its clients wait for
+    their login. Raises OperationError when the new container has failed."""
+    while not looking.line(POLL):
+        if time.monotonic() > deadline:
+            return
+        if rollout.verdict(rollout.inspect(new)) == "failed":
+            raise OperationError("the new container ended", "correct what its log above says; ./scripts/ops doctor")
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait for the end of the block: it takes seconds, and leaves a running server."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def undo(old: str, new: str, image: str) -> None:
+    """The previous container serves again, and the new one is removed, after its log was shown."""
+    with uninterrupted():
+        if rollout.inspect(new).get("State", {}).get("Status") != "created":
+            rollout.show_log(new)
+        containers.completed(["docker", "stop", new], quiet=True)
+        if rollout.inspect(old)["State"]["Status"] != "running":
+            note(f"starting the previous container of {SERVICE} again, instead of {image}")
+            containers.run(["docker", "start", old])
+            wait_until_healthy(old)
+        containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
+
+
+def wait_until_healthy(container: str, service: str = SERVICE) -> None:
+    """Raises OperationError when it ends or takes too long."""
+    deadline = time.monotonic() + rollout.HEALTHY_WITHIN
+    while time.monotonic() < deadline:
+        state = rollout.verdict(rollout.inspect(container))
+        if state == "healthy":
+            return
+        if state == "failed":
+            break
+        time.sleep(rollout.POLL)
+    rollout.show_log(container)
+    raise OperationError(f"the service {service} is not healthy", f"docker compose logs --tail 30 {service}")

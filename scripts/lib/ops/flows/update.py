@@ -1,0 +1,223 @@
+"""Current packages in every image, without a failed request, and the way back.
+
+Look what is pending → make the base image current, which no layer above survives → build → show what changed → restart
+PostgreSQL with the pooler paused → exchange pooler, app and proxy → start the rest. The images of before keep a tag.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from ops import containers, docker, dotenv, packages
+from ops.flows import exchange, restart, rollout
+from ops.output import note, say
+from ops.packages import Installed, Update
+from user_errors import OperationError, UserError
+
+DEBIAN = "debian:trixie-slim"  # ./scripts/up gets it
+PULL_WITHIN = "30"  # seconds
+BEFORE = "-before-update"
+VARIABLE = "BASE_IMAGE"  # of the compose files: what every Dockerfile starts from
+# A base of another content: no layer that was built on the one of before is used again.
+REFRESH = """FROM debian:trixie-slim
+RUN apt-get update -qq && apt-get upgrade -y -qq && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \\
+ && echo WHEN >/etc/packages-as-of
+"""
+REBOOT = Path("/run/reboot-required")
+METRICS, FACTS = "flaglearning_updates.prom", "updates.json"
+NO_PRIVILEGE = ("--rm", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+
+
+# ------------------------------------------------------------ which images
+
+
+def images() -> dict[str, str]:
+    """Name → image with its tag, of those that this deployment's services run and that are on this machine."""
+    wanted = {str(one["image"]) for one in containers.config()["services"].values() if "image" in one}
+    present = containers.run(["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).split()
+    return {image.rpartition("/")[2].partition(":")[0]: image for image in sorted(wanted & set(present))}
+
+
+def base() -> str:
+    """The base image of this deployment's next update; those of another TAG are built on another."""
+    return f"flaglearning/base:{os.environ.get('TAG') or dotenv.value(dotenv.read(), 'TAG') or 'dev'}"
+
+
+def installed(image: str) -> dict[str, Installed]:
+    """Its Debian packages."""
+    argv = ["docker", "run", *NO_PRIVILEGE, "--network", "none", "--entrypoint", "dpkg-query", image]
+    return packages.installed(containers.run([*argv, *packages.INSTALLED]))
+
+
+def bill_of_materials(image: str) -> dict[str, Any]:
+    """The image's SBOM. Python's own packages are in the app's image, in its venv."""
+    python = ["docker", "run", *NO_PRIVILEGE, "--network", "none", "--entrypoint", "sh", image, "-c"]
+    found = containers.run([*python, 'command -v python3 >/dev/null || exit 0; exec python3 -c "$0"', packages.PYTHON])
+    digest = containers.run(["docker", "image", "inspect", "--format", "{{.Id}}", image]).strip()
+    return packages.cyclonedx(image, digest, installed(image), found)
+
+
+# ------------------------------------------------------------ what is pending
+
+
+def check() -> dict[str, list[Update]]:
+    """What the archive has newer, by image, and by `host` in production on Debian. Recorded in REPORTS_DIR, for
+    Prometheus and the checklist. Raises OperationError when the archive can't be reached."""
+    with ThreadPoolExecutor(2) as pool:
+        found = dict(zip(images(), pool.map(pending, images().values())))
+    if production() and Path("/etc/debian_version").exists():
+        found["host"] = host()
+    now, reboot = time.time(), REBOOT.stat().st_mtime if REBOOT.exists() else None
+    facts = {"checked": now, "reboot_since": reboot, "pending": {k: [u._asdict() for u in v] for k, v in found.items()}}
+    files = {METRICS: packages.metrics(found, now, reboot), FACTS: json.dumps(facts, indent=1) + "\n"}
+    containers.client("report-write", stdin=json.dumps(files))
+    return found
+
+
+def production() -> bool:
+    return containers.environment_of("ops")["DEPLOYMENT"] != "development"
+
+
+def pending(image: str) -> list[Update]:
+    """Of an image: its own apt looks, in a container of it."""
+    temporary = ("--tmpfs", "/var/lib/apt/lists", "--tmpfs", "/var/cache/apt", "--tmpfs", "/tmp")  # noqa: S108
+    argv = ["docker", "run", *NO_PRIVILEGE, *temporary, "--user", "root", "--entrypoint", "bash", image, "-c"]
+    done = containers.completed([*argv, packages.PENDING], quiet=True)
+    if done.returncode:
+        raise OperationError(
+            f"the Debian archive can't be asked about {image}", "is deb.debian.org reachable from containers?",
+            " ".join(done.stderr.split())[-600:],
+        )  # fmt: skip
+    updates = packages.pending(done.stdout)
+    if not updates:
+        return []
+    names = [one.package for one in updates]
+    script = packages.PENDING + packages.CHANGELOGS
+    printed = containers.run([*argv, script, "changelogs", *names], quiet=True, check=False)
+    return packages.with_changelogs(updates, printed)
+
+
+def host() -> list[Update]:
+    """Of this machine, by the package lists that apt-daily.timer keeps."""
+    words = ["apt-get", "-s", "-o", "Debug::NoLocking=1", "--with-new-pkgs", "upgrade"]
+    return packages.pending(containers.run(words, quiet=True, check=False))
+
+
+# ------------------------------------------------------------ the update
+
+
+def run(build_only: bool = False) -> list[dict[str, Any]]:
+    """The whole update. What changed: rows with image, package, old and new version. Raises UserError and
+    OperationError; when the build fails, everything is as it was."""
+    containers.require_same_deployment()
+    named = images()
+    services = [name for name, one in containers.config()["services"].items() if one.get("image") in named.values()]
+    builds = {name: containers.config()["services"][name].get("build") for name in services}
+    services = [name for name, build in builds.items() if build and Path(build["context"]).is_dir()]
+    if not services:
+        raise UserError("this folder builds no image", "update on the machine that builds them (playbooks/update.yml)")
+    before = {name: installed(image) for name, image in named.items()}
+    with kept(list(named.values())):
+        note("making the base image current")
+        refresh_base()
+        note(f"building the images of {', '.join(services)}")
+        containers.run(docker.compose("build", *services))
+    rows = [
+        {"image": name, **change}
+        for name, image in named.items()
+        for change in packages.changes(before[name], installed(image))
+    ]
+    if not build_only:
+        roll_out()
+    return rows
+
+
+@contextlib.contextmanager
+def kept(tagged: list[str]) -> Iterator[None]:
+    """Keep the images under another tag; when the block fails, they get theirs back."""
+    for image in tagged:
+        containers.run(["docker", "tag", image, f"{image}{BEFORE}"])
+    try:
+        yield
+    except BaseException:
+        for kept_image in present(*(f"{image}{BEFORE}" for image in [*tagged, base()])):
+            containers.run(["docker", "tag", kept_image, kept_image[: -len(BEFORE)]])
+        raise
+
+
+def refresh_base() -> None:
+    """Debian's newest base image, if a registry can be reached, with everything that is newer in the archive. Recorded
+    as BASE_IMAGE in .env, so that the next start builds on it too."""
+    containers.run(["docker", "tag", next(iter(present(base(), DEBIAN))), f"{base()}{BEFORE}"])
+    containers.completed(["timeout", PULL_WITHIN, "docker", "pull", "--quiet", DEBIAN], quiet=True)
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    containers.run(["docker", "build", "--quiet", "--tag", base(), "-"], stdin=REFRESH.replace("WHEN", when))
+    os.environ[VARIABLE] = base()
+    if dotenv.write(dotenv.with_variable(dotenv.read(), VARIABLE, base())):
+        note(f"{dotenv.path()}: {VARIABLE}={base()}")
+
+
+def present(*wanted: str) -> list[str]:
+    """Those of these images that are on this machine."""
+    return [image for image in wanted if not containers.completed(inspected(image), quiet=True).returncode]
+
+
+def back() -> None:
+    """The images of before the last update serve again. One step, and no further."""
+    containers.require_same_deployment()
+    tagged = [*images().values(), base()]
+    missing = sorted({f"{image}{BEFORE}" for image in tagged} - set(present(*(f"{one}{BEFORE}" for one in tagged))))
+    if missing:
+        raise UserError(
+            "there is no update to undo: the images of before are not here", "./scripts/ops update --check",
+            ", ".join(missing),
+        )  # fmt: skip
+    for image in tagged:
+        containers.run(["docker", "tag", f"{image}{BEFORE}", image])
+    roll_out()
+    containers.run(["docker", "image", "rm", "--no-prune", *(f"{image}{BEFORE}" for image in tagged)], quiet=True)
+
+
+def inspected(image: str) -> list[str]:
+    return ["docker", "image", "inspect", image]
+
+
+def roll_out() -> None:
+    """Every service runs its image, and no request fails meanwhile."""
+    if containers.members():
+        raise UserError(
+            "the images are built; a cluster's servers are updated one by one", "./scripts/ops cluster update"
+        )
+    enabled = containers.run(docker.compose("config", "--services")).split()
+    if restart.SERVICE in enabled:
+        restart.run(if_changed=True)
+    with rollout.lock():
+        if "app" in enabled:
+            restart.recreate_one_shots("app")
+        old_pooler = exchange.start_pooler() if "pgbouncer" in enabled else None
+        if "app" in enabled:
+            rollout.serve(app_only=False)  # its clients leave the old pooler
+        if "proxy" in enabled:
+            exchange.proxy()
+        exchange.finish_pooler(old_pooler)
+    note("starting what else has changed")
+    containers.run(docker.compose("up", "--detach", "--no-build", "--wait"))
+    say("every service runs its current image")
+
+
+def write_bills(folder: str) -> list[str]:
+    """An SBOM of each image, as FOLDER/NAME.cdx.json; the files."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    made = []
+    for name, image in images().items():
+        file = Path(folder) / f"{name}.cdx.json"
+        file.write_text(json.dumps(bill_of_materials(image), indent=1) + "\n", encoding="utf-8")
+        made.append(str(file))
+    return made

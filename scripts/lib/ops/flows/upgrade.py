@@ -1,0 +1,120 @@
+"""A new major version of PostgreSQL, in place, with the old data directory kept.
+
+Build an image with both versions → stop PostgreSQL → pg_upgrade --check, then pg_upgrade, which copies → start →
+roles → statistics → a full backup. Until pg_upgrade has ended nothing has changed. The way back is the old directory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any
+
+from ops import containers, docker
+from ops.flows import restart
+from ops.output import note, say, size
+from ops.prompt import confirm
+from user_errors import OperationError, UserError
+
+SUITES = {"13": "bullseye", "15": "bookworm", "17": "trixie"}  # Debian's release with each major version
+ANALYZE = ("vacuumdb", "--host=/run/postgresql", "--username=postgres", "--all", "--quiet", "--analyze-in-stages")
+
+
+def image(major: str, suite: str) -> str:
+    """The tag of an image with the server of `major` beside this version's."""
+    server = str(containers.config()["services"][restart.SERVICE]["image"])
+    tag = f"{server.rpartition(':')[2]}-from-{major}"
+    arguments = {"POSTGRES_IMAGE": server, "OLD_MAJOR": major, "OLD_SUITE": suite or SUITES.get(major, "")}
+    if not arguments["OLD_SUITE"]:
+        raise UserError(f"no Debian release is known that has PostgreSQL {major}", "--suite names one")
+    words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    note(f"building an image with PostgreSQL {major}")
+    name = f"{server.rpartition(':')[0]}:{tag}"
+    containers.run(["docker", "build", "--quiet", *words, "--tag", name, "docker/upgrade"])
+    return tag
+
+
+def verb(name: str, tag: str = "", **parameters: Any) -> Any:
+    """A verb of pgupgrade, with the volumes of the service `restore`, in the image of this tag."""
+    before = os.environ.get("POSTGRES_TAG")
+    if tag:
+        os.environ["POSTGRES_TAG"] = tag
+    try:
+        return containers.answer(docker.run_in("restore", *docker.verb(name, parameters), entrypoint="pgupgrade"))
+    finally:
+        if tag:
+            os.environ.pop("POSTGRES_TAG") if before is None else os.environ.update(POSTGRES_TAG=before)
+
+
+def prepare(suite: str) -> tuple[dict[str, Any], str]:
+    """What there is to upgrade, and the tag of the image that can. Raises UserError."""
+    if containers.members():
+        raise UserError("a cluster is upgraded as one server: not provided yet", "docs/runbooks/upgrade.md")
+    containers.require_same_deployment()
+    found = verb("facts")
+    if found["old"] is None or found["has_new"]:
+        raise UserError(
+            f"there is nothing to upgrade: the data directory is of PostgreSQL {found['new']}"
+            if found["has_new"]
+            else "there is no data directory of an older version",
+            "docs/runbooks/upgrade.md",
+        )
+    return found, image(found["old"], suite)
+
+
+def run(suite: str, check_only: bool, yes: bool) -> None:
+    """The upgrade, or its check. Raises UserError and OperationError."""
+    found, tag = prepare(suite)
+    what = f"PostgreSQL {found['old']} → {found['new']}, {size(found['bytes'])}"
+    if not check_only:
+        confirm(
+            f"{what}: PostgreSQL stops, and its data directory is copied ({size(found['free_bytes'])} are free). "
+            "Requests fail meanwhile with 503. The old directory is kept.",
+            yes,
+        )
+    began = time.monotonic()
+    containers.run(docker.compose("stop", restart.SERVICE), quiet=True)
+    done = verb("run", tag, check_only=check_only)
+    if check_only:
+        say(f"{what}: pg_upgrade --check has passed")
+        return
+    start()
+    down = time.monotonic() - began
+    note(f"PostgreSQL {done['new']} serves after {down:.1f} s, {done['seconds']:.1f} s of them pg_upgrade")
+    # The first of its three stages takes seconds, and is enough for sensible plans.
+    containers.run(docker.exec_in(restart.SERVICE, *ANALYZE))
+    backup()
+    say(json.dumps({**done, "down_seconds": round(down, 1)}))
+    note("when all is well: ./scripts/ops retained list; the way back, which loses what is written from now on: --back")
+
+
+def start() -> None:
+    """The server, today's roles and privileges, and the pooler's connections."""
+    up = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--wait", restart.SERVICE)
+    containers.run(docker.compose(*up))
+    containers.pgadmin("apply")
+
+
+def backup() -> None:
+    """A full one, where backups are made: those of before are of the old version."""
+    if containers.is_running("backup"):
+        made = containers.pgbackup("create", type="full", mark=False)
+        note(f"full backup {made['label']}")
+    else:
+        note("no service `backup` is running here: no backup of the new version was made")
+
+
+def back(yes: bool) -> None:
+    """Set the new data directory aside; the old one is as it was when the upgrade began."""
+    containers.require_same_deployment()
+    confirm(
+        "The data directory of the new version is set aside. What was written since the upgrade is in that one only.",
+        yes,
+    )
+    containers.run(docker.compose("stop", restart.SERVICE), quiet=True)
+    done = verb("back")
+    if not done["retained"]:
+        raise OperationError("there is no data directory of the new version", "./scripts/ops upgrade")
+    say(f"the data directory of PostgreSQL {done['old']} is the newest again; the other is {done['retained']}")
+    note(f"start PostgreSQL {done['old']} on it with the image of that version (POSTGRES_TAG), or upgrade again")

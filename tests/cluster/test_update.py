@@ -1,0 +1,109 @@
+"""A cluster that changes in place: new definitions, renewed certificates, a restore, one server and back."""
+
+import copy
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from support.cluster import MEMBERS, Cluster, figures
+from support.ops import Ops
+from testing.shell import eventually
+from testing.stack import Stack
+
+pytestmark = [pytest.mark.last, pytest.mark.long]
+
+Record = Callable[[str, object], None]
+SERIAL = "openssl x509 -noout -serial"
+
+
+def changed(stack: Stack, **variables: str) -> Ops:
+    """./scripts/ops on the same stack, with other variables."""
+    other = copy.copy(stack)
+    other.variables = {**stack.variables, **variables}
+    other.__dict__.pop("environment", None)
+    return Ops(other)
+
+
+def started(cluster: Cluster, stack: Stack) -> dict[str, str]:
+    """When each member's container was started."""
+    return {member: str(stack.inspect(member)["State"]["StartedAt"]) for member in MEMBERS}
+
+
+def test_a_rolling_update_fails_no_write_and_goes_on_after_it_was_killed(
+    hurt: Cluster, stack: Stack, record_property: Record
+) -> None:
+    """Each server gets a container of another definition (less memory)."""
+    before, old = started(hurt, stack), hurt.primary()
+    ops = changed(stack, POSTGRES_MEMORY="1900m")
+    with hurt.load(seconds=590) as load:
+        with ops.started("cluster", "update", "--yes") as update:
+            eventually(lambda: started(hurt, stack) != before or None, within=180, every=0.3)
+            update.signal(signal.SIGKILL)
+        at = time.monotonic()
+        again = ops("cluster", "update", "--yes")
+        took = time.monotonic() - at
+    assert again.status == 0, again.err
+    verdict = hurt.judge(load)
+    record_property("measured", f"{figures(verdict)}; the second run took {took:.0f} s")
+    assert verdict.failed + verdict.unknown == 0
+    now = started(hurt, stack)
+    assert all(now[member] != before[member] for member in MEMBERS)
+    assert hurt.primary() != old
+    third = ops("cluster", "update", "--yes")
+    assert "nothing was changed" in third.err
+    assert started(hurt, stack) == now
+
+
+def serials(stack: Stack) -> dict[str, str]:
+    """Of the certificates that are served, by what serves them."""
+    found = {}
+    for member in MEMBERS:
+        for name, port, options in (
+            (member, 5432, "-starttls postgres"),
+            (f"{member}'s Patroni", 8008, "-cert /tls/cluster/tls.crt -key /tls/cluster/tls.key"),
+        ):
+            script = f"openssl s_client -connect {member}:{port} {options} </dev/null 2>/dev/null | {SERIAL}"
+            found[name] = stack.exec("db1", "sh", "-c", script).strip()
+    return found
+
+
+def test_renewed_certificates_restart_nothing(hurt: Cluster, stack: Stack, record_property: Record) -> None:
+    before, containers = serials(stack), started(hurt, stack)
+    volumes = [word for member in MEMBERS for word in ("-v", f"{stack.project}_tls-{member}:/tls/{member}")]
+    image = stack.config["services"]["db1"]["image"]
+    words = ["docker", "run", "--rm", "--user=root", *volumes, "--entrypoint=sh", image, "-c", "rm /tls/*/tls.crt"]
+    subprocess.run(words, check=True)
+    with hurt.load() as load:
+        done = hurt.ops("cluster", "update", "--yes")
+        eventually(lambda: all(now != before[name] for name, now in serials(stack).items()) or None, within=30)
+    assert done.status == 0, done.err
+    verdict = hurt.judge(load)
+    record_property("measured", figures(verdict))
+    assert started(hurt, stack) == containers
+    assert verdict.failed + verdict.unknown == 0
+
+
+def test_a_restore_to_a_point_in_time(hurt: Cluster, record_property: Record) -> None:
+    """Every member has the restored data, on one timeline, and the archive goes on."""
+    assert hurt.ops("backup", "create").status == 0
+    primary = hurt.primary()
+    hurt.value(primary, "CREATE TABLE public.restore_proof (v int); INSERT INTO public.restore_proof VALUES (1)")
+    time.sleep(2)
+    moment = hurt.value(primary, "SELECT pg_catalog.now()")
+    time.sleep(2)
+    hurt.value(primary, "INSERT INTO public.restore_proof VALUES (2)")
+    hurt.value(primary, "SELECT pg_catalog.pg_switch_wal()")
+    at = time.monotonic()
+    done = hurt.ops("restore", "backup", "--to", moment, "--yes")
+    assert done.status == 0, done.err
+    record_property("measured", f"{time.monotonic() - at:.0f} s until all members have the restored data")
+    hurt.healthy()
+    assert {hurt.value(member, "SELECT string_agg(v::text, ',') FROM public.restore_proof") for member in MEMBERS} == {
+        "1"
+    }
+    assert hurt.ops("backup", "create").status == 0
+    assert hurt.ops("backup", "verify").status == 0
+    assert hurt.ops("retained", "list", "--json").json

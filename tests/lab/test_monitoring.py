@@ -1,0 +1,150 @@
+"""A fleet that is monitored from its backup host: what is scraped, by whom, and what reaches the receivers."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from alerts.sinks import Webhooks
+from lab.hosts import Lab
+from players import Players
+from test_deploy import version
+from testing.shell import eventually
+
+pytestmark = pytest.mark.long
+
+HERE = ("env", "--chdir=/opt/flaglearning")
+MONITORING = ("env", "--chdir=/opt/flaglearning-monitoring")
+UNIT = "flaglearning-test-failure"
+
+
+def ask(lab: Lab, path: str) -> Any:
+    """Prometheus, on the loopback of the monitoring host."""
+    return json.loads(lab.exec("backup1", "curl", "-sS", f"http://127.0.0.1:9090/api/v1/{path}"))["data"]
+
+
+def up(lab: Lab) -> dict[str, str]:
+    return {
+        f"{one['labels']['job']} {one['labels'].get('host', '')}".strip(): one["health"]
+        for one in ask(lab, "targets")["activeTargets"]
+    }
+
+
+def test_every_host_is_scraped(split: Lab) -> None:
+    node = {f"node {host}" for host in ("db1", "app1", "app2", "backup1")}
+    database = {f"{job} db1" for job in ("postgres", "pgbouncer", "certificates")}
+    application = {f"{job} {host}" for job in ("proxy", "site", "certificates") for host in ("app1", "app2")}
+    wanted = {"prometheus", "alertmanager"} | node | database | application
+    eventually(lambda: set(up(split).values()) == {"up"}, within=60)
+    assert set(up(split)) == wanted
+
+
+def test_nothing_fires_on_a_healthy_fleet(split: Lab) -> None:
+    """But what this machine's own clock may, and its disk and memory, which the hosts share."""
+    of_this_machine = {"ClockOff", "DiskFilling", "DiskFull", "MemoryLow", "OomKill"}
+
+    def firing() -> set[str]:
+        alerts = {one["labels"]["alertname"] for one in ask(split, "alerts")["alerts"] if one["state"] == "firing"}
+        return alerts - of_this_machine - {"Watchdog"}
+
+    eventually(lambda: firing() == set(), within=120, every=2)
+
+
+CONNECT = "timeout 3 bash -c '</dev/tcp/{0}/9443' 2>/dev/null && echo open || echo shut"
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "answer"),
+    [
+        ("backup1", "db1", "open"),
+        ("backup1", "app1", "open"),
+        ("app1", "backup1", "open"),  # it asks whether the monitoring works
+        ("app1", "db1", "shut"),
+        ("app1", "app2", "shut"),
+        ("vantage", "app1", "shut"),
+        ("vantage", "backup1", "shut"),
+    ],
+)
+def test_the_port_is_open_for_the_monitoring_host(split: Lab, source: str, target: str, answer: str) -> None:
+    assert split.exec(source, "sh", "-c", CONNECT.format(split.address(target))).strip() == answer
+
+
+def test_a_client_without_prometheus_certificate_reads_nothing(split: Lab) -> None:
+    """From the host that the firewall lets in."""
+    tls = "/etc/flaglearning/secrets/tls"
+    url = f"https://{split.address('db1')}:9443/node"
+    words = ("curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "--cacert", f"{tls}/client/ca.crt", url)
+    own = {
+        name: ("--cert", f"{tls}/{name}/tls.crt", "--key", f"{tls}/{name}/tls.key")
+        for name in ("monitoring", "exporters")
+    }
+    answers = {name: split.exec("backup1", *words, *options) for name, options in {**own, "none": ()}.items()}
+    assert answers == {"monitoring": "200", "exporters": "403", "none": "400"}
+
+
+def test_the_test_alert_goes_the_whole_way(split: Lab, webhooks: Webhooks) -> None:
+    done = json.loads(split.exec("backup1", *MONITORING, "sh", "-c", "./scripts/ops alert test --json 2>/dev/null"))
+    assert done["receivers"] == ["webhook"]
+    assert webhooks.seen("firing", "TestAlert")
+    eventually(lambda: webhooks.beats, within=30)
+    said = split.exec("db1", *HERE, "./scripts/ops", "alert", "test", check=False)
+    assert "Alertmanager runs on backup1" in said
+    assert "HINT:" in said
+
+
+def fail_a_unit(lab: Lab, host: str) -> None:
+    lab.exec(host, "systemd-run", "--quiet", f"--unit={UNIT}", "--property=Type=oneshot", "false", check=False)
+
+
+def test_a_failed_unit_is_reported_with_its_host_and_so_is_its_end(split: Lab, webhooks: Webhooks) -> None:
+    began = time.monotonic()
+    fail_a_unit(split, "app1")
+    try:
+        notice = webhooks.wait("firing", "UnitFailed", began, within=90)
+    finally:
+        split.exec("app1", "systemctl", "reset-failed", f"{UNIT}.service")
+    assert (notice.labels["host"], notice.labels["unit"]) == ("app1", f"{UNIT}.service")
+    webhooks.wait("resolved", "UnitFailed", began, within=150)
+
+
+def test_without_the_monitoring_host_a_host_reports_by_itself(split: Lab, webhooks: Webhooks) -> None:
+    began = time.monotonic()
+    split.exec("backup1", *MONITORING, "docker", "compose", "stop", "alertmanager")
+    try:
+        fail_a_unit(split, "db1")
+        notice = webhooks.wait("firing", "UnitFailed", began, within=60)
+        assert notice.labels["host"] == "db1"
+        assert "no monitoring host answers" in notice.annotations["summary"]
+    finally:
+        split.exec("backup1", *MONITORING, "docker", "compose", "start", "alertmanager")
+        split.exec("db1", "systemctl", "reset-failed", f"{UNIT}.service")
+
+
+def test_a_database_host_that_is_down_is_reported(split: Lab, webhooks: Webhooks, record_property: Any) -> None:
+    began = time.monotonic()
+    split.stop("db1")
+    try:
+        notice = webhooks.wait("firing", "PostgresDown", began, within=120)
+        assert notice.labels["host"] == "db1"
+        record_property("measured", f"PostgresDown after {notice.at - began:.1f} s, at a tenth of the durations")
+    finally:
+        split.start("db1")
+    webhooks.wait("resolved", "PostgresDown", began, within=300)
+
+
+def test_a_deploy_loses_no_line_of_the_log(split: Lab, players: Players) -> None:
+    """The old containers are gone; their lines are in the journal."""
+    seen = "before-the-deploy"
+    players.ask("app1", f"/{seen}")
+    split.play("deploy.yml", "-e", version("journal"))
+    logs = split.exec("app1", *HERE, "./scripts/ops", "logs", "--since", "30m", "app", "proxy")
+    assert f"/{seen}" in logs
+
+
+def test_no_secret_is_in_the_journal(split: Lab) -> None:
+    for host in ("db1", "app1", "backup1"):
+        journal = split.exec(host, "journalctl", "--no-pager", "--output=cat")
+        files = split.exec(host, "find", "/etc/flaglearning/secrets", "-maxdepth", "1", "-type", "f").split()
+        texts = {file: split.exec(host, "cat", file).strip().rpartition("=")[2] for file in files}
+        assert {file for file, text in texts.items() if text and text in journal} == set()

@@ -1,0 +1,96 @@
+"""./scripts/ops upgrade: a data directory of PostgreSQL 15 becomes one of this version, and the way back."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ops.flows.upgrade import SUITES
+from support.fixtures import own_stack
+from support.ops import Ops
+from support.postgres import Postgres
+from support.proxy import Proxy
+from testing.shell import eventually, run
+from testing.stack import TAG, Stack
+
+pytestmark = [pytest.mark.last, pytest.mark.long]
+
+OLD = "15"
+IMAGE_TAG = f"{TAG}-from-{OLD}"
+BIN, DATA = f"/usr/lib/postgresql/{OLD}/bin", f"/var/lib/postgresql/{OLD}/data"
+COUNT = "SELECT count(*) || ' ' || sum(hashtext(t::text)) FROM flags_country AS t"
+DUMP = "pg_dump -h /run/postgresql -U postgres --no-owner --no-privileges -d {database} >/var/lib/postgresql/dump.sql"
+# A server of the old version with the application's tables and rows, and nothing else of this project.
+MAKE_OLD = f"""
+mkdir -p {DATA}
+{BIN}/initdb -D {DATA} -U postgres -E UTF8 --locale=C.UTF-8 --data-checksums --auth=peer >/dev/null
+{BIN}/pg_ctl -D {DATA} -o "-k /tmp -c listen_addresses=" -w -l /tmp/log start >/dev/null
+psql -q -h /tmp -U postgres -c "CREATE ROLE flaglearning_owner" -c "CREATE DATABASE $DATABASE OWNER flaglearning_owner"
+PGOPTIONS="-c role=flaglearning_owner" psql -q -h /tmp -U postgres -d $DATABASE -f /var/lib/postgresql/dump.sql \\
+	>/tmp/out 2>&1
+rm /var/lib/postgresql/dump.sql
+"""
+STOP = f"{BIN}/pg_ctl -D {DATA} -m fast -w stop >/dev/null"
+START = f"{BIN}/pg_ctl -D {DATA} -o '-k /tmp -c listen_addresses=' -w -l /tmp/log start >/dev/null"
+
+
+def in_old(stack: Stack, script: str) -> str:
+    """A script in a container with both versions and the server's volume; what it prints."""
+    words = ("run", "--rm", "--no-deps", "-T", "--env", f"DATABASE={stack.database}", "--entrypoint", "bash")
+    old = Stack(stack.project, stack.files)
+    old.variables = {**stack.variables, "POSTGRES_TAG": IMAGE_TAG}
+    return old.compose(*words, "restore", "-ec", script)
+
+
+@pytest.fixture(scope="module")
+def old(request: pytest.FixtureRequest) -> Iterator[tuple[Stack, str]]:
+    """A stack whose volume has a data directory of the old version only; and what its table holds."""
+    server = f"flaglearning/postgres:{TAG}"
+    arguments = {"POSTGRES_IMAGE": server, "OLD_MAJOR": OLD, "OLD_SUITE": SUITES[OLD]}
+    words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    run(
+        "docker",
+        "build",
+        "--quiet",
+        *words,
+        "--tag",
+        f"flaglearning/postgres:{IMAGE_TAG}",
+        "docker/upgrade",
+        timeout=600,
+    )
+    with own_stack("upgrade", port=21030, WEB_CONCURRENCY="1") as stack:
+        before = Postgres(stack).superuser(COUNT, database=stack.database)
+        stack.exec("postgres", "sh", "-ec", DUMP.format(database=stack.database))
+        stack.stop("postgres")
+        in_old(stack, f"{MAKE_OLD}{STOP}\nrm -rf /var/lib/postgresql/17")
+        yield stack, before
+
+
+def test_an_old_data_directory_is_upgraded_and_is_kept(
+    old: tuple[Stack, str], record_property: Callable[[str, object], None]
+) -> None:
+    stack, before = old
+    ops = Ops(stack)
+    assert "pg_upgrade --check has passed" in ops("upgrade", "--check").out
+    done = ops("upgrade", "--yes")
+    assert done.status == 0, done.out + done.err
+    result = json.loads(done.out.splitlines()[-1])
+    record_property("measured", f"down for {result['down_seconds']} s, pg_upgrade {result['seconds']} s")
+    assert (result["old"], result["new"]) == ("15", "17")
+    postgres = Postgres(stack)
+    assert postgres.superuser(COUNT, database=stack.database) == before
+    assert postgres.superuser("SHOW data_checksums") == "on"
+    stack.up()
+    eventually(lambda: Proxy(stack).get("/readyz").status_code == 200, within=30)
+    assert ops("doctor").status == 0
+    assert ops("upgrade", "--yes").status == 2
+
+
+def test_the_way_back_is_the_old_directory_as_it_was(old: tuple[Stack, str]) -> None:
+    stack, before = old
+    done = Ops(stack)("upgrade", "--back", "--yes")
+    assert done.status == 0, done.err
+    found = in_old(stack, f'{START}\npsql -h /tmp -U postgres -d "$DATABASE" -XAtc "{COUNT}"\n{STOP}')
+    assert found.strip() == before
+    assert Ops(stack)("upgrade", "--yes").status == 0
+    assert Postgres(stack).superuser(COUNT, database=stack.database) == before

@@ -1,0 +1,9 @@
+"""Which of pgBadger's reports are deleted."""
+
+from pgclient.log_report import outdated
+
+
+def test_reports_older_than_the_days_that_are_kept() -> None:
+    names = ["logs-2026-10-31.html", "logs-2026-11-01.html", "logs-2026-11-30.html", "drill.html", "logs-x.html"]
+    assert outdated(names, "2026-12-01", 30) == ["logs-2026-10-31.html"]
+    assert outdated(names, "2026-12-01", 0) == ["logs-2026-10-31.html", "logs-2026-11-01.html", "logs-2026-11-30.html"]
