@@ -34,6 +34,7 @@ PLAY = """
     - ansible.builtin.include_vars: {root}/ansible/roles/stack/defaults/main.yml
     - ansible.builtin.include_vars: {root}/ansible/roles/stack/vars/main.yml
     - ansible.builtin.include_vars: {root}/ansible/roles/images/defaults/main.yml
+    - ansible.builtin.set_fact: {{ images_exporters: [] }}
     - ansible.builtin.debug:
         msg:
           files: "{{{{ stack_compose_files }}}}"
@@ -95,6 +96,7 @@ def test_one_database_host_has_the_pooler(seen: Any) -> None:
         "database": ["postgres", "app", "ops", "pgbouncer"],
         "application": ["app", "proxy"],
         "backup": ["postgres"],
+        "monitoring": [],
     }
 
 
