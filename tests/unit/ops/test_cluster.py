@@ -91,7 +91,7 @@ def test_a_switchover_waits_for_the_archive(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cluster, "gather", in_turn(waiting(30), waiting(3), waiting(2)))
-    monkeypatch.setattr(switchover.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("ops.flows.switchover.time.sleep", lambda seconds: None)
     assert switchover.ready("")["server"]["waiting_segments"] == 2
     assert capsys.readouterr().err.count("waiting for the archive: 30 WAL segments") == 1
 
