@@ -11,7 +11,7 @@ import json
 import signal
 from typing import Any
 
-from ops import containers, docker, psql
+from ops import cluster, containers, docker, psql
 from ops.containers import Failed, pgadmin, pgbackup
 from ops.flows import restore_dump, sandbox
 from ops.output import note, say
@@ -19,6 +19,14 @@ from ops.prompt import confirm, confirm_by_name
 from user_errors import OperationError, UserError
 
 Plan = dict[str, Any]
+
+# What etcd knows of the old history. It keeps `config` and `initialize`, the system identifier (Patroni 4.0, dcs.py).
+FORGET = r"""
+for key in leader sync history status failover failsafe; do
+	etcdctl --endpoints="$ETCD_ADVERTISE_CLIENT_URLS" --cacert=/tls/ca.crt --cert=/tls/tls.crt --key=/tls/tls.key \
+		del "/service/flaglearning/$key" >/dev/null || exit
+done
+"""
 
 
 def plan_for(to: str, backup: str, timeline: int | None) -> Plan:
@@ -36,10 +44,7 @@ def source(plan: Plan) -> str:
 def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     """Replace the data directory."""
     if containers.members():
-        raise UserError(
-            "a restore in place is for one server: the standbys of a cluster would follow the old history",
-            "--sandbox to look at the data, --table to bring one table back (docs/runbooks/cluster.md)",
-        )
+        require_alone(dry_run)
     database = psql.app_database()
     consequence = (
         f"PostgreSQL stops. Every database ({database} and the others) is restored from {source(plan)}. "
@@ -58,6 +63,24 @@ def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     note("restored; when the data is right: ./scripts/ops retained drop, then ./scripts/ops backup create")
 
 
+def require_alone(dry_run: bool) -> None:
+    """Raises UserError in a cluster of one machine, and on a host while the other members run: they would follow the
+    old history."""
+    if len(containers.members()) > 1:
+        raise UserError(
+            "a restore in place is for one server: the standbys of a cluster would follow the old history",
+            "--sandbox to look at the data, --table to bring one table back (docs/runbooks/cluster.md)",
+        )
+    if dry_run:
+        return
+    running = [one["name"] for one in cluster.ask_a_member()["members"] if one["state"] in ("running", "streaming")]
+    if len(running) > 1:
+        raise UserError(
+            f"a restore in place needs the other members to be stopped: {', '.join(running)} run",
+            "on the control machine: playbooks/restore.yml, which stops and rebuilds the standbys",
+        )
+
+
 def exchange_data_directory(plan: Plan) -> dict[str, Any]:
     """Stop, restore, start: with the new data directory, or, when the restore fails, with the old one."""
     # Ctrl-C reaches the container too, which leaves the old directory in place; here PostgreSQL is started again.
@@ -70,6 +93,8 @@ def exchange_data_directory(plan: Plan) -> dict[str, Any]:
             answer = containers.answer(argv)
         except Failed:
             note("the restore failed; its error is above")
+        if answer is not None and containers.members():
+            containers.run(docker.exec_in(cluster.etcd_services()[0], "sh", "-c", FORGET))
         up = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--wait", "postgres")
         containers.run(docker.compose(*up))
     finally:
