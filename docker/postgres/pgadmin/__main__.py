@@ -5,18 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import verbs
-from pgadmin import databases, policy, session
-
-
-def checkpoint() -> None:
-    """Write what a shutdown would have to write: it is short then."""
-    with session.connect() as own:
-        own.run("CHECKPOINT")
+from pgadmin import databases, policy
 
 
 VERBS: dict[str, Callable[..., Any]] = {
     "apply": policy.apply,
-    "checkpoint": checkpoint,
     "create-staging": databases.create_staging,
     "reassign": databases.reassign,
     "rename": databases.rename,

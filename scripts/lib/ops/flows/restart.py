@@ -85,7 +85,7 @@ def exchange(old: str, new: str, image: str) -> float:
             raise refused
         for name in one_shots(SERVICE):  # certificates are checked, the repository is prepared
             containers.run(docker.run_in(name))
-        containers.pgadmin_in_server("checkpoint")
+        checkpoint()
         waited = under_pause(old, new, str(facts["started"]))
     except BaseException:
         undo(old, new, image)
@@ -95,6 +95,13 @@ def exchange(old: str, new: str, image: str) -> float:
     containers.run(["docker", "rename", new, name], check=False)  # only so that it keeps the name that people know
     note(f"{SERVICE} was restarted; clients waited {waited:.2f} s")
     return waited
+
+
+def checkpoint() -> None:
+    """Write what the shutdown would have to write: it is short then. psql: the running image may be an older one."""
+    as_superuser = ("--host=/run/postgresql", "--username=postgres", "--dbname=postgres")
+    words = ("psql", "--no-psqlrc", "--quiet", *as_superuser, "--command=CHECKPOINT")
+    containers.run(docker.exec_in(containers.server(), *words))
 
 
 def refusal(facts: dict[str, Any]) -> OperationError | None:
