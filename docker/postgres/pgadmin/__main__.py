@@ -7,7 +7,6 @@ from typing import Any
 import verbs
 from pgadmin import databases, policy
 
-
 VERBS: dict[str, Callable[..., Any]] = {
     "apply": policy.apply,
     "create-staging": databases.create_staging,

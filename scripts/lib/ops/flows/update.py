@@ -92,7 +92,8 @@ def pending(image: str) -> list[Update]:
     done = containers.completed([*argv, packages.PENDING], quiet=True)
     if done.returncode:
         raise OperationError(
-            f"the Debian archive can't be asked about {image}", "check that containers reach the mirror of /etc/apt/sources.list",
+            f"the Debian archive can't be asked about {image}",
+            "check that containers reach the mirror of /etc/apt/sources.list",
             " ".join(done.stderr.split())[-600:],
         )  # fmt: skip
     updates = packages.pending(done.stdout)
