@@ -3,10 +3,12 @@
 #
 #   docker-entrypoint.sh COMMAND…          start
 #   docker-entrypoint.sh write-userlist    in the running container, after the secret has changed; RELOAD reads it
+#
+# POOLERS: how many PgBouncers share the server's connections, one on each application host of a cluster (default: 1).
 set -Eeuo pipefail
 umask 077
 
-readonly SECRET=/run/secrets/pgbouncer_password USERLIST=/run/pgbouncer/userlist.txt
+readonly SECRET=/run/secrets/pgbouncer_password USERLIST=/run/pgbouncer/userlist.txt SHARE=/run/pgbouncer/share.ini
 
 fail() { printf 'ERROR: %s\nHINT:  %s\n' "$1" "$2" >&2; exit 1; }
 
@@ -29,6 +31,15 @@ write_userlist() {
 	mv "$USERLIST.new" "$USERLIST"
 }
 
+# This pooler's part of what pg/pgbouncer.ini gives one: two pools (the application's and readonly's) with both in reserve fit the part.
+write_share() {
+	local poolers=${POOLERS:-1} part reserve
+	[[ $poolers =~ ^[1-5]$ ]] || fail "POOLERS is '$poolers'" "set it to the number of application hosts: 1 to 5"
+	part=$((50 / poolers)) reserve=$((poolers < 5 ? 5 / poolers : 1))
+	printf '%s\n' "max_db_connections = $part" "reserve_pool_size = $reserve" "default_pool_size = $((part / 2 - reserve))" >"$SHARE"
+}
+
 check_files
 write_userlist
+write_share
 if [ "$*" != write-userlist ]; then exec "$@"; fi

@@ -35,6 +35,13 @@ ALTER ROLE postgres PASSWORD NULL;
 ALTER ROLE :"app_role" CREATEDB;
 \endif
 
+\if :cluster
+-- Up to five poolers, one on each application host: each may look passwords up with three connections (pg/pgbouncer.ini), and they
+-- share the application's. The sum stays.
+ALTER ROLE pgbouncer   CONNECTION LIMIT 15;
+ALTER ROLE :"app_role" CONNECTION LIMIT 44;
+\endif
+
 -- Memberships: exactly these.
 CREATE TEMPORARY TABLE wanted_membership (role_name name, member_name name) ON COMMIT DROP;
 INSERT INTO wanted_membership VALUES

@@ -14,6 +14,7 @@ MOST_LAG = 1 << 20  # bytes; maximum_lag_on_failover in pg/cluster/patroni.yml
 OLDEST_TRANSACTION = 1.0  # seconds; PgBouncer's PAUSE waits for it
 MOST_SEGMENTS = 2  # waiting for the archive; a stopping server waits for them
 SYNCHRONOUS = ("sync", "quorum")
+SYNCHRONOUS_ROLES = ("sync_standby", "quorum_standby")  # Patroni's, where the primary's own view is not at hand
 
 Facts = dict[str, Any]
 
@@ -34,7 +35,8 @@ def members(facts: Facts) -> list[Member]:
     """Each member that is configured or that Patroni knows, by name.
 
     `facts`: {"configured": names, "members": of Patroni's /cluster (4.0 docs, "REST API"), "server": `pgcluster server`
-    of the primary, or None}.
+    of the primary, or None; "pooler": the member that PgBouncer is led to}. On hosts, `server` is left out where the
+    primary is on another one, and `pooler` where there is no PgBouncer.
     """
     standbys = {row["name"]: row for row in (facts.get("server") or {}).get("standbys", [])}
     known = {one["name"]: one for one in facts["members"]}
@@ -51,7 +53,8 @@ def members(facts: Facts) -> list[Member]:
             Member(
                 name, "primary" if is_primary else "standby", one["state"], one.get("timeline"),
                 lag if isinstance(lag, int) and not is_primary else None,
-                standby.get("sync_state") in SYNCHRONOUS, bool(one.get("pending_restart")),
+                standby.get("sync_state") in SYNCHRONOUS if "server" in facts else one["role"] in SYNCHRONOUS_ROLES,
+                bool(one.get("pending_restart")),
             )
         )  # fmt: skip
     return found
@@ -83,8 +86,8 @@ def problems(facts: Facts) -> list[str]:
         if one.pending_restart:
             found.append(f"{one.name} has a setting that needs a restart")
     found += [f"{one['name']} does not answer: {one['reason']}" for one in facts["etcd"] if not one["healthy"]]
-    if primary and facts.get("pooler") != primary.name:
-        found.append(f"PgBouncer is led to {facts.get('pooler') or 'no server'}, and the primary is {primary.name}")
+    if primary and "pooler" in facts and facts["pooler"] != primary.name:
+        found.append(f"PgBouncer is led to {facts['pooler'] or 'no server'}, and the primary is {primary.name}")
     if facts.get("paused"):
         found.append("Patroni is paused: no failover takes place")
     return found
@@ -103,11 +106,15 @@ def refusal(facts: Facts, candidate: str = "") -> UserError | OperationError | N
         return OperationError("no switchover was started: the cluster has no running primary", status)
     if candidate == primary.name:
         return UserError(f"{candidate} is the primary already", status)
+    if "server" not in facts:
+        return UserError(
+            f"the primary's side is known on its host only: {primary.name}", f"on {primary.name}: {status}"
+        )
     if facts.get("paused"):
         return OperationError("no switchover was started: Patroni is paused", f"patronictl resume; {status}")
-    if facts.get("pooler") != primary.name:
+    if "pooler" in facts and facts["pooler"] != primary.name:
         return OperationError(
-            "no switchover was started: PgBouncer is not led to the primary", status, facts.get("pooler") or "no answer"
+            "no switchover was started: PgBouncer is not led to the primary", status, facts["pooler"] or "no answer"
         )
     wanted = [listed[candidate]] if candidate else [one for one in listed.values() if one.role == "standby"]
     if not any(fit(one) for one in wanted):

@@ -1,4 +1,4 @@
-"""One host, converged once, and a vantage host; for the tests that come last it grows to a fleet."""
+"""One host, converged once, and a vantage host; for later tests it grows to a fleet, and for the last to a cluster."""
 
 import os
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from testing.stack import PROJECT, TAG
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The fleet's tests after those of the one host that it grows from."""
-    items.sort(key=lambda item: "split" in getattr(item, "fixturenames", ()))
+    """The fleet's tests after those of the one host that it grows from, the cluster's after the fleet's."""
+    items.sort(key=lambda item: sum(name in getattr(item, "fixturenames", ()) for name in ("split", "cluster")))
 
 
 @pytest.fixture(scope="session")

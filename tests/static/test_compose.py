@@ -21,14 +21,29 @@ from testing.stack import (
 BASE = ("docker-compose.yml",)
 WITH_A_BACKUP_HOST = (*PRODUCTION, "docker/compose/host-repository-2.yml")
 BACKUP_HOST = ("docker/compose/host-backup.yml",)
+BACKUP_HOST_OF_A_CLUSTER = (*BACKUP_HOST, "docker/compose/host-backup-cluster.yml")
 CLUSTER = (*DEVELOPMENT, "docker/compose/cluster.yml")
-# What a host of a fleet runs → its files. (Which host has which: ansible/roles/stack/vars/main.yml.)
-FLEET = {
+MEMBER = (
+    "docker/compose/host-database.yml",
+    "docker/compose/host-repository-2.yml",
+    "docker/compose/host-member.yml",
+)
+# What a host of a fleet runs → the ports that it publishes, and its files (ansible/roles/stack/vars/main.yml).
+FLEET: dict[str, tuple[dict[str, set[int]], tuple[str, ...]]] = {
     "certificates repository postgres roles pgbouncer backup": (
-        "docker/compose/host-pooler.yml",
-        "docker/compose/host-database.yml",
+        {"pgbouncer": {6432}},
+        ("docker/compose/host-pooler.yml", "docker/compose/host-database.yml"),
     ),
-    "app proxy": ("docker/compose/host-application.yml",),
+    "app proxy": ({"proxy": {8000, 8443}}, ("docker/compose/host-application.yml",)),
+    # with a cluster
+    "certificates etcd postgres pgbackrest-server backup": (
+        {"etcd": {2379, 2380}, "postgres": {5432, 8008}, "pgbackrest-server": {8432}},
+        MEMBER,
+    ),
+    "haproxy pgbouncer app proxy": (
+        {"proxy": {8000, 8443}},
+        ("docker/compose/host-pooler-and-application.yml",),
+    ),
 }
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
 NEEDED_WITH_A_BACKUP_HOST: dict[str, Any] = {
@@ -37,24 +52,60 @@ NEEDED_WITH_A_BACKUP_HOST: dict[str, Any] = {
     "BACKUP_HOST_ADDRESS": "192.0.2.14",
     "BACKUP_REPOSITORY_DIR": "/srv/backup",
 }
-NEEDED_IN_A_FLEET: dict[str, Any] = {**NEEDED, "PGBOUNCER_ADDRESS": "192.0.2.11"}
+MEMBERS = {"db1": "192.0.2.11", "db2": "192.0.2.15", "db3": "192.0.2.16"}
+NEEDED_IN_A_FLEET: dict[str, Any] = {
+    **NEEDED_WITH_A_BACKUP_HOST,
+    "PGBOUNCER_ADDRESS": "192.0.2.11",
+    **{"MEMBER": "db1", "MEMBER_ADDRESS": "192.0.2.11"},
+    **{"PEER_1": "db2", "PEER_1_ADDRESS": "192.0.2.15", "PEER_2": "db3", "PEER_2_ADDRESS": "192.0.2.16"},
+    **{f"MEMBER_{n}": name for n, name in enumerate(MEMBERS, 1)},
+    **{f"MEMBER_{n}_ADDRESS": address for n, address in enumerate(MEMBERS.values(), 1)},
+}
 
 
 @pytest.mark.parametrize(
-    "files", [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST, CLUSTER], ids=" + ".join
+    "files",
+    [BASE, DEVELOPMENT, PRODUCTION, TEST, WITH_A_BACKUP_HOST, BACKUP_HOST, BACKUP_HOST_OF_A_CLUSTER, CLUSTER],
+    ids=" + ".join,
 )
 def test_it_renders(files: tuple[str, ...]) -> None:
-    Stack(f"{PROJECT}-static", files, **NEEDED_WITH_A_BACKUP_HOST).compose("--profile", "*", "config", "--quiet")
+    Stack(f"{PROJECT}-static", files, **NEEDED_IN_A_FLEET).compose("--profile", "*", "config", "--quiet")
 
 
-@pytest.mark.parametrize(("services", "files"), FLEET.items(), ids=FLEET)
-def test_a_host_of_a_fleet_runs_its_part(services: str, files: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(("services", "ports", "files"), [(name, *host) for name, host in FLEET.items()], ids=FLEET)
+def test_a_host_of_a_fleet_runs_its_part(services: str, ports: dict[str, set[int]], files: tuple[str, ...]) -> None:
     stack = Stack(f"{PROJECT}-static", (*PRODUCTION, *files), **NEEDED_IN_A_FLEET)
     assert set(stack.compose("config", "--services").split()) == set(services.split())
     config = stack.config["services"]  # those of other hosts too, behind a profile
     published = {name: config[name]["ports"] for name in services.split() if config[name].get("ports")}
-    assert published.keys() == {"pgbouncer" if "pgbouncer" in services else "proxy"}
-    assert all(port.get("host_ip") == "192.0.2.11" for port in published.get("pgbouncer", ()))
+    assert {name: {port["target"] for port in own} for name, own in published.items()} == ports
+    inside = [port for name, own in published.items() if name != "proxy" for port in own]
+    assert all(port.get("host_ip") == "192.0.2.11" for port in inside)
+
+
+def test_a_member_knows_the_others_by_name_and_itself_by_its_network() -> None:
+    services = Stack(f"{PROJECT}-static", (*PRODUCTION, *MEMBER), **NEEDED_IN_A_FLEET).config["services"]
+    others = {*(f"{kind}{name}={MEMBERS[name]}" for kind in ("", "etcd-") for name in ("db2", "db3"))}
+    for service, own in (("postgres", "db1"), ("etcd", "etcd-db1")):
+        assert set(services[service]["extra_hosts"]) - {"backup-host=192.0.2.14"} == others
+        assert services[service]["networks"]["cluster"]["aliases"] == [own]
+    assert services["etcd"]["environment"]["ETCD_INITIAL_CLUSTER"].count("https://") == len(MEMBERS)
+    one_machine = Stack(f"{PROJECT}-static", CLUSTER).config["services"]["etcd-db1"]
+    assert services["etcd"]["command"] == one_machine["command"]
+
+
+def test_a_member_has_the_backup_hosts_repository_alone() -> None:
+    """A setting of repository 1, a passphrase among them, would mean that there is one."""
+    services = Stack(f"{PROJECT}-static", (*PRODUCTION, *MEMBER), **NEEDED_IN_A_FLEET).config["services"]
+    for name in ("postgres", "backup", "restore", "sandbox"):
+        service = services[name]
+        assert "backup_cipher" not in {secret["source"] for secret in service["secrets"]}, name
+        assert not [
+            key for key, value in service["environment"].items() if key.startswith("PGBACKREST_REPO1") and value
+        ]
+        assert service["environment"]["REPOSITORY"] == "2"
+        hidden = [volume for volume in service["volumes"] if volume["target"].endswith("conf.d/repo1.conf")]
+        assert [volume["source"] for volume in hidden] == ["/dev/null"]
 
 
 @pytest.mark.parametrize("variable", NEEDED)

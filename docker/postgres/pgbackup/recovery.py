@@ -231,7 +231,10 @@ def exchange() -> str:
 
 
 def upgrade_stanza() -> None:
-    """A new host's own repository is of the empty database that was made there: from now on it is of this one."""
+    """A new host's own repository is of the empty database that was made there: from now on it is of this one. A member
+    of a cluster has none."""
+    if server.is_cluster():
+        return
     if backup_health.is_foreign(pgbackrest.info("1")):
         pgbackrest.run("--no-online", "stanza-upgrade", check=False)
         if backup_health.is_foreign(pgbackrest.info("1")):

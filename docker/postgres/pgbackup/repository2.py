@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from pgbackup import pgbackrest, schedule
+from pgbackup import pgbackrest, schedule, server
 from pgbackup.notes import note
 from user_errors import Failure
 
@@ -40,12 +40,18 @@ def serve() -> None:
             found = pgbackrest.info()
             if not found["systems"]:
                 pgbackrest.ensure_stanza()
-            if at and (kind := schedule.due(found["backups"], datetime.now(UTC), at, full_days)):
+            kind = schedule.due(found["backups"], datetime.now(UTC), at, full_days, timeline(found)) if at else None
+            if kind:
                 note(f"backup: a {kind} one is due")
                 create(kind)
         except Failure as failure:  # the database host is away, or not yet there: it is tried again
             failure.show()
         time.sleep(schedule.LOOK)
+
+
+def timeline(found: dict[str, Any]) -> int:
+    """The timeline on which a backup has to be: of a cluster the archive's newest, begun by a failover; else any."""
+    return int(found["archive"]["max"][:8], 16) if server.is_cluster() and found["archive"] else 0
 
 
 def create(kind: str) -> None:

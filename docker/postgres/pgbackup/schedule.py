@@ -26,19 +26,23 @@ ALIVE = Path("/tmp/alive")  # noqa: S108 - this container's own tmpfs; the healt
 
 
 def serve() -> None:
-    """Until SIGTERM. Raises OperationError at the start if the server doesn't archive."""
+    """Until SIGTERM. Raises OperationError at the start if the server doesn't archive. Beside a standby it waits until
+    that is the primary."""
     at, full_days = settings()
+    end_on_sigterm()
+    wait_while_standby()
     server.require_archiving()
-    pgbackrest.ensure_stanza()
+    if pgbackrest.REPOSITORY == "1":  # the other one's is the backup host's to make
+        pgbackrest.ensure_stanza()
     note(
         f"backup: a heartbeat every {BEAT} s; "
         + (f"a backup a day at {at} UTC, a full one every {full_days} days" if at else "no schedule (BACKUP_AT=off)")
     )
-    end_on_sigterm()
     running: subprocess.Popen[bytes] | None = None
     looked = 0.0
     known: datetime | None = None
     while True:
+        wait_while_standby()
         try:
             restore_points.beat()
             known = restore_points.keep_to_archive_timeout(known)
@@ -57,6 +61,13 @@ def serve() -> None:
             failure.show()
         except psycopg.Error as error:  # it went away in the middle, or is one that was just made
             note(f"backup: {' '.join(str(error).split())}")
+        time.sleep(BEAT)
+
+
+def wait_while_standby() -> None:
+    """On a host of a cluster: as long as this host's server is a standby."""
+    while server.is_standby():
+        ALIVE.touch()
         time.sleep(BEAT)
 
 

@@ -4,18 +4,32 @@ import os
 import subprocess
 from pathlib import Path
 
+import psycopg
+
 from pgadmin.session import SOCKET, Session, connect, is_there
 from user_errors import Failure, OperationError
 
 __all__ = [
-    "SOCKET", "Session", "connect", "control", "data_directory", "is_cluster", "is_there", "require_archiving",
-    "system",
+    "SOCKET", "Session", "connect", "control", "data_directory", "is_cluster", "is_standby", "is_there",
+    "require_archiving", "system",
 ]  # fmt: skip
 
 
 def is_cluster() -> bool:
     """Whether there are several servers, one of which is the primary."""
     return os.environ.get("CLUSTER") == "on"
+
+
+def is_standby() -> bool:
+    """Whether the server is a standby of a cluster. One that can't be asked counts as none: the caller's own question
+    then says why."""
+    if not is_cluster():
+        return False
+    try:
+        with connect(name="pgbackup") as session:
+            return bool(session.row("SELECT pg_catalog.pg_is_in_recovery() AS replica")["replica"])
+    except (Failure, psycopg.Error):
+        return False
 
 
 def data_directory() -> Path:

@@ -67,6 +67,11 @@ class FleetTarget(Target):
 
     def __init__(self, inventory: str, started_in: Path) -> None:
         hosts = read_inventory(find_inventory(inventory, started_in), inventory)
+        if sum("database" in host.groups for host in hosts) > 1:
+            raise TargetError(
+                f"the inventory '{inventory}' has a database cluster, which the checklist examines on one machine only",
+                "on a database host: ./scripts/ops cluster status; ./scripts/ops doctor (docs/runbooks/cluster.md)",
+            )
         self._sockets = Path(tempfile.mkdtemp(prefix="checklist-"))
         asked: set[str] = set()
         machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address, h.port) for h in hosts]

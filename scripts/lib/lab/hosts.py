@@ -25,8 +25,14 @@ TOPOLOGIES: dict[str, dict[str, list[str]]] = {
     "solo": {"database": ["db1"], "application": ["db1"], "backup": []},
     "growing": {"database": ["db1"], "application": ["db1", "app1", "app2"], "backup": []},
     "split": {"database": ["db1"], "application": ["app1", "app2"], "backup": ["backup1"], "monitoring": ["backup1"]},
+    "cluster": {
+        "database": ["db1", "db2", "db3"],
+        "application": ["app1", "app2"],
+        "backup": ["backup1"],
+        "monitoring": [],
+    },
 }
-HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "vantage": 99}
+HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "db2": 15, "db3": 16, "vantage": 99}
 USER = "debian"
 # In host_vars of db1, to try that they arrive.
 SETTINGS_OF_ONE_HOST = {

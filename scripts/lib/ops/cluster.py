@@ -104,21 +104,32 @@ def require() -> None:
     """Raises UserError on a one-server stack."""
     if not containers.members():
         raise UserError(
-            "this stack has one database server: it is no cluster", "./scripts/up --cluster starts one of three servers"
+            "this stack has no member of a database cluster: it is no cluster, or not its database host",
+            "on hosts: run it on a database host; on one machine: ./scripts/up --cluster starts three servers",
         )
 
 
+def has_pooler() -> bool:
+    """Whether this machine has a PgBouncer: a database host of a cluster has none."""
+    return not containers.config()["services"]["pgbouncer"].get("profiles")
+
+
 def gather() -> dict[str, Any]:
-    """The facts that cluster_health judges. Raises OperationError when no member answers."""
+    """The facts that cluster_health judges. Raises OperationError when no member answers. On a host without a pooler
+    they have no "pooler", and on a standby's host no "server", the primary's side."""
     require()
     with ThreadPoolExecutor(1) as pool:
-        pooler = pool.submit(seen_by_the_pooler)
+        pooler = pool.submit(seen_by_the_pooler) if has_pooler() else None
         facts = ask_a_member()
-        server = None
-        if facts["primary"]:
-            done = containers.completed(docker.exec_in(facts["primary"], "pgcluster", "server"), quiet=True)
-            server = json.loads(done.stdout) if done.returncode == 0 else None
-    return {**facts, "configured": list(containers.members()), "server": server, "pooler": pooler.result()}
+        primary_side: dict[str, Any] = {}
+        if not facts["primary"]:
+            primary_side = {"server": None}
+        elif service := containers.service_of(facts["primary"]):
+            done = containers.completed(docker.exec_in(service, "pgcluster", "server"), quiet=True)
+            primary_side = {"server": json.loads(done.stdout) if done.returncode == 0 else None}
+    configured = [one["name"].removeprefix("etcd-") for one in facts["etcd"]]
+    seen = {"pooler": pooler.result()} if pooler else {}
+    return {**facts, **primary_side, **seen, "configured": configured}
 
 
 def etcd_services() -> tuple[str, ...]:

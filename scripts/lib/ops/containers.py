@@ -253,10 +253,34 @@ def members() -> tuple[str, ...]:
     return tuple(name for name, service in services if "PATRONI_NAME" in (service.get("environment") or {}))
 
 
+def service_of(member: str) -> str:
+    """The service on this machine that is this member of the cluster; "" when another host has it."""
+    names = {config()["services"][service]["environment"]["PATRONI_NAME"]: service for service in members()}
+    return names.get(member, "")
+
+
 def server() -> str:
-    """The service of the server that takes writes: `postgres`; in a cluster, the member that is the primary now."""
-    one_server = "postgres" in running() and "haproxy" not in running()
-    return "postgres" if one_server or not members() else primary()
+    """The service of the server that takes writes: `postgres`; in a cluster, the member that is the primary now.
+    Raises UserError on a host whose server is a standby."""
+    one_server = "postgres" in running() and "haproxy" not in running() and "postgres" not in members()
+    if one_server or not members():
+        return "postgres"
+    name = primary()
+    service = name if name in members() else service_of(name)
+    if not service:
+        raise UserError(
+            f"this host's server is a standby, and the command needs the primary: {name}",
+            f"on {name}: the same command (./scripts/ops cluster status works on each database host)",
+        )
+    return service
+
+
+@functools.cache
+def require_primary() -> None:
+    """Raises UserError on a host of a cluster whose server is a standby. Where all members are on this machine, and
+    where there is one server, nothing is asked."""
+    if len(members()) == 1:
+        server()
 
 
 def primary() -> str:
@@ -276,11 +300,13 @@ def primary() -> str:
 
 def client(verb: str, stdin: str | None = None, environment: dict[str, str] | None = None, **parameters: Any) -> Any:
     """A verb of pgclient (docker/ops): client tools, as roles with little power, over TLS. Its JSON result."""
+    require_primary()
     return answer(docker.run_in("ops", *docker.verb(verb, parameters), environment=environment), stdin)
 
 
 def pgadmin(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgadmin (docker/postgres/pgadmin): the superuser's part, through the socket. Its JSON result."""
+    require_primary()
     return answer(docker.run_in("roles", *docker.verb(verb, parameters), entrypoint="pgadmin"), stdin)
 
 
@@ -291,11 +317,13 @@ def pgadmin_in_server(verb: str, **parameters: Any) -> Any:
 
 def loader(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgclient in a container without any secret: what reads a dump. Its JSON result."""
+    require_primary()
     return answer(docker.run_in("loader", *docker.verb(verb, parameters)), stdin)
 
 
 def pgbackup(verb: str, stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgbackup (docker/postgres/pgbackup), beside the running server. Its JSON result."""
+    require_primary()
     if is_running("backup"):
         words = ["pgbackup", *docker.verb(verb, parameters)]
         return answer(docker.exec_in("backup", *words, environment=repository()), stdin)
@@ -314,6 +342,7 @@ def repository() -> dict[str, str]:
 
 def manage(*words: str, quiet: bool = False) -> subprocess.CompletedProcess[str]:
     """Django's manage.py directly at the server, as the role that may migrate."""
+    require_primary()
     return completed(docker.run_in("migrate", "python", "manage.py", *words), quiet=quiet)
 
 

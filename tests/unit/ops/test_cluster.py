@@ -1,19 +1,22 @@
 """ops/cluster.py and the commands of a cluster, on a stack of one server."""
 
 import argparse
-import functools
-import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops import cli, cluster, containers
-from ops.flows import cluster_update, failover_demo, switchover, to_one_server
+from ops.flows import cluster_update, failover_demo, restore_backup, switchover
 from user_errors import OperationError, UserError
 
+# A database host of a fleet: its server is one member of three.
+HOST = {
+    "postgres": {"environment": {"PATRONI_NAME": "db1"}},
+    "etcd": {"environment": {"ETCD_NAME": "etcd-db1"}},
+    "pgbouncer": {"profiles": ["other-host"]},
+}
 HEALTHY: dict[str, Any] = {
     "configured": ["db1", "db2"],
     "primary": "db1",
@@ -30,7 +33,7 @@ HEALTHY: dict[str, Any] = {
         "waiting_segments": 0,
     },
 }
-ASKED = argparse.Namespace(json=False, yes=True, member="", switchover=False)
+ASKED = argparse.Namespace(json=False, yes=True, member="", switchover=False, dry_run=False)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +43,8 @@ def one_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["cluster status", "cluster switchover", "cluster demo", "cluster update", "cluster reinit"]
+    "name",
+    ["cluster status", "cluster primary", "cluster switchover", "cluster demo", "cluster update", "cluster reinit"],
 )
 def test_a_command_of_a_cluster_is_refused(name: str) -> None:
     cli.load_commands()
@@ -69,6 +73,12 @@ def test_the_demonstration_is_refused_in_production(monkeypatch: pytest.MonkeyPa
         failover_demo.run(planned=False)
 
 
+def test_a_restore_in_place_is_refused_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "members", lambda: ("db1", "db2", "db3"))
+    with pytest.raises(UserError, match="in place is for one server"):
+        restore_backup.into_the_stack({}, yes=True, dry_run=False)
+
+
 def in_turn(*found: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """A function that returns these, one after the other."""
     turns = iter(found)
@@ -84,7 +94,7 @@ def test_a_switchover_waits_for_the_archive(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(cluster, "gather", in_turn(waiting(30), waiting(3), waiting(2)))
-    monkeypatch.setattr(switchover.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("ops.flows.switchover.time.sleep", lambda seconds: None)
     assert switchover.ready("")["server"]["waiting_segments"] == 2
     assert capsys.readouterr().err.count("waiting for the archive: 30 WAL segments") == 1
 
@@ -139,17 +149,6 @@ def test_what_compose_would_replace_is_stale(monkeypatch: pytest.MonkeyPatch) ->
     assert cluster_update.stale(["db1", "db2", "db3", "etcd-db1"]) == {"db2", "db3"}
 
 
-def test_back_to_one_server_takes_only_the_clusters_file_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / ".env"
-    file.write_text("COMPOSE_FILE=a.yml:docker/compose/cluster.yml:b.yml\nTAG=x\n")
-    monkeypatch.setenv("COMPOSE_ENV_FILES", str(file))
-    monkeypatch.setenv("COMPOSE_FILE", "")
-    monkeypatch.setattr(containers, "members", functools.cache(lambda: ()))
-    to_one_server.forget()
-    assert file.read_text() == "COMPOSE_FILE=a.yml:b.yml\nTAG=x\n"
-    assert os.environ["COMPOSE_FILE"] == "a.yml:b.yml"
-
-
 def test_a_refused_switchover_pauses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = {
         "configured": ["db1"],
@@ -163,3 +162,51 @@ def test_a_refused_switchover_pauses_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(cluster, "gather", lambda: facts)
     with pytest.raises(Exception, match="no running primary"):
         switchover.run()
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """db1 of a fleet; db2 is the primary."""
+    monkeypatch.setattr(containers, "members", lambda: ("postgres",))
+    monkeypatch.setattr(containers, "config", lambda: {"services": HOST})
+    monkeypatch.setattr(containers, "primary", lambda: "db2")
+    containers.require_primary.cache_clear()
+    return monkeypatch
+
+
+def test_a_command_on_a_standbys_host_names_the_primarys(host: pytest.MonkeyPatch) -> None:
+    for call in (containers.server, lambda: containers.client("dump-list"), lambda: containers.pgbackup("info")):
+        with pytest.raises(UserError, match="needs the primary: db2") as refused:
+            call()
+        assert refused.value.hint.startswith("on db2: ")
+
+
+def test_a_command_on_the_primarys_host_means_its_server(host: pytest.MonkeyPatch) -> None:
+    host.setattr(containers, "primary", lambda: "db1")
+    assert containers.server() == "postgres"
+    containers.require_primary()
+
+
+def test_the_exit_status_says_whether_the_primary_is_here(host: pytest.MonkeyPatch) -> None:
+    cli.load_commands()
+    assert cli.REGISTRY["cluster primary"].function(ASKED) == 1
+    host.setattr(containers, "primary", lambda: "db1")
+    assert not cli.REGISTRY["cluster primary"].function(ASKED)
+
+
+def test_a_switchover_on_a_host_is_the_playbooks(host: pytest.MonkeyPatch) -> None:
+    cli.load_commands()
+    with pytest.raises(UserError) as refused:
+        cli.REGISTRY["cluster switchover"].function(ASKED)
+    assert "playbooks/switchover.yml" in refused.value.hint
+
+
+def test_a_restore_in_place_on_a_host_is_refused_while_another_member_runs(host: pytest.MonkeyPatch) -> None:
+    members = [{"name": "db1", "state": "running"}, {"name": "db2", "state": "streaming"}]
+    host.setattr(cluster, "ask_a_member", lambda: {"members": members})
+    with pytest.raises(UserError, match="db1, db2 run") as refused:
+        restore_backup.require_alone(dry_run=False)
+    assert "playbooks/restore.yml" in refused.value.hint
+    restore_backup.require_alone(dry_run=True)
+    members[1]["state"] = "stopped"
+    restore_backup.require_alone(dry_run=False)

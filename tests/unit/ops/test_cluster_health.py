@@ -122,3 +122,19 @@ def test_an_unknown_member_is_not_found() -> None:
     refused = cluster_health.refusal(HEALTHY, "db9")
     assert refused
     assert refused.status == Status.NOT_FOUND
+
+
+def hosts_view() -> dict[str, Any]:
+    """What a standby's host of a fleet knows: no pooler, and not the primary's side."""
+    return {name: value for name, value in facts().items() if name not in ("pooler", "server")}
+
+
+def test_a_standbys_host_sees_a_healthy_cluster() -> None:
+    assert cluster_health.problems(hosts_view()) == []
+    assert cluster_health.problems({**hosts_view(), "members": [HEALTHY["members"][0]]}) != []
+
+
+def test_a_standbys_host_does_not_judge_a_switchover() -> None:
+    refused = cluster_health.refusal(hosts_view())
+    assert isinstance(refused, UserError)
+    assert refused.hint.startswith("on db1: ")

@@ -6,11 +6,11 @@ import argparse
 
 import cluster_health
 from ops import cluster, containers, docker
-from ops.cli import CLUSTER, JSON, YES, command, flag, option
+from ops.cli import CLUSTER, DRY_RUN, JSON, YES, command, flag, option
 from ops.flows import cluster_update, failover_demo, switchover, up
 from ops.output import note, say, show, show_json
 from ops.prompt import confirm
-from user_errors import Status
+from user_errors import Status, UserError
 
 
 @command("cluster status", CLUSTER, "Show members, roles, lag, synchronous standbys, etcd and PgBouncer's target", JSON)
@@ -30,28 +30,51 @@ def status(asked: argparse.Namespace) -> int:
     if asked.json:
         show_json(
             {
-                "members": rows, "primary": facts["primary"], "pooler": facts["pooler"], "etcd": facts["etcd"],
-                "paused": facts["paused"], "strict": (facts["server"] or {}).get("strict"), "problems": found,
+                "members": rows, "primary": facts["primary"], "pooler": facts.get("pooler"), "etcd": facts["etcd"],
+                "paused": facts["paused"], "strict": (facts.get("server") or {}).get("strict"), "problems": found,
             }
         )  # fmt: skip
     else:
         show(rows, False, "no member is known")
-        say(f"etcd: {healthy} of {len(facts['etcd'])} answer; PgBouncer is led to {facts['pooler'] or 'no server'}")
+        led = f"; PgBouncer is led to {facts['pooler'] or 'no server'}" if "pooler" in facts else ""
+        say(f"etcd: {healthy} of {len(facts['etcd'])} answer{led}")
         for problem in found:
             note(f"✗ {problem}")
     return Status.PROBLEM if found else Status.OK
 
 
+@command("cluster primary", CLUSTER, "Print the primary's name; exit status 1 unless it is on this host")
+def primary(asked: argparse.Namespace) -> int:
+    """For timers on hosts: each database host has them, and they work where the primary is."""
+    cluster.require()
+    name = containers.primary()
+    say(name)
+    return Status.OK if containers.service_of(name) else Status.PROBLEM
+
+
 @command(
     "cluster switchover", CLUSTER, "Make a standby the primary without a failed request",
     option("member", nargs="?", default="", metavar="MEMBER",
-           help="the new primary; two seconds slower (default: the standby that is first)"), YES,
+           help="the new primary; two seconds slower (default: the standby that is first)"), YES, DRY_RUN,
 )  # fmt: skip
 def switch(asked: argparse.Namespace) -> None:
     """Before maintenance of the primary's host. PgBouncer's clients wait for about a second; connections that don't
     come through PgBouncer (psql, a dump, a migration) end. Refused when no standby is synchronous and streaming, when a
-    transaction stays open, or when the archive is behind."""
+    transaction stays open, or when the archive is behind. On hosts it only says whether it can take place (--dry-run):
+    playbooks/switchover.yml pauses the PgBouncer of each application host."""
     cluster.require()
+    if asked.dry_run:
+        facts = cluster.gather()
+        refused = cluster_health.refusal(facts, asked.member)
+        if refused:
+            raise refused
+        say(f"{facts['primary']} can hand over to {asked.member or 'a standby'}. (Dry run: nothing was changed.)")
+        return
+    if not cluster.has_pooler():
+        raise UserError(
+            "no switchover was started: PgBouncer runs on the application hosts",
+            "on the control machine: ansible-playbook -i inventories/NAME playbooks/switchover.yml",
+        )
     confirm("Another member becomes the primary. Connections that don't come through PgBouncer end.", asked.yes)
     switchover.run(asked.member)
 
@@ -63,6 +86,11 @@ def update(asked: argparse.Namespace) -> None:
     """Standbys first, each awaited in sync, then a switchover, then the old primary; etcd and HAProxy, too. A server
     that is up to date already is left alone, so the same command goes on after it was interrupted."""
     cluster.require()
+    if not cluster.has_pooler():
+        raise UserError(
+            "nothing was updated: PgBouncer runs on the application hosts, and each host has one member",
+            "on the control machine: ansible-playbook -i inventories/NAME playbooks/site.yml",
+        )
     confirm("Servers restart one after the other, and another member becomes the primary.", asked.yes)
     containers.run(docker.compose("build", *cluster_update.BUILT))
     up.configure_cluster()
@@ -81,8 +109,11 @@ def reinit(asked: argparse.Namespace) -> None:
     facts = cluster.gather()
     if refused := cluster_health.reinit_refusal(facts, asked.member):
         raise refused
+    service = containers.service_of(asked.member)
+    if not service:
+        raise UserError(f"{asked.member} is on another host", f"on {asked.member}: the same command")
     confirm(f"The data directory of {asked.member} is deleted and copied from {facts['primary']}.", asked.yes)
-    done = containers.answer(docker.exec_in(asked.member, "pgcluster", "reinit"))
+    done = containers.answer(docker.exec_in(service, "pgcluster", "reinit"))
     cluster_update.in_sync(asked.member)
     say(f"{asked.member} has a new copy of {facts['primary']}'s data after {done['seconds']} s")
 

@@ -1,0 +1,268 @@
+"""Three database hosts: a fleet's server becomes a cluster with its data in place; then hosts are changed and lost."""
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from images import BUILT
+from lab.hosts import Lab
+from network import scan
+from players import HERE, Players
+from test_deploy import version
+from test_playbooks import ROLE, changed
+from testing.shell import eventually
+
+pytestmark = pytest.mark.long
+
+MEMBERS = ("db1", "db2", "db3")
+PSQL = ("docker", "exec", "flaglearning-postgres-1", "psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres")
+Record = Callable[[str, object], None]
+
+
+def ops(lab: Lab, host: str, *words: str) -> str:
+    """`./scripts/ops` on a host: what it prints, then its exit status."""
+    return lab.exec(host, "sh", "-c", f"cd /opt/flaglearning && ./scripts/ops {' '.join(words)}; echo status $?")
+
+
+def primary(lab: Lab) -> str:
+    """Which host takes writes, as the first member says that answers."""
+    for host in MEMBERS:
+        name = lab.exec(host, "docker", "exec", "flaglearning-postgres-1", "pgcluster", "primary", check=False).strip()
+        if name in MEMBERS:
+            return name
+    return ""
+
+
+def sql(lab: Lab, host: str, text: str, database: str = "flaglearning_prod") -> str:
+    return lab.exec(host, *PSQL, "-d", database, "-c", text).strip()
+
+
+def answers(lab: Lab, host: str) -> int:
+    return int(sql(lab, host, "SELECT count(*) FROM flags_useranswer"))
+
+
+@pytest.fixture(scope="module")
+def grown(split: Lab, players: Players) -> dict[str, Any]:
+    """What was seen while the fleet's one server became a cluster under load."""
+    if "db2" in split.running():  # KEEP_STACK=1: it has grown before
+        return {}
+    split.lab_system = sql(split, "db1", "SELECT system_identifier FROM pg_control_system()")  # type: ignore[attr-defined]
+    before = answers(split, "db1")
+    split.up("cluster")
+    began = time.monotonic()
+    with ThreadPoolExecutor(1) as pool:
+        growing = pool.submit(split.play, "site.yml", *BUILT)
+        first, second = players.loads("app1", "app2")
+        with first, second:
+            growing.result()
+    return {
+        "seconds": time.monotonic() - began,
+        "failures": first.failures + second.failures,
+        "answers": answers(split, primary(split)) - before - first.answers - second.answers,
+        "measured": f"app1 {first}; app2 {second}",
+    }
+
+
+@pytest.fixture(scope="module")
+def cluster(split: Lab, grown: dict[str, Any]) -> Lab:
+    """Three members, in sync."""
+    healthy(split)
+    return split
+
+
+def healthy(lab: Lab, within: float = 120) -> None:
+    host = next(host for host in MEMBERS if host in lab.running())
+    eventually(lambda: "status 0" in ops(lab, host, "cluster", "status"), within=within, every=2)
+
+
+def test_one_server_became_three_with_its_data_and_no_failed_request(
+    cluster: Lab, grown: dict[str, Any], record_property: Record
+) -> None:
+    record_property("measured", f"{grown.get('seconds', 0):.0f} s; {grown.get('measured')}")
+    assert grown["failures"] == []
+    assert grown["answers"] == 0
+    systems = {sql(cluster, host, "SELECT system_identifier FROM pg_control_system()") for host in MEMBERS}
+    assert systems == {cluster.lab_system}  # type: ignore[attr-defined]
+
+
+def test_a_second_run_changes_nothing_and_switches_nothing_over(cluster: Lab) -> None:
+    before = primary(cluster), sql(cluster, primary(cluster), "SELECT pg_postmaster_start_time()")
+    assert changed(cluster.play("site.yml", *BUILT).stdout) == 0
+    assert changed(cluster.play("site.yml", *BUILT, "--check").stdout) == 0
+    assert (primary(cluster), sql(cluster, primary(cluster), "SELECT pg_postmaster_start_time()")) == before
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "reached"),
+    [
+        ("app1", "db1", [5432, 8008]),
+        ("app2", "db3", [5432, 8008]),
+        ("db1", "db2", [2379, 2380, 5432, 8008]),
+        ("backup1", "db1", [8432]),
+        ("vantage", "db1", []),
+        ("vantage", "db2", []),
+        ("vantage", "app1", [80, 443]),
+    ],
+)
+def test_a_member_answers_members_and_application_hosts_only(
+    cluster: Lab, source: str, target: str, reached: list[int]
+) -> None:
+    assert scan(cluster, cluster.address(target), 23, 10000, host=source) == reached
+
+
+def test_the_app_reaches_its_pooler_and_no_member(cluster: Lab) -> None:
+    probe = "timeout 2 bash -c 'exec 3<>/dev/tcp/{0}' 2>/dev/null && echo open || echo shut"
+    inside = (*HERE, "exec", "-T", "app", "sh", "-c")
+    assert cluster.exec("app1", *inside, probe.format("pgbouncer/6432")).strip() == "open"
+    for port in (5432, 8008, 6432):
+        assert cluster.exec("app1", *inside, probe.format(f"{cluster.address('db1')}/{port}")).strip() == "shut"
+
+
+def test_commands_work_on_the_primarys_host_and_say_so_elsewhere(cluster: Lab) -> None:
+    name = primary(cluster)
+    other = next(host for host in MEMBERS if host != name)
+    assert "status 0" in ops(cluster, name, "tables")
+    refused = ops(cluster, other, "tables")
+    assert "status 2" in refused
+    assert f"on {name}: the same command" in refused
+    assert "status 0" in ops(cluster, other, "cluster", "status")
+
+
+def test_timers_work_on_the_primarys_host_alone(cluster: Lab) -> None:
+    for host in MEMBERS:
+        cluster.exec(host, "systemctl", "start", "flaglearning-clear-sessions.service")
+        shown = cluster.exec(host, "systemctl", "show", "-p", "Result", "flaglearning-clear-sessions.service").strip()
+        assert shown == ("Result=success" if host == primary(cluster) else "Result=exec-condition")
+
+
+def test_a_planned_switchover_fails_no_request(cluster: Lab, players: Players, record_property: Record) -> None:
+    before = primary(cluster)
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        done = cluster.play("switchover.yml")
+    waited = re.findall(r"clients of (\w+) waited (\d+) ms", done.stdout)
+    record_property("measured", f"{waited}; app1 {first}; app2 {second}")
+    assert first.failures + second.failures == []
+    assert len(waited) == 2
+    assert primary(cluster) not in ("", before)
+
+
+def test_a_deploy_migrates_at_the_primary_and_fails_no_request(cluster: Lab, players: Players) -> None:
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        cluster.play("deploy.yml", "-e", version("cluster"))
+    assert first.failures + second.failures == []
+    cluster.play("deploy.yml", *BUILT)
+
+
+def test_passwords_change_on_a_cluster_without_a_failed_request(cluster: Lab, players: Players) -> None:
+    old = cluster.secrets()
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        cluster.play("rotate-passwords.yml")
+    assert first.failures + second.failures == []
+    assert {name for name, value in cluster.secrets().items() if old[name] != value} >= {
+        "app_password",
+        "pgbouncer_password",
+    }
+    assert changed(cluster.play("site.yml", *BUILT).stdout) == 0
+
+
+def test_certificates_change_on_a_cluster_without_a_failed_request(cluster: Lab, players: Players) -> None:
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        cluster.play("rotate-certificates.yml")
+    assert first.failures + second.failures == []
+    healthy(cluster)
+
+
+def test_a_lost_primarys_host_is_replaced_and_comes_back(
+    cluster: Lab, players: Players, record_property: Record
+) -> None:
+    """The host is cut off first: a container that is killed would send RST, and flatter the number."""
+    lost = primary(cluster)
+    before = answers(cluster, lost)
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        began = time.monotonic()
+        cluster.exec(
+            lost,
+            "nft",
+            "add table inet cut; add chain inet cut in { type filter hook input priority -300; policy drop; }",
+        )
+        cluster.exec(lost, "nft", "add chain inet cut out { type filter hook output priority -300; policy drop; }")
+        cluster.exec(lost, "nft", "add chain inet cut through { type filter hook forward priority -300; policy drop; }")
+        others = [host for host in MEMBERS if host != lost]
+        eventually(lambda: primary_of(cluster, others) not in ("", lost), within=60, every=0.5)
+        gap = time.monotonic() - began
+        eventually(lambda: [players.ask(host) for host in ("app1", "app2")] == [200, 200], within=30, every=0.5)
+        served = time.monotonic() - began
+    record_property(
+        "measured",
+        f"another primary after {gap:.1f} s, both hosts served after {served:.1f} s; app1 {first}; app2 {second}",
+    )
+    cluster.exec(lost, "nft", "delete", "table", "inet", "cut")
+    healthy(cluster)
+    told = first.answers + second.answers
+    assert answers(cluster, primary(cluster)) - before >= told
+
+
+CUT = "add table inet cut; " + " ".join(
+    f"add chain inet cut {hook} {{ type filter hook {hook} priority -300; policy drop; }};"
+    for hook in ("input", "output", "forward")
+)
+
+
+def primary_of(lab: Lab, hosts: list[str]) -> str:
+    for host in hosts:
+        name = lab.exec(host, "docker", "exec", "flaglearning-postgres-1", "pgcluster", "primary", check=False).strip()
+        if name in MEMBERS:
+            return name
+    return ""
+
+
+def test_a_lost_hosts_successor_joins_under_its_name(cluster: Lab, players: Players, record_property: Record) -> None:
+    """Its disks are gone. A standby's, so that no failover is part of it."""
+    lost = next(host for host in MEMBERS if host != primary(cluster))
+    cluster.compose("rm", "--stop", "--force", "--volumes", lost)
+    cluster.up("cluster")
+    began = time.monotonic()
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        cluster.play("replace-node.yml", *BUILT, "-e", f"replace_node={lost}")
+    record_property("measured", f"{time.monotonic() - began:.0f} s; app1 {first}; app2 {second}")
+    assert first.failures + second.failures == []
+    healthy(cluster)
+    assert changed(cluster.play("site.yml", *BUILT).stdout) == 0
+
+
+def test_the_archive_has_no_gap(cluster: Lab) -> None:
+    """Through all timelines that the switchovers and the lost host have begun."""
+    verify = (*HERE, "exec", "-T", "backup", "pgbackrest", "--stanza=flaglearning", "--repo=2", "--verbose", "verify")
+    eventually(lambda: "status: ok" in cluster.exec("backup1", *verify, check=False), within=60, every=5)
+
+
+@pytest.mark.parametrize(
+    ("groups", "sentence"),
+    [
+        ({"database": ["db1", "db2"]}, "the group `database` has 2 hosts"),
+        ({"backup": []}, "a cluster needs a host in the group `backup`"),
+    ],
+)
+def test_preflight_refuses_a_cluster_that_cannot_work(
+    cluster: Lab, tmp_path: Any, groups: dict[str, list[str]], sentence: str
+) -> None:
+    shutil.copytree(cluster.inventory, tmp_path / "inventory")
+    hosts = json.loads((tmp_path / "inventory/hosts.yml").read_text())
+    for group, names in groups.items():
+        hosts[group] = {"hosts": {name: {"ansible_host": cluster.address(name)} for name in names}}
+    (tmp_path / "inventory/hosts.yml").write_text(json.dumps(hosts))
+    done = cluster.play(ROLE, "-e", "role=preflight", "-i", str(tmp_path / "inventory"), check=False)
+    assert done.returncode
+    assert sentence in " ".join(done.stdout.split())
