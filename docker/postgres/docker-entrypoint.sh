@@ -37,19 +37,6 @@ check_tls() {
 	done
 }
 
-# One server at a time on a data directory, in whatever container: a process number in postmaster.pid says nothing about another one.
-# The program that is started keeps the lock.
-lock_data_directory() {
-	exec {lock}>"${PGDATA%/*}/.${PGDATA##*/}.lock"
-	flock --nonblock "$lock" || fail "another server uses $PGDATA" "docker compose ps --all; stop that one first"
-}
-
-# A copy that followed another server may lack what that one has acknowledged.
-refuse_standby() {
-	[ ! -e "$PGDATA/standby.signal" ] ||
-		fail "$PGDATA is a standby's, of a cluster" "start the cluster again (./scripts/up --cluster), then ./scripts/up --one-server"
-}
-
 # A cluster that initdb did not finish keeps the name *.new, and is created again: $PGDATA is complete or empty.
 create_cluster() {
 	[ ! -s "$PGDATA/PG_VERSION" ] || return 0
@@ -107,7 +94,6 @@ _main() {
 	if [ "$*" = create-cluster ]; then create_cluster; return; fi   # Patroni's bootstrap
 	if [ "$1" = patroni ]; then
 		check_data_directory
-		lock_data_directory
 		check_tls
 		archives || true
 		allow_group_access
@@ -117,8 +103,6 @@ _main() {
 	fi
 	if [ "$1" = postgres ] && [[ " $* " != *' -C '* && " $* " != *' --'@(help|version)' '* ]]; then
 		check_data_directory
-		lock_data_directory
-		refuse_standby
 		check_tls
 		archives || true
 		create_cluster

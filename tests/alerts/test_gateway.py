@@ -10,6 +10,12 @@ import pytest
 from testing.shell import run
 from testing.stack import Stack
 
+EXTENSIONS = """\
+subjectAltName=DNS:exporters
+extendedKeyUsage=serverAuth,clientAuth
+authorityKeyIdentifier=keyid
+subjectKeyIdentifier=hash
+"""
 CLIENTS = {"monitoring": "ca", "exporters": "ca", "another": "ca", "foreign": "foreign-ca"}
 ASK = """
 import json, ssl, sys, urllib.request, urllib.error
@@ -25,7 +31,7 @@ for client in json.loads(sys.argv[1]):
         except urllib.error.HTTPError as error:
             answers[f"{client} {path}"] = str(error.code)
         except OSError as error:
-            answers[f"{client} {path}"] = "refused"
+            answers[f"{client} {path}"] = f"refused: {error}"
 try:
     urllib.request.urlopen("http://exporters:9443/node", timeout=10)
     answers["plain"] = "200"
@@ -43,11 +49,13 @@ def make_certificates(folder: Path) -> None:
 
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-noenc")
     for ca in ("ca", "foreign-ca"):
-        openssl("req", "-x509", *new, "-days", "2", "-subj", f"/CN={ca}", "-out", f"{ca}.crt", "-keyout", f"{ca}.key")
+        usage = ("-addext", "keyUsage=critical,keyCertSign,cRLSign")  # Python 3.13 asks for it
+        files = ("-out", f"{ca}.crt", "-keyout", f"{ca}.key")
+        openssl("req", "-x509", *new, "-days", "2", "-subj", f"/CN={ca}", *usage, *files)
     for name, ca in {**CLIENTS, "tls": "ca"}.items():
         subject = "exporters" if name == "tls" else "monitoring" if name == "foreign" else name
         openssl("req", *new, "-subj", f"/CN={subject}", "-out", "request", "-keyout", f"{name}.key")
-        (folder / "extensions").write_text("subjectAltName=DNS:exporters\nextendedKeyUsage=serverAuth,clientAuth\n")
+        (folder / "extensions").write_text(EXTENSIONS)
         signer = ("-CA", f"{ca}.crt", "-CAkey", f"{ca}.key", "-days", "2", "-extfile", "extensions")
         openssl("x509", "-req", "-in", "request", *signer, "-out", f"{name}.crt")
     for file in folder.iterdir():

@@ -1,7 +1,6 @@
 """The list of faults: after each, every acknowledged write is there, on all members, which are in sync within a minute.
 
-Each prints its figures (`measured`); docs/cluster-faults.md has those of a run. test_failover.py has seven more, four
-of them in CI.
+Each prints its figures (`measured`). test_failover.py has seven more, four of them in CI.
 """
 
 import subprocess

@@ -107,6 +107,12 @@ def test_a_switchover_to_a_standby_that_lags_is_refused(stack: Stack, ops: Ops, 
     assert cluster.primary() == before
 
 
+def test_a_restore_in_place_is_refused(ops: Ops, cluster: Cluster) -> None:
+    done = ops("restore", "backup", "--latest", "--yes")
+    assert done.status == 2
+    assert "--sandbox" in done.err
+
+
 @pytest.mark.parametrize("end", ["the orchestrator gives up", "the orchestrator is killed"])
 def test_a_pause_ends_without_a_switchover(stack: Stack, cluster: Cluster, bouncer: Bouncer, end: str) -> None:
     """Whatever happens to the orchestrator: clients wait, and go on. Here the primary stays the same one."""

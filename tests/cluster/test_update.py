@@ -1,4 +1,4 @@
-"""A cluster that changes in place: new definitions, renewed certificates, a restore, one server and back."""
+"""A cluster that changes in place: new definitions of its servers, renewed certificates."""
 
 import copy
 import signal
@@ -84,26 +84,3 @@ def test_renewed_certificates_restart_nothing(hurt: Cluster, stack: Stack, recor
     record_property("measured", figures(verdict))
     assert started(hurt, stack) == containers
     assert verdict.failed + verdict.unknown == 0
-
-
-def test_a_restore_to_a_point_in_time(hurt: Cluster, record_property: Record) -> None:
-    """Every member has the restored data, on one timeline, and the archive goes on."""
-    assert hurt.ops("backup", "create").status == 0
-    primary = hurt.primary()
-    hurt.value(primary, "CREATE TABLE public.restore_proof (v int); INSERT INTO public.restore_proof VALUES (1)")
-    time.sleep(2)
-    moment = hurt.value(primary, "SELECT pg_catalog.now()")
-    time.sleep(2)
-    hurt.value(primary, "INSERT INTO public.restore_proof VALUES (2)")
-    hurt.value(primary, "SELECT pg_catalog.pg_switch_wal()")
-    at = time.monotonic()
-    done = hurt.ops("restore", "backup", "--to", moment, "--yes")
-    assert done.status == 0, done.err
-    record_property("measured", f"{time.monotonic() - at:.0f} s until all members have the restored data")
-    hurt.healthy()
-    assert {hurt.value(member, "SELECT string_agg(v::text, ',') FROM public.restore_proof") for member in MEMBERS} == {
-        "1"
-    }
-    assert hurt.ops("backup", "create").status == 0
-    assert hurt.ops("backup", "verify").status == 0
-    assert hurt.ops("retained", "list", "--json").json

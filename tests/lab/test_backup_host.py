@@ -159,6 +159,7 @@ def test_the_timers_run_and_each_has_a_next_time(split: Lab) -> None:
         "backup-drill",
         "backup-drill-repository-2",
         "backup-info",
+        "units",
         "clear-sessions",
         "update-check",
     )

@@ -52,6 +52,7 @@ def wanted() -> dict[str, str]:
     return dict(zip(SERVICES, ids, strict=True))
 
 
+@pytest.mark.long
 def test_new_images_of_every_service_fail_no_request(
     stack: Stack, update: Update, postgres: Postgres, record_property: Callable[[str, object], None]
 ) -> None:

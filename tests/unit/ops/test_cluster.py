@@ -1,17 +1,14 @@
 """ops/cluster.py and the commands of a cluster, on a stack of one server."""
 
 import argparse
-import functools
-import os
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ops import cli, cluster, containers
-from ops.flows import cluster_update, failover_demo, restore_backup, switchover, to_one_server
+from ops.flows import cluster_update, failover_demo, restore_backup, switchover
 from user_errors import OperationError, UserError
 
 # A database host of a fleet: its server is one member of three.
@@ -74,6 +71,12 @@ def test_the_demonstration_is_refused_in_production(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(containers, "environment_of", lambda service: {"DEPLOYMENT": "production"})
     with pytest.raises(UserError, match="in development only"):
         failover_demo.run(planned=False)
+
+
+def test_a_restore_in_place_is_refused_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "members", lambda: ("db1", "db2", "db3"))
+    with pytest.raises(UserError, match="in place is for one server"):
+        restore_backup.into_the_stack({}, yes=True, dry_run=False)
 
 
 def in_turn(*found: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -144,17 +147,6 @@ def test_what_compose_would_replace_is_stale(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(containers, "completed", lambda argv, quiet: done)
     monkeypatch.setattr(containers, "config", lambda: {"name": "shop"})
     assert cluster_update.stale(["db1", "db2", "db3", "etcd-db1"]) == {"db2", "db3"}
-
-
-def test_back_to_one_server_takes_only_the_clusters_file_away(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file = tmp_path / ".env"
-    file.write_text("COMPOSE_FILE=a.yml:docker/compose/cluster.yml:b.yml\nTAG=x\n")
-    monkeypatch.setenv("COMPOSE_ENV_FILES", str(file))
-    monkeypatch.setenv("COMPOSE_FILE", "")
-    monkeypatch.setattr(containers, "members", functools.cache(lambda: ()))
-    to_one_server.forget()
-    assert file.read_text() == "COMPOSE_FILE=a.yml:b.yml\nTAG=x\n"
-    assert os.environ["COMPOSE_FILE"] == "a.yml:b.yml"
 
 
 def test_a_refused_switchover_pauses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,8 +42,9 @@ def beside(service: str, if_changed: bool) -> tuple[str, str] | None:
     if not running:
         note(f"the service {service} is not running")
         return None
-    old = running[-1]
-    rollout.remove([left for left in rollout.containers_of(service) if left not in running])
+    # what an exchange that was killed has left: the newest serves
+    old = max(running, key=lambda one: str(rollout.inspect(one)["Created"]))
+    rollout.remove([left for left in rollout.containers_of(service) if left != old])
     image = str(containers.config()["services"][service]["image"])
     restart.recreate_one_shots(service)
     new = rollout.start_beside(old, image, service, start=False)
@@ -70,19 +71,14 @@ def pooler_beside(old: str, new: str) -> None:
 
 
 def pooler(if_changed: bool = True) -> None:
-    """PgBouncer: beside the old container, or in its place where it publishes a port."""
-    finish_pooler(start_pooler(if_changed))
-
-
-def start_pooler(if_changed: bool = True) -> tuple[str, str] | None:
-    """The new PgBouncer serves; the old container and the new one, for `finish_pooler`, if the old one has clients."""
+    """PgBouncer: beside the old container until its clients have left, or in its place where it publishes a port."""
     found = beside("pgbouncer", if_changed)
     if not found:
-        return None
+        return
     old, new = found
     if publishes(old):
         in_place("pgbouncer", old, new)
-        return None
+        return
     try:
         pooler_beside(old, new)
     except BaseException:
@@ -90,14 +86,6 @@ def start_pooler(if_changed: bool = True) -> tuple[str, str] | None:
         containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
         raise
     note("the new pgbouncer serves; the old one stays until its clients have left")
-    return found
-
-
-def finish_pooler(found: tuple[str, str] | None) -> None:
-    """Wait for the end of the old one, and remove it."""
-    if not found:
-        return
-    old, new = found
     deadline = time.monotonic() + CLIENTS_LEAVE_WITHIN
     while time.monotonic() < deadline and rollout.inspect(old)["State"]["Status"] == "running":
         time.sleep(1)

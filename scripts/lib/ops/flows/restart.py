@@ -38,10 +38,11 @@ echo "$found"
 """
 )
 # One program, which goes on when the orchestrator is killed: there is no moment in which nothing would start a server.
+# Never two servers on one data directory: from container to container PostgreSQL's own lock does not work.
 EXCHANGE = """
 echo ready
 read -r _ || exit 0
-docker stop "$1" >/dev/null
+docker stop "$1" >/dev/null || exit 1
 docker start "$2" >/dev/null || docker start "$1" >/dev/null
 """
 
@@ -192,11 +193,11 @@ def undo(old: str, new: str, image: str) -> None:
         if rollout.inspect(new).get("State", {}).get("Status") != "created":
             rollout.show_log(new)
         containers.completed(["docker", "stop", new], quiet=True)
+        containers.run(["docker", "rm", "--force", "--volumes", new])  # two servers must not have one data directory
         if rollout.inspect(old)["State"]["Status"] != "running":
             note(f"starting the previous container of {SERVICE} again, instead of {image}")
             containers.run(["docker", "start", old])
             wait_until_healthy(old)
-        containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
 
 
 def wait_until_healthy(container: str, service: str = SERVICE) -> None:

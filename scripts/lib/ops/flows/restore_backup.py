@@ -1,8 +1,8 @@
 """A restore from a backup: into the stack, beside it (sandbox), or of one table through a sandbox instance.
 
 Into the stack: plan → confirm → stop PostgreSQL → restore beside the old data directory, prove it, exchange the two →
-start PostgreSQL (in a cluster the first member, and the others copy it) → today's roles and passwords → restart the
-pooler. Whatever fails, the old data directory is started again; after a success it is retained until it is dropped.
+start PostgreSQL → today's roles and passwords → restart the pooler. Whatever fails, the old data directory is started
+again; after a success it is retained until it is dropped.
 """
 
 from __future__ import annotations
@@ -13,12 +13,20 @@ from typing import Any
 
 from ops import cluster, containers, docker, psql
 from ops.containers import Failed, pgadmin, pgbackup
-from ops.flows import restore_cluster, restore_dump, sandbox
+from ops.flows import restore_dump, sandbox
 from ops.output import note, say
 from ops.prompt import confirm, confirm_by_name
 from user_errors import OperationError, UserError
 
 Plan = dict[str, Any]
+
+# What etcd knows of the old history. It keeps `config` and `initialize`, the system identifier (Patroni 4.0, dcs.py).
+FORGET = r"""
+for key in leader sync history status failover failsafe; do
+	etcdctl --endpoints="$ETCD_ADVERTISE_CLIENT_URLS" --cacert=/tls/ca.crt --cert=/tls/tls.crt --key=/tls/tls.key \
+		del "/service/flaglearning/$key" >/dev/null || exit
+done
+"""
 
 
 def plan_for(to: str, backup: str, timeline: int | None) -> Plan:
@@ -36,12 +44,10 @@ def source(plan: Plan) -> str:
 def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     """Replace the data directory."""
     if containers.members():
-        restore_cluster.check()
         require_alone(dry_run)
     database = psql.app_database()
-    servers = "Every member" if containers.members() else "PostgreSQL"
     consequence = (
-        f"{servers} stops. Every database ({database} and the others) is restored from {source(plan)}. "
+        f"PostgreSQL stops. Every database ({database} and the others) is restored from {source(plan)}. "
         "Later writes are not in it. Today's data directory is retained beside the new one; if anything fails, it is "
         "started again."
     )
@@ -58,8 +64,14 @@ def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
 
 
 def require_alone(dry_run: bool) -> None:
-    """On a host: raises UserError while other members of the cluster run. They would follow the old history."""
-    if dry_run or len(containers.members()) != 1:
+    """Raises UserError in a cluster of one machine, and on a host while the other members run: they would follow the
+    old history."""
+    if len(containers.members()) > 1:
+        raise UserError(
+            "a restore in place is for one server: the standbys of a cluster would follow the old history",
+            "--sandbox to look at the data, --table to bring one table back (docs/runbooks/cluster.md)",
+        )
+    if dry_run:
         return
     running = [one["name"] for one in cluster.ask_a_member()["members"] if one["state"] in ("running", "streaming")]
     if len(running) > 1:
@@ -75,19 +87,16 @@ def exchange_data_directory(plan: Plan) -> dict[str, Any]:
     signals = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     answer: dict[str, Any] | None = None
     try:
-        if containers.members():
-            restore_cluster.stop()
-        else:
-            containers.run(docker.compose("stop", "postgres"))
+        containers.run(docker.compose("stop", "postgres"))
         try:
             argv = docker.run_in("restore", "restore", json.dumps(plan), environment=containers.repository())
             answer = containers.answer(argv)
         except Failed:
             note("the restore failed; its error is above")
-        if containers.members():
-            restore_cluster.start(restored=answer is not None)
-        else:
-            restore_cluster.up("postgres")
+        if answer is not None and containers.members():
+            containers.run(docker.exec_in(cluster.etcd_services()[0], "sh", "-c", FORGET))
+        up = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--wait", "postgres")
+        containers.run(docker.compose(*up))
     finally:
         for number, handler in signals.items():
             signal.signal(number, handler)

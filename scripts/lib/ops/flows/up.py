@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ops import containers, docker, dotenv, monitoring
-from ops.flows import restart, to_one_server
+from ops.flows import restart
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -34,19 +34,17 @@ class Port(NamedTuple):
     published: int
 
 
-def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False, one_server: bool = False) -> None:
+def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
-    copies = to_one_server.run() if one_server else []
     if cluster:
         choose_cluster()
     if with_monitoring:
         monitoring.choose()
     check_settings()
     containers.require_same_deployment()
-    if containers.members() and (one := docker.compose("ps", "--all", "--quiet", "postgres")) and containers.run(one):
-        # a one-server stack of before: the first member goes on with its data, and two servers can't have them
-        containers.run(docker.compose("build", "--quiet"))
-        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True)
+    if containers.members():
+        # a one-server stack of before: the same ports, and data that stay in their volume
+        containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True, check=False)
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
@@ -55,7 +53,6 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     build_on_demand()
     if containers.members():
         configure_cluster()
-    to_one_server.remove(copies)
     hosts = containers.environment_of("app").get("ALLOWED_HOSTS", "").split(",")
     say(addresses(ports, containers.environment_of("roles"), hosts))
     profiles = os.environ.get("COMPOSE_PROFILES", "")
@@ -90,7 +87,7 @@ def choose_cluster() -> None:
     containers.config.cache_clear()
     containers.members.cache_clear()
     if dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", os.environ["COMPOSE_FILE"])):
-        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (./scripts/up --one-server returns to one)")
+        note(f"{dotenv.path()}: COMPOSE_FILE={os.environ['COMPOSE_FILE']} (delete the line to return to one server)")
 
 
 def configure_cluster() -> None:

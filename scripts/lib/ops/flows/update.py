@@ -201,12 +201,12 @@ def roll_out() -> None:
     with rollout.lock():
         if "app" in enabled:
             restart.recreate_one_shots("app")
-        old_pooler = exchange.start_pooler() if "pgbouncer" in enabled else None
+        if "pgbouncer" in enabled:
+            exchange.pooler()  # to its end: creating the app's container, Compose would remove a second pooler
         if "app" in enabled:
-            rollout.serve(app_only=False)  # its clients leave the old pooler
+            rollout.serve(app_only=False)
         if "proxy" in enabled:
             exchange.proxy()
-        exchange.finish_pooler(old_pooler)
     note("starting what else has changed")
     containers.run(docker.compose("up", "--detach", "--no-build", "--wait"))
     say("every service runs its current image")
