@@ -64,10 +64,7 @@ def switch(asked: argparse.Namespace) -> None:
     playbooks/switchover.yml pauses the PgBouncer of each application host."""
     cluster.require()
     if asked.dry_run:
-        facts = cluster.gather()
-        refused = cluster_health.refusal(facts, asked.member)
-        if refused:
-            raise refused
+        facts = switchover.ready(asked.member)
         say(f"{facts['primary']} can hand over to {asked.member or 'a standby'}. (Dry run: nothing was changed.)")
         return
     if not cluster.has_pooler():
