@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ops import cluster as cluster_facts
 from ops import containers, docker, dotenv, monitoring
 from ops.flows import restart
 from ops.output import note, say
@@ -93,7 +94,7 @@ def choose_cluster() -> None:
 def configure_cluster() -> None:
     """Bring the cluster's settings to pg/cluster/patroni.yml's and .env's."""
     variables = {name: containers.environment_of("roles")[name] for name in CLUSTER_VARIABLES}
-    argv = docker.exec_in(containers.members()[0], "pgcluster", "configure", environment=variables)
+    argv = docker.exec_in(cluster_facts.ask_a_member()["asked"], "pgcluster", "configure", environment=variables)
     changed = containers.answer(argv)["changed"]
     if changed:
         note(f"changed settings of the cluster: {json.dumps(changed)}")
