@@ -34,7 +34,7 @@ MODE = r"--chmod=([67][45][45] |640 --chown=root:postgres )"
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
 def test_a_file_of_the_checkout_gets_its_mode_from_the_dockerfile(file: Path) -> None:
     copies = re.findall(r"^COPY .*", file.read_text(), re.MULTILINE)
-    assert copies
+    assert copies or file.parent.name == "upgrade"  # which adds Debian packages only
     assert [line for line in copies if "--from=build" not in line and not re.search(MODE, line)] == []
 
 
