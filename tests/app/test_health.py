@@ -141,7 +141,7 @@ def test_a_server_that_accepts_and_does_not_respond(client: Client, database: di
         database |= {"host": "127.0.0.1", "port": silent.getsockname()[1]}
         started = time.monotonic()
         assert failed(client) == "database: connection timed out"
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8
 
 
 def test_a_name_lookup_that_hangs(
@@ -155,7 +155,7 @@ def test_a_name_lookup_that_hangs(
     database["host"] = "db.example"
     started = time.monotonic()
     assert failed(client) == "database: name lookup timed out"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 8
 
 
 class PausedServer:

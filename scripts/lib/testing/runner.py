@@ -27,7 +27,7 @@ from typing import IO, NoReturn
 from testing.shell import ROOT, Failed, run
 from testing.stack import ARTIFACTS, PROJECT, TAG, TEST, Stack
 
-SIDE_BY_SIDE = 4  # groups of layers that use stacks; four keep two CPUs busy
+SIDE_BY_SIDE = 3  # groups of layers that use stacks; three keep two CPUs busy
 REPEATED_AT_MOST = 3  # tests that may pass at their second try before the run counts as failed
 LOG_LINES = 400  # of a failed layer's log that are printed; artifacts/ has all of it
 # The stack that the layers app, checklist and browser share.
