@@ -480,7 +480,7 @@ def test_what_pg_dump_writes_is_loaded(
     # The superuser's, with all that a role with less power may not restore.
     script = f"export PGUSER=postgres PGDATABASE=blog PGOPTIONS='-c search_path='; f=/tmp/made; >$f; {how}"
     send = "tar -C /tmp -c made; rm -r /tmp/made"
-    server = f"{ops.stack.project}-postgres-1"
+    server = postgres.stack.inspect("postgres")["Id"]
     pipe = 'docker exec "$1" sh -ec "$2" | docker exec -i "$3" tar -C /dumps -xm --no-same-permissions'
     run("sh", "-ec", pipe, "sh", server, f"{script}\n{send}", client.name)
     try:

@@ -175,9 +175,11 @@ class Stack:
         who = ("--user", user) if user else ()
         # `docker compose exec` reads all its files first; the container's name is known without them.
         container = f"{self.project}-{service}-1"
-        done = run(
-            "docker", "exec", "--interactive", *who, container, *command, stdin=stdin, check=False, timeout=timeout
-        )
+        words = ("docker", "exec", "--interactive", *who)
+        done = run(*words, container, *command, stdin=stdin, check=False, timeout=timeout)
+        if done.returncode and "No such container" in done.stderr:  # ops restart has counted on, and Compose made it anew
+            container = self.inspect(service)["Id"]
+            done = run(*words, container, *command, stdin=stdin, check=False, timeout=timeout)
         if check and done.returncode:
             raise Failed(("exec", service, *command), done.returncode, done.stdout + done.stderr)
         return str(done.stdout + done.stderr)

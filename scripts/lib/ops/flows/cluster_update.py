@@ -17,7 +17,6 @@ from ops.flows import switchover
 from ops.output import note
 from user_errors import OperationError
 
-BUILT = ("db1", "etcd-db1", "haproxy")  # services whose images the cluster runs
 IN_SYNC_WITHIN = 120.0  # seconds, after a restart
 HEALTHY_WITHIN = 60.0  # seconds, of all etcd
 ROUNDS = 3  # a smaller max_connections can take effect on a standby only after the primary's restart

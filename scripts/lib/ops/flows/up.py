@@ -49,8 +49,7 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
-    restart_if_changed()
-    start(arguments)
+    start(arguments, built=restart_if_changed())
     build_on_demand()
     if containers.members():
         configure_cluster()
@@ -205,16 +204,20 @@ def check_disk() -> None:
 # ------------------------------------------------------------ the start
 
 
-def restart_if_changed() -> None:
-    """A running server that the start would replace is replaced beforehand, while the pooler's clients wait."""
-    if not containers.members() and containers.is_running(restart.SERVICE):
-        containers.run(docker.compose("build", restart.SERVICE))
-        restart.run(if_changed=True)
+def restart_if_changed() -> bool:
+    """A running server that the start would replace is replaced beforehand, while the pooler's clients wait. Whether
+    the images were built for that: all of them, as Compose labels an image with the first service that it builds it
+    for, and another label is another image."""
+    if containers.members() or not containers.is_running(restart.SERVICE):
+        return False
+    containers.run(docker.compose("build"))
+    restart.run(if_changed=True)
+    return True
 
 
-def start(arguments: list[str]) -> None:
+def start(arguments: list[str], built: bool) -> None:
     """`docker compose up`; when it fails, the reason and the next command."""
-    argv = docker.compose("up", "--build", "--wait", "--remove-orphans", *arguments)
+    argv = docker.compose("up", *([] if built else ["--build"]), "--wait", "--remove-orphans", *arguments)
     printed = []
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stderr

@@ -114,6 +114,17 @@ def host() -> list[Update]:
 # ------------------------------------------------------------ the update
 
 
+def build(services: list[str]) -> None:
+    """What `docker compose up --build` would build, in the same way, and then what it leaves out. Compose labels an
+    image with the first service that it builds it for, and the next start would take another label for a change."""
+    found = {name: containers.config()["services"][name] for name in services}
+    always = {one["image"] for one in found.values() if not one.get("profiles")}
+    on_demand = {one["image"]: name for name, one in found.items() if one["image"] not in always}
+    containers.run(docker.compose("build"))
+    if on_demand:
+        containers.run(docker.compose("build", *on_demand.values()))
+
+
 def run(build_only: bool = False) -> list[dict[str, Any]]:
     """The whole update. What changed: rows with image, package, old and new version. Raises UserError and
     OperationError; when the build fails, everything is as it was."""
@@ -129,7 +140,7 @@ def run(build_only: bool = False) -> list[dict[str, Any]]:
         note("making the base image current")
         refresh_base()
         note(f"building the images of {', '.join(services)}")
-        containers.run(docker.compose("build", *services))
+        build(services)
     rows = [
         {"image": name, **change}
         for name, image in named.items()
