@@ -16,15 +16,16 @@ BEGIN;
 -- Attributes, each spelled out, so that a drifted role comes back. The limits' sum stays below max_connections
 -- (CIS 5.5: no role is without one).
 ALTER ROLE flaglearning_owner    NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 0;
-ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 54 PASSWORD :'app_verifier';
+ALTER ROLE :"app_role"           LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 52 PASSWORD :'app_verifier';
 ALTER ROLE flaglearning_migrator LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'migrator_verifier';
 ALTER ROLE flaglearning_readonly LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10 PASSWORD :'readonly_verifier';
 -- It reads every row, to dump it; BYPASSRLS, so that no policy's functions run with its rights.
 ALTER ROLE flaglearning_ops      LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 10 PASSWORD :'ops_verifier';
 -- Exporters of metrics (docker/compose/monitoring.yml): statistics, and no table.
 ALTER ROLE flaglearning_monitor  LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 3  PASSWORD :'monitor_verifier';
--- It hashes rows for restore points and drills, in the superuser's stead. Through the socket only (pg_ident.conf): no password.
-ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 2  PASSWORD NULL;
+-- It hashes rows and checks indexes for restore points and drills, in the superuser's stead; a session may still end while the next
+-- begins. Through the socket only (pg_ident.conf): no password.
+ALTER ROLE flaglearning_verifier LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS   CONNECTION LIMIT 4  PASSWORD NULL;
 -- pgBackRest's sessions: what it calls is granted in 60-operations.sql. Through the socket only, too; it reads no table.
 ALTER ROLE flaglearning_backup   LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 3  PASSWORD NULL;
 ALTER ROLE pgbouncer             LOGIN   NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 5  PASSWORD :'pgbouncer_verifier';
@@ -39,7 +40,7 @@ ALTER ROLE :"app_role" CREATEDB;
 -- Up to five poolers, one on each application host: each may look passwords up with three connections (pg/pgbouncer.ini), and they
 -- share the application's. The sum stays.
 ALTER ROLE pgbouncer   CONNECTION LIMIT 15;
-ALTER ROLE :"app_role" CONNECTION LIMIT 44;
+ALTER ROLE :"app_role" CONNECTION LIMIT 42;
 \endif
 
 -- Memberships: exactly these.
