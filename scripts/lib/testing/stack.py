@@ -177,7 +177,7 @@ class Stack:
         container = f"{self.project}-{service}-1"
         words = ("docker", "exec", "--interactive", *who)
         done = run(*words, container, *command, stdin=stdin, check=False, timeout=timeout)
-        if done.returncode and "No such container" in done.stderr:  # ops restart has counted on, and Compose made it anew
+        if done.returncode and "No such container" in done.stderr:  # made anew under another number
             container = self.inspect(service)["Id"]
             done = run(*words, container, *command, stdin=stdin, check=False, timeout=timeout)
         if check and done.returncode:

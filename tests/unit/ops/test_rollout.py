@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,16 @@ def test_a_new_container_is_starting_healthy_or_failed(inspected: dict[str, Any]
 
 
 def test_only_one_rollout_at_a_time(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "docker-compose.yml").touch()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(containers, "config", lambda: {"name": "stack"})
     with rollout.lock(), pytest.raises(OperationError, match="another rollout"), rollout.lock():
         pass
     with rollout.lock():
         pass
+    with rollout.lock():
+        monkeypatch.setattr(containers, "config", lambda: {"name": "another-stack"})
+        with rollout.lock():
+            pass
 
 
 @pytest.mark.parametrize(

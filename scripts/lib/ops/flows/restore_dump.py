@@ -9,16 +9,12 @@ before that, or a Ctrl-C, leaves nothing but a message.
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import secrets
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from ops import containers, docker, pooler, psql
+from ops import containers, docker, locks, pooler, psql
 from ops.containers import client, loader, pgadmin, pgadmin_in_server
 from ops.output import note, say
 from ops.prompt import confirm
@@ -110,25 +106,9 @@ def consequence_of(plan: Plan, asked: Request, database: str) -> str:
 # ------------------------------------------------------------ the staging database
 
 
-@contextlib.contextmanager
-def exclusive() -> Iterator[None]:
+def exclusive() -> contextlib.AbstractContextManager[None]:
     """One restore of this stack at a time."""
-    # A file for each compose project: several stacks may run from one checkout.
-    path = Path(tempfile.gettempdir()) / f"{containers.config()['name']}-restore.lock"
-    try:
-        lock = os.open(path, os.O_RDONLY | os.O_CREAT, 0o644)
-    except PermissionError:  # another user's file: fs.protected_regular refuses O_CREAT
-        lock = os.open(path, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OperationError(
-                "another restore is running", "wait until it ends; ./scripts/ops sessions shows it"
-            ) from None
-        yield
-    finally:
-        os.close(lock)
+    return locks.held("restore", "wait until it ends; ./scripts/ops sessions shows it")
 
 
 @contextlib.contextmanager

@@ -10,15 +10,12 @@ killed at any point, it is run again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, NoReturn
 
-from ops import containers, docker, dotenv
+from ops import containers, docker, dotenv, locks
 from ops.output import note
 from user_errors import OperationError, UserError
 
@@ -131,15 +128,9 @@ def is_current(container: dict[str, Any], image: str) -> bool:
 # ------------------------------------------------------------ the steps
 
 
-@contextlib.contextmanager
-def lock() -> Iterator[None]:
-    """One rollout at a time. The lock ends with the process, however that ends."""
-    with Path("docker-compose.yml").open(encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OperationError("another rollout of this checkout is running", "wait until it has finished") from None
-        yield
+def lock() -> contextlib.AbstractContextManager[None]:
+    """One rollout or restart of this stack at a time."""
+    return locks.held("rollout", "wait until it has finished")
 
 
 def migrate() -> None:
