@@ -42,7 +42,7 @@ def test_a_converged_host_passes_but_for_what_does_not_exist_yet(lab: Lab, check
     assert {seen["host"] for check in checklist.checks() for seen in check["evidence"]} <= {"db1", "vantage1"}
 
     texts = [done.stdout, done.stderr, *(file.read_text() for file in checklist.artifacts.iterdir())]
-    told = {name for name, value in secrets_of(lab).items() if any(value in text for text in texts)}
+    told = {name for name, value in secrets_of(lab).items() if value and any(value in text for text in texts)}
     assert told == set(), "the report contains a secret"
     left = lab.exec("db1", "docker", "ps", "--quiet", "--filter", "label=org.flaglearning.checklist")
     assert left == "", "its clients are still there"
