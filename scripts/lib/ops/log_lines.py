@@ -31,10 +31,17 @@ class Line(NamedTuple):
     text: str
 
 
-def time_line(printed: Iterable[str]) -> list[Line]:
-    """The lines of `docker compose logs` in the order of their time; a line that is no log line is left out."""
-    matches = (LINE.match(raw.rstrip("\n")) for raw in printed)
-    return ordered((match["service"], with_nanoseconds(match["time"]), match["text"]) for match in matches if match)
+def time_line(printed: Iterable[str], project: str) -> list[Line]:
+    """The lines of `docker compose logs` in the order of their time; a line that is no log line is left out.
+
+    Compose leaves the project's name out, but not of a container that was renamed (flows/restart.py)."""
+    found = []
+    for raw in printed:
+        if match := LINE.match(raw.rstrip("\n")):
+            service = match["service"]
+            service = service[len(project) + 1 :] if service.startswith(f"{project}-") else service
+            found.append((service, with_nanoseconds(match["time"]), match["text"]))
+    return ordered(found)
 
 
 def time_line_of_journal(printed: Iterable[str], project: str, services: Collection[str] = ()) -> list[Line]:

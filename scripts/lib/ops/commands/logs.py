@@ -38,7 +38,7 @@ def logs(asked: argparse.Namespace) -> None:
 def of_containers(services: list[str], since: str) -> list[log_lines.Line]:
     """What the containers that exist have logged. Raises OperationError."""
     words = ("logs", "--no-color", "--timestamps", "--since", since, *services)
-    return log_lines.time_line(printed(docker.compose(*words), "docker compose logs"))
+    return log_lines.time_line(printed(docker.compose(*words), "docker compose logs"), str(containers.config()["name"]))
 
 
 def journal(services: list[str], since: str) -> list[log_lines.Line]:
