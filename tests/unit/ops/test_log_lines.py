@@ -10,7 +10,7 @@ from ops.log_lines import level_of, time_line, wanted
 PRINTED = [
     "proxy-1      | 2026-11-30T05:00:02.5Z {\"request_id\":\"abc\",\"status\":503,\"path\":\"/\"}",
     "\x1b[2Kpostgres-1   | 2026-11-30T05:00:02.123456789Z 2026-11-30 05:00:02.1 UTC [7] app@db app 10.0.0.1 ERROR:  no",
-    "stack-postgres-1   | 2026-11-30T05:00:02.123456790Z 2026-11-30 05:00:02.1 UTC [7] app@db app 10.0.0.1 DETAIL:  why",
+    "stack-postgres-1 | 2026-11-30T05:00:02.123456790Z 2026-11-30 05:00:02.1 UTC [7] app@db app 10.0.0.1 DETAIL:  why",
     "pgbouncer-exporter-1 | 2026-11-30T05:00:01Z time=… level=WARN msg=x",
     "app-1        | 2026-11-30T05:00:02.123Z {\"level\": \"INFO\", \"message\": \"m\", \"request_id\": \"abc\"}",
     "app-1        | 2026-11-30T05:00:03Z",
@@ -45,7 +45,10 @@ def test_a_message_of_several_lines_belongs_to_the_request_that_one_of_them_name
         f"{stem}2Z \tQuery Text: /* request_id=abc */ SELECT 1",
         f"{stem}3Z 2026-11-30 05:00:03 UTC [7] a@b c 10.0.0.1 LOG:  disconnection",
     ]
-    assert [line.text.split()[0] for line in wanted(time_line(printed, "stack"), "info", "abc")] == ["2026-11-30", "Query"]
+    assert [line.text.split()[0] for line in wanted(time_line(printed, "stack"), "info", "abc")] == [
+        "2026-11-30",
+        "Query",
+    ]
 
 
 LEVELS = {
