@@ -89,7 +89,7 @@ def update(asked: argparse.Namespace) -> None:
             "on the control machine: ansible-playbook -i inventories/NAME playbooks/site.yml",
         )
     confirm("Servers restart one after the other, and another member becomes the primary.", asked.yes)
-    containers.run(docker.compose("build"))
+    up.build()
     up.configure_cluster()
     if not cluster_update.run():
         note("every server is up to date: nothing was changed")

@@ -204,13 +204,24 @@ def check_disk() -> None:
 # ------------------------------------------------------------ the start
 
 
+def build() -> None:
+    """Every image, so that what has not changed is the same image. Compose labels an image with the service that it was
+    built for last, and takes another label for a change: the members of a cluster share two images, and finish in any
+    order, so the first of them is built once more."""
+    containers.run(docker.compose("build"))
+    if members := containers.members():
+        containers.run(docker.compose("build", members[0], cluster_facts.etcd_services()[0]))
+
+
 def restart_if_changed() -> bool:
     """A running server that the start would replace is replaced beforehand, while the pooler's clients wait. Whether
-    the images were built for that: all of them, as Compose labels an image with the first service that it builds it
-    for, and another label is another image."""
-    if containers.members() or not containers.is_running(restart.SERVICE):
+    the images were built for that."""
+    if containers.members():
+        build()
+        return True
+    if not containers.is_running(restart.SERVICE):
         return False
-    containers.run(docker.compose("build"))
+    build()
     restart.run(if_changed=True)
     return True
 
