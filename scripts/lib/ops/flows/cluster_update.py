@@ -120,7 +120,7 @@ def wait(condition: Callable[[list[Member]], bool], otherwise: str) -> None:
 
 
 def renew_certificates() -> bool:
-    """Make those that are about to expire, and let every server read them; none restarts, and no connection ends. (etcd
+    """Make those that are about to expire, and let every server read them; no connection ends by that. (etcd
     and pgBackRest read theirs for each connection.)"""
     printed = containers.run(docker.run_in("certificates"))
     if "created" not in printed:
