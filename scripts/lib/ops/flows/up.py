@@ -49,7 +49,9 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     ports = published_ports(containers.config())
     check_ports(ports)
     check_disk()
-    start(arguments, built=restart_if_changed())
+    build()
+    restart_if_changed()
+    run_compose("up", "--wait", "--remove-orphans", *arguments)
     build_on_demand()
     if containers.members():
         configure_cluster()
@@ -205,32 +207,24 @@ def check_disk() -> None:
 
 
 def build() -> None:
-    """Every image, so that what has not changed is the same image. Compose labels an image with the service that it was
-    built for last, and takes another label for a change: the members of a cluster share two images, and finish in any
-    order, so the first of them is built once more."""
-    containers.run(docker.compose("build"))
+    """Every image, always in this way, so that what has not changed is the same image. Compose labels an image with the
+    service that it was built for last (`up --build` with another than `build`), and takes another label for a change.
+    The members of a cluster share two images, and finish in any order: the first of them is built once more."""
+    run_compose("build")
     if members := containers.members():
-        containers.run(docker.compose("build", members[0], cluster_facts.etcd_services()[0]))
+        run_compose("build", members[0], cluster_facts.etcd_services()[0])
 
 
-def restart_if_changed() -> bool:
-    """A running server that the start would replace is replaced beforehand, while the pooler's clients wait. Whether
-    the images were built for that."""
-    if containers.members():
-        build()
-        return True
-    if not containers.is_running(restart.SERVICE):
-        return False
-    build()
-    restart.run(if_changed=True)
-    return True
+def restart_if_changed() -> None:
+    """A running server that the start would replace is replaced beforehand, while the pooler's clients wait."""
+    if not containers.members() and containers.is_running(restart.SERVICE):
+        restart.run(if_changed=True)
 
 
-def start(arguments: list[str], built: bool) -> None:
-    """`docker compose up`; when it fails, the reason and the next command."""
-    argv = docker.compose("up", *([] if built else ["--build"]), "--wait", "--remove-orphans", *arguments)
+def run_compose(*words: str) -> None:
+    """A command of `docker compose`, its messages as they come. When it fails: the reason and the next command."""
     printed = []
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, errors="replace") as process:
+    with subprocess.Popen(docker.compose(*words), stderr=subprocess.PIPE, text=True, errors="replace") as process:
         assert process.stderr
         for text in process.stderr:
             printed.append(text)
