@@ -123,6 +123,7 @@ def test_an_update_takes_the_primary_last(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cluster_update, "outdated", lambda: next(rounds))
     monkeypatch.setattr(cluster_update, "require_another", lambda member: done.append(f"need {member} not"))
     monkeypatch.setattr(cluster_update, "restart", lambda member, why: done.append(f"{member}: {why}"))
+    monkeypatch.setattr(cluster_update, "renew_certificates", lambda: False)
     monkeypatch.setattr(cluster_update, "update_etcd", lambda: False)
     monkeypatch.setattr(cluster_update, "update_haproxy", lambda: False)
     monkeypatch.setattr(switchover, "run", switch)
