@@ -18,7 +18,8 @@ POOLED: dict[str, stack.RoleKey] = {"app": "app", "readonly": "readonly", "pgbou
 
 @verb("password-prove")
 def prove() -> dict[str, Any]:
-    """Standard input: {"role": key, "new": the secret file's text, "old": [password …]}. Raises OperationError."""
+    """Standard input: {"role": key, "new": the secret file's text, "old": [password …], "pooler": whether PgBouncer is
+    on this host}. Raises OperationError."""
     asked = json.load(sys.stdin)
     role = asked["role"]
     user = "pgbouncer" if role == "pgbouncer" else stack.role_name(role)
@@ -28,7 +29,7 @@ def prove() -> dict[str, Any]:
     old = [password for password in asked["old"] if password != new]
     if any(logs_in(user, password) for password in old):
         raise OperationError(f"PostgreSQL still accepts an old password of {user}", "./scripts/ops setup apply")
-    if role in POOLED:
+    if role in POOLED and asked["pooler"]:
         with through_the_pooler(POOLED[role]) as connection:
             connection.execute("SELECT 1")
     return {"role": user, "refused": len(old)}

@@ -52,7 +52,10 @@ class Stack:
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
     stack = Stack(tmp_path)
-    config = {"secrets": {name: {"file": str(tmp_path / name)} for name in secret_files.PASSWORDS}}
+    config = {
+        "secrets": {name: {"file": str(tmp_path / name)} for name in secret_files.PASSWORDS},
+        "services": {"pgbouncer": {}},
+    }
     monkeypatch.setattr(containers, "config", lambda: config)
     monkeypatch.setattr(containers, "environment_of", lambda service: {"DEPLOYMENT": stack.deployment})
     monkeypatch.setattr(containers, "is_running", lambda service: service in stack.running)
@@ -68,7 +71,7 @@ def test_stage_postgresql_commit_prove(stack: Stack, capsys: pytest.CaptureFixtu
     passwords.reset("app", prompt=False, yes=False)
     new = (stack.folder / "app_password").read_text()
     assert stack.seen == [("apply", [OLD, new]), ("password-prove", [new])]
-    assert stack.proof == {"role": "app", "new": new, "old": [OLD]}
+    assert stack.proof == {"role": "app", "new": new, "old": [OLD], "pooler": True}
     printed = capsys.readouterr()
     assert "logs in with the new password; the old one is refused" in printed.out
     assert new not in printed.out + printed.err
@@ -84,6 +87,12 @@ def test_a_pooler_that_does_not_run_is_not_reloaded(stack: Stack) -> None:
     stack.running.remove("pgbouncer")
     passwords.reset("pgbouncer", prompt=False, yes=False)
     assert [name for name, _ in stack.seen] == ["apply", "password-prove"]
+
+
+def test_where_the_pooler_is_on_another_host_no_login_through_it_is_proven(stack: Stack) -> None:
+    containers.config()["services"]["pgbouncer"]["profiles"] = ["other-host"]
+    passwords.finalise("app", [OLD])
+    assert not stack.proof["pooler"]
 
 
 def test_postgresql_that_refuses_leaves_both_and_the_same_command_completes_it(stack: Stack) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Callable
 
 import secret_files
-from ops import containers, docker, pooler
+from ops import cluster, containers, docker, pooler
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -66,7 +66,8 @@ def finalise(role: str, old: list[str]) -> None:
         pooler.execute("RELOAD", f"RECONNECT {LOOKUP_DATABASE}")
     if role == "monitor":
         restart_exporters()
-    proof = {"role": role, "new": read(secret_file(role)), "old": old}
+    # On a database host of a cluster there is no PgBouncer: the playbook proves the login beside each application.
+    proof = {"role": role, "new": read(secret_file(role)), "old": old, "pooler": cluster.has_pooler()}
     proven = containers.client("password-prove", stdin=json.dumps(proof))
     say(f"{proven['role']} logs in with the new password{refusal(proven['refused'])}")
 
