@@ -42,6 +42,7 @@ def healthy() -> dict[str, Any]:
         "backups": {"server": {"archive_mode": "on", "failing": False}, "state": "ok", "backups": [BACKUP]},
         "development": False,
         "database": "flaglearning_dev",
+        "other_hosts": [],
     }
 
 
@@ -54,6 +55,16 @@ def test_a_healthy_stack() -> None:
     assert failure is None
     assert {result["status"] for result in results} == {"ok"}
     assert len(results) == len(doctor.CHAIN) - 1  # without `cluster`
+
+
+def test_a_database_host_without_pooler_and_proxy() -> None:
+    facts = healthy()
+    for name in ("proxy certificate", "pgbouncer certificate", "pgbouncer without TLS", "app login through the pooler"):
+        facts["probes"][name] = FAULT
+    results, failure = doctor.walk({**facts, "pooler": STOPPED, "other_hosts": ["proxy", "pgbouncer"]})
+    assert failure is None
+    assert {result["link"] for result in results}.isdisjoint({"proxy", "app", "pooler", "end to end"})
+    assert doctor.walk(facts)[1] is not None
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,12 @@ Result = dict[str, str]
 
 
 class Link(NamedTuple):
-    """A link of the chain. `check` returns what it found, or raises Failure."""
+    """A link of the chain. `check` returns what it found, or raises Failure. Without `service` on this host, it is left
+    out: it is to be checked on the hosts that have it."""
 
     name: str
     check: Callable[[Facts], str]
+    service: str = ""
 
 
 # ------------------------------------------------------------ facts
@@ -52,7 +54,13 @@ def gather() -> Facts:
         futures["backups"] = pool.submit(attempt, lambda: backups(futures["server"].result()))
         found = {name: future.result() for name, future in futures.items()}
     fact(found, "deployment")
-    return {**found, "development": development, "database": psql.app_database()}
+    return {**found, "development": development, "database": psql.app_database(), "other_hosts": other_hosts()}
+
+
+def other_hosts() -> list[str]:
+    """The services of SERVICES that run on other hosts of a fleet."""
+    services = containers.config()["services"]
+    return [name for name in SERVICES if "other-host" in services[name].get("profiles", ())]
 
 
 def attempt(source: Callable[[], Any]) -> Any:
@@ -88,7 +96,7 @@ def walk(facts: Facts) -> tuple[list[Result], Failure | None]:
     results: list[Result] = []
     failure: Failure | None = None
     for link in CHAIN:
-        if link.check is members and "cluster" not in facts:
+        if (link.check is members and "cluster" not in facts) or link.service in facts["other_hosts"]:
             continue
         result = {"link": link.name, "status": "not checked", "detail": ""}
         if failure is None:
@@ -195,22 +203,26 @@ def roles(facts: Facts) -> str:
     """Every role logs in with its secret; the application's through the pooler too."""
     for role in ROLES:
         probe(facts, f"{role} login")
-    probe(facts, "app login through the pooler")
+    pooled = "pgbouncer" not in facts["other_hosts"]
+    if pooled:
+        probe(facts, "app login through the pooler")
     known = [*ROLES]
     if "pgbouncer login" in fact(facts, "probes"):
         probe(facts, "pgbouncer login")
         known.append("pgbouncer")
-    return f"{', '.join(known)} log in with their secrets; app through the pooler too"
+    return f"{', '.join(known)} log in with their secrets{'; app through the pooler too' if pooled else ''}"
 
 
 def tls(facts: Facts) -> str:
     """Certificates stay valid for a while, and no login works without TLS."""
-    for service in SERVICES:
+    here = [service for service in SERVICES if service not in facts["other_hosts"]]
+    for service in here:
         days = probe(facts, f"{service} certificate")
         if days < DAYS_TO_RENEW:
             raise OperationError(f"the certificate of {service} expires in {days} days", renewal(facts))
-    for service in SERVICES[1:]:
-        probe(facts, f"{service} without TLS")
+    for service in here:
+        if service != "proxy":
+            probe(facts, f"{service} without TLS")
     return "certificates are valid for weeks; logins without TLS are rejected"
 
 
@@ -293,9 +305,9 @@ def archiving(facts: Facts) -> str:
 
 CHAIN = (
     Link("client", client),
-    Link("proxy", proxy),
-    Link("app", app),
-    Link("pooler", pool),
+    Link("proxy", proxy, "proxy"),
+    Link("app", app, "proxy"),
+    Link("pooler", pool, "pgbouncer"),
     Link("server", server),
     Link("database", database),
     Link("cluster", members),
@@ -304,6 +316,6 @@ CHAIN = (
     Link("disk", disk),
     Link("migrations", migrations),
     Link("tables", tables),
-    Link("end to end", end_to_end),
+    Link("end to end", end_to_end, "proxy"),
     Link("archiving", archiving),
 )
