@@ -71,8 +71,8 @@ def test_certificates(target: Target, evidence: Evidence) -> None:
     [first, *_] = members_of(target)
     for member in target.members:
         for host, path, ca in (
-            (f"{member.service}:8008", "cluster", "/tls/ca.crt"),
-            (f"etcd-{member.service}:2379", "health", "/tls/cluster/ca.crt"),
+            (f"{member.member}:8008", "cluster", "/tls/ca.crt"),
+            (f"etcd-{member.member}:2379", "health", "/tls/cluster/ca.crt"),
         ):
             said = first.run(HANDSHAKE, path, host, ca).stdout
             alert = next((line for line in said.splitlines() if "alert" in line), said.strip()[-200:])
@@ -81,10 +81,12 @@ def test_certificates(target: Target, evidence: Evidence) -> None:
             assert "alert" in said, f"{host} can't be reached: {said[-200:]}"
 
 
-@check("HA-05", claim="the pooler is led to the primary", remedy=STATUS)
-def test_pooler(target: Target, beside: Client, evidence: Evidence) -> None:
+@check("HA-05", claim="each pooler is led to the primary", remedy=STATUS)
+def test_pooler(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
     members_of(target)
+    primary = target.host("postgres").member
     member = "SELECT pg_catalog.current_setting('flaglearning.member') WHERE NOT pg_catalog.pg_is_in_recovery()"
-    answer = beside.login(target.endpoint("pgbouncer"), target.app_role, "app_password", member)
-    evidence(f"through PgBouncer: {answer.text}; the primary: {target.host('postgres')}")
-    assert answer.text.strip() == str(target.host("postgres"))
+    for client in at_applications:
+        answer = client.login(target.endpoint("pgbouncer"), target.app_role, "app_password", member)
+        evidence(f"{client.host}, through PgBouncer: {answer.text}; the primary: {primary}")
+        assert answer.text.strip() == primary

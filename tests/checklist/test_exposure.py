@@ -74,7 +74,7 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
             evidence(str(port), machine)
     if not ports:
         evidence("nothing is published")
-    allowed = LISTENERS | {"proxy": LISTENERS["proxy"] | PROXY_PROTOCOL}
+    allowed = LISTENERS | {"proxy": LISTENERS["proxy"] | PROXY_PROTOCOL, "postgres": LISTENERS["postgres"] | PATRONI}
     unexpected = [str(port) for port in ports if port.container_port not in allowed.get(port.service, set())]
     inner = [port for port in ports if port.service != "proxy" and not for_the_fleet(port, target)]
     assert not unexpected, f"ports on which no service listens: {', '.join(unexpected)}"
@@ -87,9 +87,11 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
 
 
 def for_the_fleet(port: Port, target: Target) -> bool:
-    """Whether it is the pooler's, at one address, for application hosts; the firewall names these."""
-    other_hosts = any(app.machine is not target.host("pgbouncer").machine for app in target.each("app"))
-    return port.service == "pgbouncer" and other_hosts and port.address not in ("0.0.0.0", "::")  # noqa: S104
+    """Whether it is the pooler's, or of a cluster's member the server's and Patroni's, at one address, for other hosts;
+    the firewall names these."""
+    service = "postgres" if target.members else "pgbouncer"
+    other_hosts = any(app.machine is not target.host(service).machine for app in target.each("app"))
+    return port.service == service and other_hosts and port.address not in ("0.0.0.0", "::")  # noqa: S104
 
 
 @check(
@@ -163,15 +165,19 @@ def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
         evidence("; ".join(f"to {address}: {answer}" for address, answer in answers.items()))
         # docker/compose/mail.yml: mails leave through a network of their own.
         mails = any(name.endswith("_mail") for name in app.facts["NetworkSettings"]["Networks"])
-        assert not (default and pooler_is_here and not mails), f"{app} has a way out through {', '.join(default)}"
+        # In a cluster on hosts the network keeps its route, and the firewall drops what takes it.
+        firewalled = bool(target.members and target.hosts)
+        assert not (default and pooler_is_here and not (mails or firewalled)), (
+            f"{app} has a way out through {', '.join(default)}"
+        )
         assert "open" not in answers.values(), f"{app} reached an address outside"
 
 
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
 # A route to one other host, which the firewall of a fleet limits: the pooler's (NET-05). And those of repository 2, to
-# the backup host or the bucket, and of docker/compose/mail.yml, to the mail server.
+# the backup host or the bucket, of docker/compose/mail.yml, to the mail server, and between the hosts of a cluster.
 FOR_THE_POOLER = "_application"
-FOR_ANOTHER_HOST = ("_repository-2", "_mail")
+FOR_ANOTHER_HOST = ("_repository-2", "_mail", "_cluster")
 
 
 @check(

@@ -133,7 +133,7 @@ def test_certificates_last(target: Target, beside: Client, evidence: Evidence) -
     ways = [
         (
             target.host(service),
-            beside.host,
+            beside.beside(service),
             target.endpoint(service).host,
             f"{target.endpoint(service).port} -starttls postgres",
         )

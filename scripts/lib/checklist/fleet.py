@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ MONITORING = "flaglearning-monitoring"  # COMPOSE_PROJECT_NAME in ansible/roles/
 PROJECT = "flaglearning"  # COMPOSE_PROJECT_NAME in ansible/roles/stack/templates/env.j2
 # What a host runs follows from its groups; `backup` runs no service that the checks look for.
 SERVICES_OF = {"database": ("postgres", "pgbouncer"), "application": ("app", "proxy"), "backup": (), "monitoring": ()}
+# In a cluster the pooler is beside the application.
+SERVICES_OF_CLUSTER = {**SERVICES_OF, "database": ("postgres",), "application": ("pgbouncer", "app", "proxy")}
 VANTAGE = "vantage"
 
 
@@ -67,11 +70,6 @@ class FleetTarget(Target):
 
     def __init__(self, inventory: str, started_in: Path) -> None:
         hosts = read_inventory(find_inventory(inventory, started_in), inventory)
-        if sum("database" in host.groups for host in hosts) > 1:
-            raise TargetError(
-                f"the inventory '{inventory}' has a database cluster, which the checklist examines on one machine only",
-                "on a database host: ./scripts/ops cluster status; ./scripts/ops doctor (docs/runbooks/cluster.md)",
-            )
         self._sockets = Path(tempfile.mkdtemp(prefix="checklist-"))
         asked: set[str] = set()
         machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address, h.port) for h in hosts]
@@ -81,7 +79,14 @@ class FleetTarget(Target):
             self.vantage = next((machine for machine in machines if VANTAGE in machine.groups), None)
             self.hosts = tuple(machine for machine in machines if machine is not self.vantage)
             self.prometheus = next(filter(None, map(prometheus_of, self.hosts)), None)
-            super().__init__(inventory, [service for machine in self.hosts for service in running(machine)], asked)
+            cluster = sum("database" in machine.groups for machine in self.hosts) > 1
+            services_of = SERVICES_OF_CLUSTER if cluster else SERVICES_OF
+            services = [service for machine in self.hosts for service in running(machine, services_of)]
+            if cluster:
+                self.members = tuple(service for service in services if service.service == "postgres")
+                first = primary_of(self.members)
+                services.sort(key=lambda service: service is not first)
+            super().__init__(inventory, services, asked)
         except BaseException:
             self._disconnect()
             raise
@@ -91,6 +96,13 @@ class FleetTarget(Target):
             # ssh wants a host's name here too, and makes nothing of it
             subprocess.run(["ssh", "-S", str(socket), "-O", "exit", "any"], capture_output=True, check=False)
         shutil.rmtree(self._sockets, ignore_errors=True)
+
+    @property
+    def pooler_addresses(self) -> list[str]:
+        """In a cluster the pooler's connections leave its host through HAProxy."""
+        if not self.members:
+            return super().pooler_addresses
+        return [address for pooler in self.each("pgbouncer") for address in pooler.machine.public_addresses]
 
     def close(self) -> None:
         try:
@@ -109,9 +121,18 @@ def check_root(machine: Machine) -> None:
         )
 
 
-def running(machine: Machine) -> list[Container]:
+def primary_of(members: tuple[Container, ...]) -> Container:
+    """The member that takes writes. Raises TargetError without one."""
+    for member in members:
+        name = member.run("pgcluster primary").stdout.strip()
+        if found := next((one for one in members if one.member == name), None):
+            return found
+    raise TargetError("the database cluster has no primary", "./scripts/ops cluster status, on a database host")
+
+
+def running(machine: Machine, services_of: Mapping[str, tuple[str, ...]]) -> list[Container]:
     """The machine's services. Raises TargetError when one that its groups ask for doesn't run."""
-    wanted = [service for group in machine.groups for service in SERVICES_OF.get(group, ())]
+    wanted = [service for group in machine.groups for service in services_of.get(group, ())]
     if not wanted:
         return []
     there = machine.containers(PROJECT)

@@ -144,6 +144,11 @@ class Container:
         return dict(entry.split("=", 1) for entry in self.facts["Config"]["Env"])
 
     @property
+    def member(self) -> str:
+        """Of a server of a cluster: its name there."""
+        return self.environment["PATRONI_NAME"]
+
+    @property
     def secret_files(self) -> dict[str, str]:
         """Secret → its file on the machine."""
         mounts = {mount["Destination"]: mount["Source"] for mount in self.facts["Mounts"]}

@@ -53,7 +53,7 @@ class Target:
     members: tuple[Container, ...] = ()
     """The servers of a database cluster; then the service `postgres` is the one that is the primary."""
     between: Container | None = None
-    """In a cluster: HAProxy, from which the pooler's connections reach the server."""
+    """In a cluster on one machine: HAProxy, from which the pooler's connections reach the server."""
 
     prometheus: Container | None = None
     """Where monitoring is on."""
@@ -121,11 +121,16 @@ class Target:
     def secret_files(self, machine: Machine) -> dict[str, str]:
         """Secret → its file on the machine: those that containers have, and what else is in the same folders."""
         mounted = {name: file for service in self.on(machine) for name, file in service.secret_files.items()}
-        folders = sorted({file.rpartition("/")[0] for file in mounted.values()})
+        folders = sorted({file.rpartition("/")[0] for file in mounted.values()} | self._secrets_folders(machine))
         look = "find" + " %s" * len(folders) + " -maxdepth 1 -type f ! -name '*.*'"
         # Where this machine's user may not look, the containers' own have to do.
         beside = machine.run(look, *folders).stdout.split() if folders else []
         return {file.rpartition("/")[2]: file for file in beside} | mounted
+
+    def _secrets_folders(self, machine: Machine) -> set[str]:
+        """Of a host: the folder that .env names. No service of a cluster's member has the roles' passwords."""
+        files = {service.project_files[-1] for service in self.on(machine)} if self.hosts else set()
+        return {machine.run("sed -n s/^SECRETS_DIR=//p %s", file).stdout.strip() for file in files} - {""}
 
     # ------------------------------------------------------------ clients
 
