@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,15 +14,25 @@ from images import BUILT
 from lab.hosts import Lab
 from network import scan
 from players import HERE, Players
-from test_deploy import version
+from support.cluster import FILES
+from test_deploy import IMAGES, version
 from test_playbooks import ROLE, changed
 from testing.shell import eventually
+from testing.stack import PROJECT, Stack
 
 pytestmark = pytest.mark.long
 
+OWN_IMAGES = ("patroni", "etcd", "haproxy")
 MEMBERS = ("db1", "db2", "db3")
 PSQL = ("docker", "exec", "flaglearning-postgres-1", "psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres")
 Record = Callable[[str, object], None]
+# What docs/runbooks/cluster.md types on a member that leaves: its server stops for good, its etcd still votes.
+LEAVE = ("sh", "-ec", "systemctl disable flaglearning; cd /opt/flaglearning; docker compose stop postgres")
+# A host that is cut off: nothing comes in, out, or through to its containers.
+CUT = "add table inet cut; " + " ".join(
+    f"add chain inet cut {hook} {{ type filter hook {hook} priority -300; policy drop; }};"
+    for hook in ("input", "output", "forward")
+)
 
 
 def ops(lab: Lab, host: str, *words: str) -> str:
@@ -30,9 +40,9 @@ def ops(lab: Lab, host: str, *words: str) -> str:
     return lab.exec(host, "sh", "-c", f"cd /opt/flaglearning && ./scripts/ops {' '.join(words)}; echo status $?")
 
 
-def primary(lab: Lab) -> str:
-    """Which host takes writes, as the first member says that answers."""
-    for host in MEMBERS:
+def primary(lab: Lab, hosts: Sequence[str] = MEMBERS) -> str:
+    """Which host takes writes, as the first of these says that answers."""
+    for host in hosts:
         name = lab.exec(host, "docker", "exec", "flaglearning-postgres-1", "pgcluster", "primary", check=False).strip()
         if name in MEMBERS:
             return name
@@ -54,6 +64,8 @@ def grown(split: Lab, players: Players) -> dict[str, Any]:
         return {}
     split.lab_system = sql(split, "db1", "SELECT system_identifier FROM pg_control_system()")  # type: ignore[attr-defined]
     before = answers(split, "db1")
+    # The runner builds one server's images.
+    Stack(PROJECT, FILES).build("db1", "etcd-db1", "haproxy")
     split.up("cluster")
     began = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
@@ -156,7 +168,7 @@ def test_a_planned_switchover_fails_no_request(cluster: Lab, players: Players, r
 def test_a_deploy_migrates_at_the_primary_and_fails_no_request(cluster: Lab, players: Players) -> None:
     first, second = players.loads("app1", "app2")
     with first, second:
-        cluster.play("deploy.yml", "-e", version("cluster"))
+        cluster.play("deploy.yml", "-e", version("cluster", images=(*IMAGES, *OWN_IMAGES)))
     assert first.failures + second.failures == []
     cluster.play("deploy.yml", *BUILT)
 
@@ -191,15 +203,9 @@ def test_a_lost_primarys_host_is_replaced_and_comes_back(
     first, second = players.loads("app1", "app2")
     with first, second:
         began = time.monotonic()
-        cluster.exec(
-            lost,
-            "nft",
-            "add table inet cut; add chain inet cut in { type filter hook input priority -300; policy drop; }",
-        )
-        cluster.exec(lost, "nft", "add chain inet cut out { type filter hook output priority -300; policy drop; }")
-        cluster.exec(lost, "nft", "add chain inet cut through { type filter hook forward priority -300; policy drop; }")
+        cluster.exec(lost, "nft", CUT)
         others = [host for host in MEMBERS if host != lost]
-        eventually(lambda: primary_of(cluster, others) not in ("", lost), within=60, every=0.5)
+        eventually(lambda: primary(cluster, others) not in ("", lost), within=60, every=0.5)
         gap = time.monotonic() - began
         eventually(lambda: [players.ask(host) for host in ("app1", "app2")] == [200, 200], within=30, every=0.5)
         served = time.monotonic() - began
@@ -211,20 +217,6 @@ def test_a_lost_primarys_host_is_replaced_and_comes_back(
     healthy(cluster)
     told = first.answers + second.answers
     assert answers(cluster, primary(cluster)) - before >= told
-
-
-CUT = "add table inet cut; " + " ".join(
-    f"add chain inet cut {hook} {{ type filter hook {hook} priority -300; policy drop; }};"
-    for hook in ("input", "output", "forward")
-)
-
-
-def primary_of(lab: Lab, hosts: list[str]) -> str:
-    for host in hosts:
-        name = lab.exec(host, "docker", "exec", "flaglearning-postgres-1", "pgcluster", "primary", check=False).strip()
-        if name in MEMBERS:
-            return name
-    return ""
 
 
 def test_a_lost_hosts_successor_joins_under_its_name(cluster: Lab, players: Players, record_property: Record) -> None:
@@ -248,6 +240,28 @@ def test_the_archive_has_no_gap(cluster: Lab) -> None:
     eventually(lambda: "status: ok" in cluster.exec("backup1", *verify, check=False), within=60, every=5)
 
 
+def test_a_restore_brings_the_cluster_back_to_a_point_in_time(
+    cluster: Lab, players: Players, record_property: Record
+) -> None:
+    """What was deleted afterwards is back, on all members: the standbys have copied it."""
+    host = primary(cluster)
+    with players.load("app1") as load:
+        eventually(lambda: load.answers > 0, within=60)
+    kept, moment = answers(cluster, host), sql(cluster, host, "SELECT clock_timestamp()")
+    time.sleep(1)
+    sql(cluster, host, "DELETE FROM flags_useranswer")
+    began = time.monotonic()
+    cluster.play("restore.yml", "-e", json.dumps({"restore_to": moment, "restore_confirm": "flaglearning_prod"}))
+    record_property("measured", f"{kept} answers, {time.monotonic() - began:.0f} s")
+    healthy(cluster)
+    assert kept > 0
+    assert {answers(cluster, host) for host in MEMBERS} == {kept}
+    with players.load("app2") as load:
+        eventually(lambda: load.answers > 0, within=60)
+    assert load.failures == []
+    assert changed(cluster.play("site.yml", *BUILT).stdout) == 0
+
+
 @pytest.mark.parametrize(
     ("groups", "sentence"),
     [
@@ -266,3 +280,22 @@ def test_preflight_refuses_a_cluster_that_cannot_work(
     done = cluster.play(ROLE, "-e", "role=preflight", "-i", str(tmp_path / "inventory"), check=False)
     assert done.returncode
     assert sentence in " ".join(done.stdout.split())
+
+
+def test_the_cluster_becomes_one_server_again(cluster: Lab, players: Players, record_property: Record) -> None:
+    """As docs/runbooks/cluster.md says. Last: the members that have left stay away."""
+    if primary(cluster) != "db1":
+        cluster.play("switchover.yml", "-e", "switchover_to=db1")
+    before = answers(cluster, "db1")
+    for host in ("db2", "db3"):
+        cluster.exec(host, *LEAVE)
+    cluster.up("split")
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        done = cluster.play("site.yml", *BUILT)
+        eventually(lambda: [players.ask(host) for host in ("app1", "app2")] == [200, 200], within=30, every=0.5)
+    record_property("measured", f"app1 {first}; app2 {second}")
+    assert "failed=0" in done.stdout
+    assert sql(cluster, "db1", "SELECT pg_is_in_recovery()") == "f"
+    assert answers(cluster, "db1") - before >= first.answers + second.answers
+    assert changed(cluster.play("site.yml", *BUILT).stdout) == 0

@@ -15,9 +15,9 @@ IMAGES = ("postgres", "pgbouncer", "app", "proxy", "ops")
 SHIPPED_TO = "/var/tmp"  # noqa: S108 - of the lab's machine
 
 
-def version(name: str, *lines: str) -> str:
+def version(name: str, *lines: str, images: tuple[str, ...] = IMAGES) -> str:
     """The images under another tag, with something changed in the app's. The options that deploy it."""
-    for image in IMAGES:
+    for image in images:
         run("docker", "tag", f"flaglearning/{image}:{TAG}", f"flaglearning/{image}:{TAG}-{name}")
     dockerfile = "\n".join([f"FROM flaglearning/app:{TAG}", f"LABEL version={name}", *lines])
     run("docker", "build", "--quiet", "--tag", f"flaglearning/app:{TAG}-{name}", "-", stdin=dockerfile)
