@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from images import BUILT
 from lab.hosts import Lab
 from network import scan
 from players import HERE, Players
+from support.checklist import Checklist
 from support.cluster import FILES
 from test_deploy import IMAGES, version
 from test_playbooks import ROLE, changed
@@ -69,7 +71,7 @@ def grown(split: Lab, players: Players) -> dict[str, Any]:
     split.up("cluster")
     began = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
-        growing = pool.submit(split.play, "site.yml", *BUILT)
+        growing = pool.submit(split.play, "site.yml", *BUILT, timeout=1800)
         first, second = players.loads("app1", "app2")
         with first, second:
             growing.result()
@@ -144,6 +146,20 @@ def test_commands_work_on_the_primarys_host_and_say_so_elsewhere(cluster: Lab) -
     assert "status 2" in refused
     assert f"on {name}: the same command" in refused
     assert "status 0" in ops(cluster, other, "cluster", "status")
+
+
+def test_doctor_leaves_out_what_other_hosts_run(cluster: Lab) -> None:
+    said = ops(cluster, primary(cluster), "doctor", "--json")
+    links = {one["link"]: one["status"] for one in json.loads(said[: said.rindex("\nstatus ")])}
+    assert {"proxy", "pooler", "end to end"}.isdisjoint(links)
+    assert (links["cluster"], links["roles"]) == ("ok", "ok"), said
+
+
+def test_the_checklist_proves_high_availability(cluster: Lab, tmp_path: Path) -> None:
+    checklist = Checklist(tmp_path, "-i", str(cluster.inventory), env=cluster.environment)
+    # TLS-04: PgBouncer's host has the application's password only.
+    expected = {f"HA-0{number}": "pass" for number in range(1, 6)} | {"PASS-02": "pass", "TLS-04": "not proven"}
+    assert checklist.outcomes(*expected) == expected
 
 
 def test_timers_work_on_the_primarys_host_alone(cluster: Lab) -> None:
@@ -227,7 +243,7 @@ def test_a_lost_hosts_successor_joins_under_its_name(cluster: Lab, players: Play
     began = time.monotonic()
     first, second = players.loads("app1", "app2")
     with first, second:
-        cluster.play("replace-node.yml", *BUILT, "-e", f"replace_node={lost}")
+        cluster.play("replace-node.yml", *BUILT, "-e", f"replace_node={lost}", timeout=1800)
     record_property("measured", f"{time.monotonic() - began:.0f} s; app1 {first}; app2 {second}")
     assert first.failures + second.failures == []
     healthy(cluster)
