@@ -224,15 +224,34 @@ def run(build_only: bool = False) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def kept(tagged: list[str]) -> Iterator[None]:
-    """Keep the images under another tag; when the block fails, they get theirs back."""
+    """Keep the images of before under another tag: those that containers run. (After an update that was killed, or
+    built only, the tagged ones are others.) When the block fails, the tags are what they were."""
+    running = serving()
+    ids = {image: containers.run([*inspected(image), "--format", "{{.Id}}"]).strip() for image in tagged}
     for image in tagged:
-        containers.run(["docker", "tag", image, f"{image}{BEFORE}"])
+        containers.run(["docker", "tag", running.get(image, image), f"{image}{BEFORE}"])
     try:
         yield
     except BaseException:
-        for kept_image in present(*(f"{image}{BEFORE}" for image in [*tagged, base()])):
-            containers.run(["docker", "tag", kept_image, kept_image[: -len(BEFORE)]])
+        for image, id in ids.items():
+            containers.run(["docker", "tag", id, image])
+        for base_before in present(f"{base()}{BEFORE}"):
+            containers.run(["docker", "tag", base_before, base()])
         raise
+
+
+def serving() -> dict[str, str]:
+    """Image with its tag → the id of the one that a container of a service with that image runs."""
+    project = str(containers.config()["name"])
+    filters = (f"label=com.docker.compose.project={project}", "label=com.docker.compose.oneoff=False")
+    words = ["docker", "ps", "--quiet", *(word for one in filters for word in ("--filter", one))]
+    found = {}
+    for container in containers.run(words).split():
+        facts = rollout.inspect(container)
+        service = containers.config()["services"].get(facts["Config"]["Labels"]["com.docker.compose.service"], {})
+        if "image" in service:
+            found[str(service["image"])] = str(facts["Image"])
+    return found
 
 
 def refresh_base() -> None:
