@@ -8,6 +8,7 @@ import pytest
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 Reporting = Generator[None, Report, Report]
+REASON_LENGTH = 400  # characters of a failure that the summary shows
 CI = os.environ.get("CI") == "true"
 
 
@@ -26,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Reporting[pytest.TestReport]:
     report = yield
     if call.excinfo and report.failed:  # with --reruns the second try's report has it, too
-        item.user_properties.append(("failed", call.excinfo.exconly().splitlines()[0]))
+        item.user_properties.append(("failed", " ".join(call.excinfo.exconly().split())[:REASON_LENGTH]))
     if report.failed and (stack := getattr(item, "funcargs", {}).get("stack")):
         report.sections.append(("the stack's last log lines", stack.logs(tail="8")))
     return no_skip_in_ci(report)

@@ -98,7 +98,7 @@ def new_page(browser: Browser, base_url: str) -> Iterator[NewPage]:
     yield make
     for context in contexts:
         context.close()
-    assert complaints == [], "the browser complained"
+    assert complaints == [], f"the browser complained: {complaints}"
 
 
 @pytest.fixture

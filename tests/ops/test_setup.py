@@ -49,5 +49,6 @@ def test_a_role_that_is_not_in_the_policy_is_named(ops: Ops, postgres: Postgres)
 
 
 def test_nothing_of_the_fresh_server_is_left(ops: Ops, postgres: Postgres) -> None:
-    assert ops.script("setup", "verify").status == 0
+    result = ops.script("setup", "verify")
+    assert result.status == 0, result
     assert run("docker", "ps", "--all", "--quiet", "--filter", f"name=^{postgres.stack.project}-policy-").stdout == ""

@@ -57,6 +57,18 @@ OPTIONS_OF_OTHERS = " ".join(
 Row = dict[str, Any]
 
 
+def primary_socket() -> str:
+    """The one host of SOCKET whose server is the primary. Raises psycopg.OperationalError.
+
+    A session for a database that was created a moment ago must name it: libpq tries the hosts in turn, and gives up at
+    a standby that has not replayed the CREATE DATABASE yet (PostgreSQL 17 docs, 32.1.1.3).
+    """
+    if "," not in SOCKET:
+        return SOCKET
+    with psycopg.connect(host=SOCKET, user="postgres", dbname="postgres", options=OPTIONS, connect_timeout=5) as found:
+        return found.info.host
+
+
 @contextlib.contextmanager
 def connect(
     database: str = "postgres", host: str = SOCKET, user: str = "postgres", name: str = "pgadmin"
@@ -64,6 +76,8 @@ def connect(
     """A session in autocommit mode, with rows as dictionaries. Raises OperationError when it can't connect."""
     options = OPTIONS if user == "postgres" else OPTIONS_OF_OTHERS
     try:
+        if host == SOCKET and database != "postgres":
+            host = primary_socket()
         connection = psycopg.connect(
             host=host, user=user, dbname=database, application_name=name, options=options, connect_timeout=5,
             autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor,

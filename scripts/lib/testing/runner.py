@@ -55,6 +55,7 @@ class Layer:
     seconds: float = 0
     alone: bool = False  # the only layer of the run: its output is printed as it comes
     measured: list[str] = dataclasses.field(default_factory=list)  # "test: what it measured"
+    failures: list[str] = dataclasses.field(default_factory=list)  # tests that failed, with the reason
     repeated: list[str] = dataclasses.field(default_factory=list)  # tests that failed, and passed when run again
 
     @property
@@ -290,10 +291,11 @@ def count(layer: Layer, status: int) -> None:
             layer.measured.append(f"{case.get('name')}: {entry.get('value')}")
         if case.find("failure") is not None or case.find("error") is not None:
             layer.failed += 1
+            layer.failures.append(f"{layer.name}: {case.get('name')}: {reasons_of(case)}")
         elif skipped is None:
             layer.passed += 1
-            for entry in case.iterfind("properties/property[@name='failed']"):
-                layer.repeated.append(f"{layer.name}: {case.get('name')}: {entry.get('value')}")
+            if reasons := reasons_of(case):
+                layer.repeated.append(f"{layer.name}: {case.get('name')}: {reasons}")
         elif skipped.get("type") == "pytest.xfail" or layer.name == "checklist":
             layer.noted += 1
         elif os.environ.get("CI") == "true":
@@ -302,6 +304,11 @@ def count(layer: Layer, status: int) -> None:
             layer.skipped += 1
     if status not in (0, NOTHING_SELECTED) and not layer.failed:
         layer.failed = 1
+
+
+def reasons_of(case: ElementTree.Element) -> str:
+    """Why it failed: the test, and the end of a fixture (tests/conftest.py)."""
+    return "; ".join(str(entry.get("value")) for entry in case.iterfind("properties/property[@name='failed']"))
 
 
 children: set[subprocess.Popen[bytes]] = set()
@@ -349,6 +356,8 @@ def summary(layers: list[Layer], asked: argparse.Namespace) -> int:
         give_up("no test ran", "no test has the name that -k asks for" if asked.k else "read artifacts/*.log")
     if figures := [figure for layer in layers for figure in layer.measured]:
         print("\nmeasured:", *figures, sep="\n  ")
+    if failures := [test for layer in layers for test in layer.failures]:
+        print("\nfailed:", *failures, sep="\n  ")
     repeated = [test for layer in layers for test in layer.repeated]
     if repeated:
         print("\nfailed at first, and run again:", *repeated, sep="\n  ")

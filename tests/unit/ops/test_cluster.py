@@ -76,7 +76,7 @@ def test_the_demonstration_is_refused_in_production(monkeypatch: pytest.MonkeyPa
 def test_a_restore_in_place_is_refused_in_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(containers, "members", lambda: ("db1", "db2", "db3"))
     with pytest.raises(UserError, match="in place is for one server"):
-        restore_backup.into_the_stack({}, yes=True, dry_run=False)
+        restore_backup.require_alone(dry_run=False)
 
 
 def in_turn(*found: dict[str, Any]) -> Callable[[], dict[str, Any]]:
@@ -123,6 +123,7 @@ def test_an_update_takes_the_primary_last(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(cluster_update, "outdated", lambda: next(rounds))
     monkeypatch.setattr(cluster_update, "require_another", lambda member: done.append(f"need {member} not"))
     monkeypatch.setattr(cluster_update, "restart", lambda member, why: done.append(f"{member}: {why}"))
+    monkeypatch.setattr(cluster_update, "renew_certificates", lambda: False)
     monkeypatch.setattr(cluster_update, "update_etcd", lambda: False)
     monkeypatch.setattr(cluster_update, "update_haproxy", lambda: False)
     monkeypatch.setattr(switchover, "run", switch)

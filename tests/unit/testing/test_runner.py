@@ -9,13 +9,14 @@ from testing import runner
 
 REPORT = """<testsuites><testsuite>
   <testcase name="one"/>
-  <testcase name="two"><failure/></testcase>
+  <testcase name="two"><properties><property name="failed" value="KeyError"/></properties><failure/></testcase>
   <testcase name="three"><error/></testcase>
   <testcase name="four"><skipped type="pytest.skip"/></testcase>
   <testcase name="five"><skipped type="pytest.xfail"/></testcase>
   <testcase name="six"><properties><property name="measured" value="0.2 s"/></properties></testcase>
   <testcase name="seven"><properties><property name="failed" value="TimeoutError"/></properties></testcase>
-  <testcase name="seven"><properties><property name="failed" value="TimeoutError"/></properties></testcase>
+  <testcase name="seven"><properties><property name="failed" value="TimeoutError"/>
+    <property name="failed" value="OSError"/></properties></testcase>
 </testsuite></testsuites>"""
 
 
@@ -32,7 +33,8 @@ def test_a_report_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     layer = counted(tmp_path, monkeypatch, ci="")
     assert (layer.passed, layer.failed, layer.noted, layer.skipped) == (3, 2, 1, 1)
     assert layer.measured == ["six: 0.2 s"]
-    assert layer.repeated == ["stack: seven: TimeoutError"]
+    assert layer.failures == ["stack: two: KeyError", "stack: three: "]
+    assert layer.repeated == ["stack: seven: TimeoutError; OSError"]
 
 
 def test_in_ci_a_skipped_test_counts_as_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

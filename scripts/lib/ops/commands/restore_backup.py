@@ -26,6 +26,8 @@ from user_errors import Status, UserError
 )  # fmt: skip
 def backup(asked: argparse.Namespace) -> None:
     """Without --sandbox and --table the data directory is replaced; the previous one is retained (retained list)."""
+    if not (asked.table or asked.sandbox):
+        restore_backup.require_alone(asked.dry_run)
     plan = restore_backup.plan_for(asked.to or "", asked.backup or "", asked.timeline)
     if asked.table:
         restore_backup.one_table(plan, asked.table, asked.sandbox, asked.yes, asked.dry_run)

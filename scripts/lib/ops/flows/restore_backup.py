@@ -43,8 +43,6 @@ def source(plan: Plan) -> str:
 
 def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
     """Replace the data directory."""
-    if containers.members():
-        require_alone(dry_run)
     database = psql.app_database()
     consequence = (
         f"PostgreSQL stops. Every database ({database} and the others) is restored from {source(plan)}. "
@@ -66,6 +64,8 @@ def into_the_stack(plan: Plan, yes: bool, dry_run: bool) -> None:
 def require_alone(dry_run: bool) -> None:
     """Raises UserError in a cluster of one machine, and on a host while the other members run: they would follow the
     old history."""
+    if not containers.members():
+        return
     if len(containers.members()) > 1:
         raise UserError(
             "a restore in place is for one server: the standbys of a cluster would follow the old history",
