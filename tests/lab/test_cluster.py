@@ -17,14 +17,13 @@ from network import scan
 from players import HERE, Players
 from support.checklist import Checklist
 from support.cluster import FILES
-from test_deploy import IMAGES, version
+from test_deploy import version
 from test_playbooks import ROLE, changed
 from testing.shell import eventually
 from testing.stack import PROJECT, Stack
 
 pytestmark = pytest.mark.long
 
-OWN_IMAGES = ("patroni", "etcd", "haproxy")
 MEMBERS = ("db1", "db2", "db3")
 PSQL = ("docker", "exec", "flaglearning-postgres-1", "psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres")
 Record = Callable[[str, object], None]
@@ -184,7 +183,7 @@ def test_a_planned_switchover_fails_no_request(cluster: Lab, players: Players, r
 def test_a_deploy_migrates_at_the_primary_and_fails_no_request(cluster: Lab, players: Players) -> None:
     first, second = players.loads("app1", "app2")
     with first, second:
-        cluster.play("deploy.yml", "-e", version("cluster", images=(*IMAGES, *OWN_IMAGES)))
+        cluster.play("deploy.yml", "-e", version("cluster"))
     assert first.failures + second.failures == []
     cluster.play("deploy.yml", *BUILT)
 

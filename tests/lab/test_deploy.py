@@ -15,12 +15,13 @@ IMAGES = ("postgres", "pgbouncer", "app", "proxy", "ops")
 SHIPPED_TO = "/var/tmp"  # noqa: S108 - of the lab's machine
 
 
-def version(name: str, *lines: str, images: tuple[str, ...] = IMAGES) -> str:
-    """The images under another tag, with something changed in the app's. The options that deploy it."""
-    for image in images:
-        run("docker", "tag", f"flaglearning/{image}:{TAG}", f"flaglearning/{image}:{TAG}-{name}")
-    dockerfile = "\n".join([f"FROM flaglearning/app:{TAG}", f"LABEL version={name}", *lines])
-    run("docker", "build", "--quiet", "--tag", f"flaglearning/app:{TAG}-{name}", "-", stdin=dockerfile)
+def version(name: str, *lines: str) -> str:
+    """Each image with another id under another tag, as of a newer checkout; in the app's, the `lines`, too. The options
+    that deploy it."""
+    for image in IMAGES:
+        of_the_app = lines if image == "app" else ()
+        dockerfile = "\n".join([f"FROM flaglearning/{image}:{TAG}", f"LABEL version={name}", *of_the_app])
+        run("docker", "build", "--quiet", "--tag", f"flaglearning/{image}:{TAG}-{name}", "-", stdin=dockerfile)
     return json.dumps({"images_build": False, "images_tag": f"{TAG}-{name}"})
 
 
@@ -57,6 +58,7 @@ def test_deploys_and_a_rollback_lose_no_request_and_no_answer(
     assert "serves its previous version already" in " ".join(again.stdout.split())
     assert load.failures == []
     assert players.answers() - before == load.answers > 0
+    lab.exec("db1", "env", "--chdir=/opt/flaglearning", "./scripts/ops", "dump", "list")  # its image is still there
 
 
 @pytest.mark.parametrize(

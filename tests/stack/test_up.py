@@ -6,14 +6,17 @@ from subprocess import CompletedProcess
 
 import pytest
 
-from testing.stack import DEVELOPMENT, ERASE_LINE, PROJECT, Stack
+from testing.stack import DEVELOPMENT, ERASE_LINE, PROJECT, TAG, Stack
 
+# It builds, and Compose's labels name the project: with the run's tag, layers beside this one would get other images.
+OWN_TAG = f"TAG={TAG}-up"
+pytestmark = pytest.mark.last  # for its containers are of that tag, then
 NEVER_STARTED = f"{PROJECT}-up"  # a project that never starts
 
 
 def up(stack: Stack, *arguments: str, **variables: str) -> CompletedProcess[str]:
     assignments = [f"{name}={value}" for name, value in variables.items()]
-    done: CompletedProcess[str] = stack.command("env", *assignments, "./scripts/up", *arguments, check=False)
+    done: CompletedProcess[str] = stack.command("env", OWN_TAG, *assignments, "./scripts/up", *arguments, check=False)
     return done
 
 
