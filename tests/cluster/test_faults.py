@@ -174,10 +174,12 @@ def test_etcds_leader_is_killed(hurt: Cluster, finish: Finish) -> None:
 def test_etcd_is_full(hurt: Cluster, finish: Finish) -> None:
     """It takes no more writes; the lock is kept alive without one."""
     old = hurt.primary()
-    with hurt.load() as load:
-        hurt.fill_etcd()
-        goes_on(load, time.monotonic() + 22)
-        hurt.empty_etcd()
+    with hurt.load(seconds=900) as load:  # on a busy machine etcd takes minutes to fill
+        try:
+            hurt.fill_etcd()
+            goes_on(load, time.monotonic() + 22)
+        finally:
+            hurt.empty_etcd()
     assert finish(load).eras == [old]
 
 

@@ -38,24 +38,6 @@ Note = Callable[[Verdict, float], None]  # fixtures of tests/cluster/conftest.py
 Finish = Callable[[Load], Verdict]
 
 
-# In a member's container: one program, as a start of etcdctl for each megabyte would take minutes.
-FILL = """
-import base64
-from pgcluster import rest
-value = base64.b64encode(b"x" * 1_000_000).decode()
-for number in range(800):
-    body = {"key": base64.b64encode(f"/fill/{number}".encode()).decode(), "value": value}
-    try:
-        answer = str(rest.call("etcd-db1:2379", "POST", "/v3/kv/put", body, 30, rest.CLUSTER_CA))
-    except OSError:  # a busy etcd closes connections
-        continue
-    if "space exceeded" in answer:
-        break
-else:
-    raise SystemExit("etcd takes more")
-"""
-
-
 class Primary(Postgres):
     """The primary, through HAProxy."""
 
@@ -182,7 +164,14 @@ class Cluster:
 
     def fill_etcd(self) -> None:
         """Write until etcd says that its space is exceeded."""
-        self.stack.exec("db1", "env", "PYTHONPATH=/usr/local/lib/flaglearning", "python3", "-c", FILL)
+        script = f"""
+        head -c 1000000 /dev/zero | tr '\\0' x >/dev/shm/value
+        for n in $(seq 600); do
+            said=$({ETCDCTL} --command-timeout=20s put "/fill/$n" </dev/shm/value 2>&1) || true
+            case $said in *'space exceeded'*) exit 0 ;; esac
+        done
+        echo "$said"; exit 1"""
+        self.stack.exec("etcd-db1", "sh", "-ec", script, timeout=900)
 
     def empty_etcd(self) -> None:
         """Delete that again, and let etcd take writes (etcd 3.5 docs, "Maintenance", space quota)."""
