@@ -24,8 +24,6 @@ from testing.stack import ARTIFACTS, Stack
 
 Fault = Callable[[Lab], AbstractContextManager[object]]
 REPOSITORY = "/var/lib/pgbackrest"
-# Without a fault, and why.
-UNIT_ONLY = {"ClockOff": "containers share the clock of this machine"}
 
 
 def stopped(service: str) -> Fault:

@@ -1,13 +1,20 @@
 """The drill: it restores, compares, measures and says so; and it fails when something is not as it was."""
 
+import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from backup.repository import Repository
 from support.ops import Result
-from testing.shell import run
+from support.postgres import Postgres
+from testing.shell import eventually, run
 from testing.stack import Stack
+
+
+def newest_heartbeat(repository: Repository) -> int:
+    return int(repository.sql("SELECT max(id) FROM operations.heartbeat", database="postgres"))
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +57,25 @@ def test_its_report_has_three_forms(drill: Result, repository: Repository, stack
     files = run("docker", "run", "--rm", "--volume", volume, "--entrypoint", "cat", image, *names).stdout
     assert "flaglearning_backup_drill_passed 1\n" in files
     assert drill.json["restore_point"] in files
+
+
+def test_a_heartbeat_while_a_restore_point_waits_for_writers_belongs_to_it(
+    repository: Repository, stack: Stack, postgres: Postgres
+) -> None:
+    """It is in the WAL before the restore point: a drill that took it for a later one would fail."""
+    with ThreadPoolExecutor(1) as pool, postgres.connect("migrator") as writer:
+        writer.execute("BEGIN; LOCK TABLE flags_country IN ROW EXCLUSIVE MODE")
+        before = newest_heartbeat(repository)
+        waiting = pool.submit(stack.exec, "backup", "pgbackup", "mark")
+        eventually(lambda: newest_heartbeat(repository) > before, within=30)  # its own first
+        beat = json.loads(stack.exec("backup", "pgbackup", "heartbeat").splitlines()[-1])["heartbeat"]
+        writer.execute("COMMIT")
+        name = json.loads(waiting.result().splitlines()[-1])["restore_point"]
+    point = repository.sql(
+        f"DELETE FROM operations.restore_point WHERE name = '{name}' RETURNING heartbeat",  # noqa: S608
+        database="postgres",
+    )
+    assert int(point.split()[0]) >= beat
 
 
 @pytest.fixture

@@ -1,7 +1,13 @@
 """./scripts/ops update on production: every service gets its new image and no request fails; and the way back."""
 
 import json
+import os
+import platform
+import time
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
@@ -52,6 +58,12 @@ def wanted() -> dict[str, str]:
     return dict(zip(SERVICES, ids, strict=True))
 
 
+def as_of(name: str) -> str:
+    """When the packages of a next image were the archive's newest."""
+    words = ("docker", "run", "--rm", "--network", "none", "--entrypoint", "cat", f"flaglearning/{name}:{NEXT}")
+    return run(*words, "/etc/packages-as-of").stdout
+
+
 @pytest.mark.long
 def test_new_images_of_every_service_fail_no_request(
     stack: Stack, update: Update, postgres: Postgres, record_property: Callable[[str, object], None]
@@ -68,15 +80,59 @@ def test_new_images_of_every_service_fail_no_request(
     assert versions(stack) == wanted()
 
 
-def test_a_pending_security_update_is_found(stack: Stack, update: Update) -> None:
+# As Debian's security tracker writes it for debsecan: what there is, what it affects, which packages a source makes.
+# Flags: of the source; urgency; remote; fixed. Then unstable's fixed version, and those of other branches.
+OF_DEBIAN = f"""VERSION 1
+CVE-2026-11111,,a fault of this version
+CVE-2026-22222,,a fault that this version has fixed
+CVE-2026-33333,,a fault without a fix
+
+nginx,0,SHRF,99.0-1,{STALE}1
+nginx,1,SHRF,99.0-1,{STALE}
+nginx,2,S ? ,,
+
+nginx,nginx nginx-common
+
+"""
+
+
+@pytest.fixture
+def advisories(tmp_path: Path) -> Path:
+    """A folder with advisories of Debian and of PyPI, the latter a year old."""
+    for suite in {"trixie", platform.freedesktop_os_release()["VERSION_CODENAME"]}:  # of images, of this machine
+        (tmp_path / suite).write_bytes(zlib.compress(OF_DEBIAN.encode()))
+    django = {"package": {"name": "Django", "ecosystem": "PyPI"}}
+    ranges = {
+        "1": [{"introduced": "0"}, {"fixed": "99.0"}],
+        "2": [{"introduced": "0"}, {"fixed": "1.0"}],
+    }
+    with zipfile.ZipFile(tmp_path / "osv-pypi.zip", "w") as file:
+        for number, events in ranges.items():
+            affected = [{**django, "ranges": [{"type": "ECOSYSTEM", "events": events}]}]
+            name = f"CVE-2026-{number * 5}"
+            file.writestr(f"{name}.json", json.dumps({"id": name, "affected": affected}))
+    long_ago = time.time() - 365 * 86400
+    os.utime(tmp_path / "osv-pypi.zip", (long_ago, long_ago))
+    return tmp_path
+
+
+def test_a_pending_security_update_is_found(stack: Stack, update: Update, advisories: Path) -> None:
     """An image with an older nginx: the archive has a newer one, and its changelog names what that fixes."""
     words = " ".join(f"{name}={STALE}" for name in ("nginx", "nginx-common"))
     install = f"apt-get update -qq && apt-get install -y -qq --allow-downgrades {words}"
     build("proxy", "USER root", f"RUN {install}", "USER proxy-user")
-    done = update("--check", "--json")
+    done = update("--check", "--json", "--advisories", str(advisories))
     assert done.returncode == 1, done.stderr
     assert "security updates are pending" in done.stderr
-    found = {(row["image"], row["package"]): row for row in json.loads(done.stdout)}
+    assert "trixie: of" in done.stderr
+    assert "365 days old, too old" in done.stderr
+    printed = json.loads(done.stdout)
+    of = {(one["image"], one["package"], one["id"]): one["fix"] for one in printed["vulnerabilities"]}
+    nginx = {("proxy", "nginx", "CVE-2026-11111"): "archive", ("proxy", "nginx", "CVE-2026-33333"): ""}
+    assert nginx.items() <= of.items()
+    assert of["app", "django", "CVE-2026-11111"] == "99.0"
+    assert not {id for _, _, id in of} & {"CVE-2026-22222"}
+    found = {(row["image"], row["package"]): row for row in printed["updates"]}
     row = found["proxy", "nginx"]
     assert (row["old"], row["security"]) == (STALE, True)
     assert "CVE-" in row["fixes"]
@@ -91,12 +147,16 @@ def test_a_pending_security_update_is_found(stack: Stack, update: Update) -> Non
 @pytest.mark.long
 def test_an_update_builds_current_packages_and_can_be_undone(stack: Stack, update: Update) -> None:
     """Without any layer of before; minutes."""
-    old = wanted()
+    old, running = wanted(), versions(stack)
+    only = update("--base-only")
+    assert (only.returncode, wanted(), versions(stack)) == (0, old, running), only.stderr
+    base = as_of("base")
     done = update("--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert not {image for image in wanted().values() if image in old.values()}
     assert versions(stack) == wanted()
+    assert {as_of(service) for service in SERVICES} == {as_of("base")} != {base}
     undone = update("--back", "--yes")
     assert undone.returncode == 0, undone.stderr
-    assert versions(stack) == wanted() == old
+    assert versions(stack) == wanted() == running  # the next images were built before, but ran nowhere
     assert update("--back", "--yes").returncode == 2

@@ -1,14 +1,16 @@
 """./scripts/ops restart: another container of PostgreSQL takes over, and no request fails."""
 
+import signal
 from collections.abc import Callable
 from subprocess import CompletedProcess
 
 import pytest
 
 from support.load import COUNT_ANSWERS, Load, make_players
+from support.ops import Ops
 from support.postgres import Postgres
 from support.proxy import Proxy
-from testing.shell import run
+from testing.shell import eventually, run
 from testing.stack import TAG, Stack
 
 pytestmark = pytest.mark.last
@@ -28,6 +30,18 @@ def restart(stack: Stack) -> Restart:
     return restart
 
 
+def names(stack: Stack) -> list[str]:
+    """Of the service's containers."""
+    return stack.compose("ps", "--all", "--format", "{{.Name}}", "postgres").split()
+
+
+def of(stack: Stack, state: str) -> list[str]:
+    """The service's containers in this state."""
+    words = ("--all", "--quiet", "--no-trunc", "--filter", f"label=com.docker.compose.project={stack.project}")
+    service = ("--filter", "label=com.docker.compose.service=postgres", "--filter", f"status={state}")
+    return run("docker", "ps", *words, *service).stdout.split()
+
+
 def test_a_restart_fails_no_request_and_loses_no_answer(
     stack: Stack, restart: Restart, proxy: Proxy, postgres: Postgres, record_property: Callable[[str, object], None]
 ) -> None:
@@ -42,6 +56,7 @@ def test_a_restart_fails_no_request_and_loses_no_answer(
     assert postgres.value("ops", COUNT_ANSWERS) - before == load.answers
     new = stack.container("postgres")
     assert new not in ("", old)
+    assert names(stack) == [f"{stack.project}-postgres-1"]
     stack.up("postgres")
     assert stack.container("postgres") == new, "`up` has restarted it once more"
 
@@ -53,7 +68,10 @@ def test_what_has_not_changed_is_not_restarted(stack: Stack, restart: Restart, p
     assert restart("--if-changed", POSTGRES_MEMORY="1g").returncode == 0
     assert stack.container("postgres") != before
     assert stack.inspect("postgres")["HostConfig"]["Memory"] == 1 << 30
+    stack.up("postgres")  # makes it anew, under the number of the container that it replaces
+    assert names(stack) != [f"{stack.project}-postgres-1"]
     assert restart("--if-changed").returncode == 0
+    assert names(stack) == [f"{stack.project}-postgres-1"]
     assert postgres.value("ops", "SHOW shared_buffers") == "512MB"
 
 
@@ -67,6 +85,27 @@ def test_a_container_that_ends_is_replaced_by_the_previous_one(
     assert (done.returncode, "I am broken" in done.stderr) == (1, True), done.stderr
     assert stack.container("postgres") == before
     assert postgres.value("ops", "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("state", ["created", "running"])
+def test_the_command_after_a_killed_restart_leaves_one_container(
+    stack: Stack, restart: Restart, proxy: Proxy, state: str
+) -> None:
+    """Killed when the new container exists, and when it runs and the old one is still there."""
+    old = stack.container("postgres")
+    with Ops(stack).started("restart") as killed:
+        eventually(lambda: set(of(stack, state)) - {old}, within=60, every=0.01)
+        killed.signal(signal.SIGKILL)
+    assert len(names(stack)) == 2
+    eventually(lambda: proxy.get("/readyz").status_code == 200, within=30)  # whatever the next command is
+    if state == "created":
+        stack.up("postgres")
+        assert stack.container("postgres") == old
+    else:
+        assert restart("--if-changed").returncode == 0
+        assert stack.container("postgres") != old
+    assert names(stack) == [f"{stack.project}-postgres-1"]
+    assert proxy.get("/readyz").status_code == 200
 
 
 def test_it_is_refused_while_a_transaction_is_open(restart: Restart, stack: Stack, postgres: Postgres) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,18 @@ psql -q -h /tmp -U postgres -c "CREATE ROLE flaglearning_owner" -c "CREATE DATAB
 PGOPTIONS="-c role=flaglearning_owner" psql -q -h /tmp -U postgres -d $DATABASE -f /var/lib/postgresql/dump.sql \\
 	>/tmp/out 2>&1
 rm /var/lib/postgresql/dump.sql
+"""
+# A backup of it, with roles that a server of this project has.
+BACK_UP = f"""
+export PGBACKREST_PG1_PATH={DATA} PGBACKREST_PG1_SOCKET_PATH=/tmp PGBACKREST_PG1_USER=postgres
+{BIN}/pg_ctl -D {DATA} -w -l /tmp/log -o "-k /tmp -c listen_addresses= -c archive_mode=on \
+	-c 'archive_command=pgbackrest --stanza=flaglearning archive-push %p'" start >/dev/null
+sql() {{ psql -q -h /tmp -U postgres -d "$DATABASE" "$@"; }}
+sql -c "CREATE ROLE flaglearning_verifier LOGIN IN ROLE pg_read_all_data" -c "CREATE ROLE flaglearning_user LOGIN" \
+	-c "GRANT SELECT ON ALL TABLES IN SCHEMA public TO flaglearning_user" -c ANALYZE
+pgbackrest --stanza=flaglearning stanza-create
+pgbackrest --stanza=flaglearning --type=full backup
+sql -c "DROP OWNED BY flaglearning_user" -c "DROP ROLE flaglearning_verifier, flaglearning_user"
 """
 STOP = f"{BIN}/pg_ctl -D {DATA} -m fast -w stop >/dev/null"
 START = f"{BIN}/pg_ctl -D {DATA} -o '-k /tmp -c listen_addresses=' -w -l /tmp/log start >/dev/null"
@@ -62,8 +75,33 @@ def old(request: pytest.FixtureRequest) -> Iterator[tuple[Stack, str]]:
         before = Postgres(stack).superuser(COUNT, database=stack.database)
         stack.exec("postgres", "sh", "-ec", DUMP.format(database=stack.database))
         stack.stop("postgres")
-        in_old(stack, f"{MAKE_OLD}{STOP}\nrm -rf /var/lib/postgresql/17")
+        in_old(stack, f"{MAKE_OLD}{STOP}\n{BACK_UP}{STOP}\nrm -rf /var/lib/postgresql/17")
         yield stack, before
+
+
+SELECT = "SELECT code FROM flags_country WHERE code > $1"
+
+
+def test_a_backup_of_the_old_version_is_upgraded_beside_the_stack(
+    old: tuple[Stack, str], tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Nothing of the stack changes, and nothing of the rehearsal stays."""
+    stack, _ = old
+    statements = tmp_path / "slow.json"
+    statements.write_text(json.dumps([{"query": SELECT}, {"query": "SELECT nothing FROM flags_country"}]))
+    volumes = stack.command("docker", "volume", "ls", "--quiet").stdout
+    done = Ops(stack)("upgrade", "--rehearse", "--statements", str(statements), "--json")
+    assert done.status == 0, done.err
+    report = done.json
+    record_property("measured", f"rehearsal: {report['seconds']}")
+    assert (report["old"], report["new"]) == (OLD, "17")
+    assert all(one["ok"] for one in report["checks"]), report["checks"]
+    assert len(report["checks"]) == 3
+    same, wrong = report["statements"]
+    assert (same["plan"], same["nodes_after"]) == ("same", ["Seq Scan on flags_country"])
+    assert "does not exist" in wrong["plan"]
+    assert stack.command("docker", "volume", "ls", "--quiet").stdout == volumes
+    assert in_old(stack, "ls /var/lib/postgresql").split() == [OLD]
 
 
 def test_an_old_data_directory_is_upgraded_and_is_kept(

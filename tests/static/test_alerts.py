@@ -10,7 +10,8 @@ import yaml
 
 import backup_health
 from alerts.cases import CASES
-from alerts.faults import FAULTS, UNIT_ONLY
+from alerts.faults import FAULTS
+from alerts_page import UNIT_ONLY
 from ops import cli, packages
 from testing.shell import ROOT, run
 

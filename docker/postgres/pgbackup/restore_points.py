@@ -128,10 +128,10 @@ def record() -> str:
     Raises OperationError when a table stays locked, or can't be read.
     """
     name = f"restore-point-{datetime.now(UTC):%Y%m%dt%H%M%S}-{time.time_ns() // 1000 % 1000000:06d}"
-    heartbeat = beat()
+    beat()
     with contextlib.ExitStack() as stack:
         readers = {database: stack.enter_context(verifier(database)) for database in databases()}
-        lsn = freeze(readers, name)
+        lsn, heartbeat = freeze(readers, name)
         at = datetime.now(UTC)
         manifest = {
             f"{database}.{key}": value
@@ -156,24 +156,28 @@ def databases(host: str = SOCKET) -> list[str]:
         return [row["datname"] for row in session.rows(query, application)]
 
 
-def freeze(readers: dict[str, Session], name: str) -> str:
-    """Leave each reader in a transaction that sees the same instant, and that instant in the WAL under a name."""
+def freeze(readers: dict[str, Session], name: str) -> tuple[str, int]:
+    """Leave each reader in a transaction that sees the same instant, and that instant in the WAL under a name: its
+    position, and the newest heartbeat before it."""
     for attempt in range(1, LOCK_ATTEMPTS + 1):
         with contextlib.ExitStack() as stack:
             lockers = {database: stack.enter_context(superuser(database)) for database in readers}
             try:
                 for locker in lockers.values():
                     lock(locker)
+                lockers["postgres"].rows("LOCK TABLE ONLY operations.heartbeat IN SHARE MODE")
             except psycopg.errors.LockNotAvailable:
                 time.sleep(0.1 * attempt)
                 continue
             for reader in readers.values():
                 reader.rows("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
                 reader.rows("SELECT 1")  # this takes the snapshot
-            lsn: str = lockers["postgres"].row("SELECT pg_catalog.pg_create_restore_point(%s)::text AS lsn", name)[
-                "lsn"
-            ]
-            return lsn
+            found = lockers["postgres"].row(
+                """SELECT pg_catalog.pg_create_restore_point(%s)::text AS lsn,
+                          (SELECT max(id) FROM operations.heartbeat) AS heartbeat""",
+                name,
+            )
+            return str(found["lsn"]), int(found["heartbeat"])
     raise OperationError(
         "no restore point was recorded: a session holds a lock on a table all the time",
         "./scripts/ops sessions; then the same command again",

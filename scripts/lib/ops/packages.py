@@ -36,6 +36,8 @@ import importlib.metadata
 for one in importlib.metadata.distributions():
     print(one.metadata["Name"], one.version, sep="\\t")
 """
+# debsecan's --format summary: CVE-2026-1 nginx (fixed, remotely exploitable, high urgency)
+DEBSECAN = re.compile(r"^(\S+) (\S+)(?: \((.*)\))?$")
 SIMULATED = re.compile(r"^Inst (\S+) \[(\S+)\] \((\S+) (.*?)\)")
 ENTRY = re.compile(r"^\S+ \(([^)]+)\) ", re.MULTILINE)
 CVE = re.compile(r"\bCVE-\d{4}-\d{4,}\b")
@@ -61,6 +63,17 @@ class Installed(NamedTuple):
     source: str
     source_version: str
     architecture: str
+
+
+class Known(NamedTuple):
+    """A known vulnerability of an installed package. `fix`: the version that has it; "archive": a newer one in Debian's
+    archive has it; "" when there is none yet. `notes`: urgency and reach, as Debian's security tracker rates them."""
+
+    package: str
+    version: str
+    id: str
+    fix: str = ""
+    notes: str = ""
 
 
 def pending(printed: str) -> list[Update]:
@@ -95,6 +108,19 @@ def installed(printed: str) -> dict[str, Installed]:
     """Of the lines of `dpkg-query` with the format INSTALLED."""
     rows = [line.split("\t") for line in printed.splitlines()]
     return {row[0]: Installed(*row) for row in rows}
+
+
+def known(printed: str, status: str) -> list[Known]:
+    """Of the lines of `debsecan --format summary`, and of the dpkg status file that it read."""
+    fields = (dict(re.findall(r"^(Package|Version): (\S+)$", part, re.MULTILINE)) for part in status.split("\n\n"))
+    versions = {one.get("Package"): one.get("Version", "") for one in fields}
+    found = []
+    for one in filter(None, map(DEBSECAN.match, printed.splitlines())):
+        notes = (one[3] or "").split(", ")
+        fix = "archive" if "fixed" in notes else ""
+        rest = ", ".join(note for note in notes if note not in ("", "fixed", "obsolete"))
+        found.append(Known(one[2], versions.get(one[2], ""), one[1], fix, rest))
+    return found
 
 
 def changes(before: dict[str, Installed], after: dict[str, Installed]) -> list[dict[str, Any]]:

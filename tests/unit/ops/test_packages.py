@@ -90,3 +90,25 @@ def test_a_bill_of_materials_names_debian_and_python_packages() -> None:
         "pkg:pypi/ruamel-yaml@1",
     ]
     assert made["metadata"]["component"]["version"] == "sha256:1"
+
+
+STATUS = """Package: nginx
+Status: install ok installed
+Version: 1.0-1
+Description: x
+ Version: in a text
+
+Package: zlib1g
+Version: 1:1.3-1
+"""
+
+
+def test_what_debsecan_knows() -> None:
+    printed = (
+        "CVE-2026-1 nginx (fixed, remotely exploitable, high urgency)\nCVE-2026-2 zlib1g\nTEMP-1 gone (obsolete)\n"
+    )
+    assert packages.known(printed, STATUS) == [
+        packages.Known("nginx", "1.0-1", "CVE-2026-1", "archive", "remotely exploitable, high urgency"),
+        packages.Known("zlib1g", "1:1.3-1", "CVE-2026-2"),
+        packages.Known("gone", "", "TEMP-1"),
+    ]

@@ -89,3 +89,16 @@ def test_a_tag_that_env_overrides_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(containers, "config", lambda: {"services": {"app": {"image": "flaglearning/app:v1"}}})
     with pytest.raises(UserError, match="TAG is v2"):
         rollout.app_image()
+
+
+def test_a_container_that_is_alone_in_its_service_gets_the_first_name() -> None:
+    rows = [
+        ["a", "postgres", "stack-postgres-2"],
+        ["b", "proxy", "stack-proxy-11"],
+        ["c", "pgbouncer", "stack-pgbouncer-1"],
+        ["d", "sandbox", "stack-sandbox"],  # container_name
+        ["e", "app", "stack-app-2"],
+        ["f", "app", "stack-app-3"],
+        ["g", "etcd-db1", "0123456789ab_stack-etcd-db1-1"],  # in Compose's hands
+    ]
+    assert rollout.first_names(rows, "stack") == {"a": "stack-postgres-1", "b": "stack-proxy-1"}

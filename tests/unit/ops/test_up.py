@@ -74,3 +74,14 @@ def test_production_shows_the_address_of_the_site_and_no_password(
     shown = up.addresses(published, environment, hosts).splitlines()
     assert line in shown
     assert not [other for other in shown if "http:" in other or "password" in other or "scripts/test" in other]
+
+
+@pytest.mark.parametrize(
+    ("printed", "reason"),
+    [
+        ('#9 ERROR: x\nfailed to solve: process "/bin/sh -c false" did not complete', "an image was not built"),
+        ("write /var/lib/docker/x: no space left on device\nfailed to solve: x", "the disk is full"),
+    ],
+)
+def test_why_a_build_failed(printed: str, reason: str) -> None:
+    assert reason in up.why_it_failed(printed).what

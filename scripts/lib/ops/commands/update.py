@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 from ops.cli import DEPLOY, JSON, YES, command, flag, option
@@ -11,12 +12,15 @@ from ops.flows import update as flow
 from ops.output import note, say, show, show_json
 from ops.packages import Update
 from ops.prompt import confirm
-from user_errors import OperationError, Status
+from user_errors import OperationError, Status, UserError
 
 
 @command(
     "update", DEPLOY, "Rebuild the images with current Debian packages, and roll them out without a failed request",
     flag("--check", exclusive="?what", help="only list what is pending; exit status 1 if a security update is"),
+    option(
+        "--advisories", type=Path, metavar="FOLDER", help="with --check: also known vulnerabilities, by files in FOLDER"
+    ),
     flag("--back", exclusive="?what", help="return to the images of before the last update"),
     flag("--build-only", exclusive="?what", help="build and show what changes; roll nothing out"),
     flag("--base-only", exclusive="?what", help="make the base image only (for update.yml)"),
@@ -27,7 +31,9 @@ def update(asked: argparse.Namespace) -> int:
     """PostgreSQL restarts with the pooler paused; pooler, app and proxy are exchanged. The images of before keep a tag
     for --back. A check is recorded in REPORTS_DIR."""
     if asked.check:
-        return check(asked.json)
+        return check(asked.json, asked.advisories)
+    if asked.advisories:
+        raise UserError("--advisories belongs to --check", "./scripts/ops update --check --advisories FOLDER")
     if asked.back:
         confirm("The images of before the last update serve again.", asked.yes)
         flow.back()
@@ -45,19 +51,31 @@ def update(asked: argparse.Namespace) -> int:
     return Status.OK
 
 
-def check(as_json: bool) -> int:
-    """List what is pending."""
+def check(as_json: bool, advisories: Path | None) -> int:
+    """List what is pending, and what is known to be vulnerable."""
     found = flow.check()
     rows = [row(where, one) for where, updates in found.items() for one in updates]
+    known = flow.known(advisories) if advisories else {}
+    vulnerable = [{"image": where, **one._asdict()} for where, ones in known.items() for one in ones]
+    fixable = [one for one in vulnerable if one["fix"]]
     if as_json:
-        show_json(rows)
+        show_json({"updates": rows, "vulnerabilities": vulnerable} if advisories else rows)
     else:
         show(rows, False, empty="every image has the archive's newest packages")
+        if advisories:
+            empty = "none that has a fix"
+            show(fixable, False, empty=empty, title="Known vulnerabilities")
+            note(f"{len(vulnerable) - len(fixable)} more have no fix yet: --json lists them")
     if flow.REBOOT.exists():
         note("this host wants a reboot: its kernel or a library was updated")
     secure = [one for one in rows if one["security"]]
     if secure:
         raise OperationError(f"{len(secure)} security updates are pending", "./scripts/ops update")
+    if fixable:
+        raise OperationError(
+            f"{len(fixable)} known vulnerabilities have a fix",
+            "./scripts/ops update; for Python packages: ./scripts/lock --upgrade, the tests, then ./scripts/ops update",
+        )
     return Status.OK
 
 

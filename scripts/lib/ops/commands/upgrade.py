@@ -3,22 +3,52 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from ops.cli import DEPLOY, YES, command, flag, option
+from ops.cli import DEPLOY, JSON, YES, command, flag, option
 from ops.flows import upgrade as flow
+from ops.output import note, show, show_json
+from user_errors import OperationError, UserError
 
 
 @command(
     "upgrade", DEPLOY, "Upgrade the data directory of an older major version of PostgreSQL, in place",
     flag("--check", exclusive="?what", help="run pg_upgrade's checks only; PostgreSQL stops for them"),
+    flag("--rehearse", exclusive="?what", help="upgrade the newest backup beside the stack, compare, and remove it"),
+    option(
+        "--statements", type=Path, metavar="FILE",
+        help="with --rehearse: compare the plans of these (./scripts/ops slow-queries --json >FILE)",
+    ),
     flag("--back", exclusive="?what", help="set the new data directory aside; the old one is kept unchanged"),
     option("--suite", default="", metavar="NAME", help="the Debian release that has the older version"),
-    YES,
+    YES, JSON,
 )  # fmt: skip
 def upgrade(asked: argparse.Namespace) -> None:
     """pg_upgrade copies: the old data directory stays, and the disk has to have room for both. Requests fail with 503
     until the new version serves. Afterwards the statistics are made anew, and a full backup where backups are made."""
-    if asked.back:
+    if asked.statements and not asked.rehearse:
+        raise UserError("--statements belongs to --rehearse", "./scripts/ops upgrade --rehearse --statements FILE")
+    if asked.rehearse:
+        rehearse(asked)
+    elif asked.back:
         flow.back(asked.yes)
     else:
         flow.run(asked.suite, asked.check, asked.yes)
+
+
+def rehearse(asked: argparse.Namespace) -> None:
+    """Raises OperationError when the upgraded rows are others."""
+    report = flow.rehearse(asked.suite, asked.statements)
+    if asked.json:
+        show_json(report)
+    else:
+        show(report["checks"], False, empty="nothing was compared")
+        columns = ("plan", "cost_before", "cost_after", "query")
+        rows = [{name: one[name] for name in columns} for one in report["statements"]]
+        show(rows, False, empty="none: --statements names a file of them", title="Plans")
+    took = report["seconds"]
+    note(", ".join(f"{name} {value:.1f} s" for name, value in took.items()))
+    note(f"the downtime would be about {took['pg_upgrade'] + took['start']:.0f} s")
+    failed = [one["check"] for one in report["checks"] if not one["ok"]]
+    if failed:
+        raise OperationError("the upgraded backup differs", "keep the version of before", "; not: ".join(failed))

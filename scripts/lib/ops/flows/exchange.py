@@ -50,6 +50,7 @@ def beside(service: str, if_changed: bool) -> tuple[str, str] | None:
     new = rollout.start_beside(old, image, service, start=False)
     if if_changed and restart.made_of(new) == restart.made_of(old):
         containers.run(["docker", "rm", "--volumes", new])
+        rollout.restore_names()
         note(f"{service} runs as Compose wants it")
         return None
     return old, new
@@ -89,7 +90,7 @@ def pooler(if_changed: bool = True) -> None:
     deadline = time.monotonic() + CLIENTS_LEAVE_WITHIN
     while time.monotonic() < deadline and rollout.inspect(old)["State"]["Status"] == "running":
         time.sleep(1)
-    finish(old, new)
+    finish(old)
     note("pgbouncer was exchanged")
 
 
@@ -115,16 +116,15 @@ def in_place(service: str, old: str, new: str) -> None:
             containers.run(["docker", "start", old])
             raise
     took = time.monotonic() - began
-    finish(old, new)
+    finish(old)
     refused = "new connections waited" if is_held else "new connections were refused"
     note(f"{service} was exchanged; for up to {took:.1f} s {refused}")
 
 
-def finish(old: str, new: str) -> None:
+def finish(old: str) -> None:
     """Remove the old container; the new one gets its name."""
-    name = str(rollout.inspect(old)["Name"]).lstrip("/")
     rollout.remove([old])
-    containers.run(["docker", "rename", new, name], check=False)
+    rollout.restore_names()
 
 
 @contextlib.contextmanager

@@ -64,6 +64,7 @@ def run(if_changed: bool = False) -> float | None:
         new = rollout.start_beside(old, image, SERVICE, start=False)
         if if_changed and made_of(new) == made_of(old):
             containers.run(["docker", "rm", "--volumes", new])
+            rollout.restore_names()
             note(f"{SERVICE} runs as Compose wants it: no restart")
             return None
         return exchange(old, new, image)
@@ -90,9 +91,8 @@ def exchange(old: str, new: str, image: str) -> float:
     except BaseException:
         undo(old, new, image)
         raise
-    name = str(rollout.inspect(old)["Name"]).lstrip("/")
     containers.run(["docker", "rm", "--volumes", old])
-    containers.run(["docker", "rename", new, name], check=False)  # only so that it keeps the name that people know
+    rollout.restore_names()
     note(f"{SERVICE} was restarted; clients waited {waited:.2f} s")
     return waited
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import time
 from typing import Any, NoReturn
 
@@ -58,6 +59,7 @@ def serve(app_only: bool) -> None:
     wait_until_healthy(new, image)
     switch(new, image)
     remove([previous])
+    restore_names()
     note(f"{image} is serving")
 
 
@@ -206,6 +208,28 @@ def remove(unneeded: list[str]) -> None:
     if unneeded:
         containers.run(["docker", "stop", *unneeded])
         containers.run(["docker", "rm", "--volumes", *unneeded])
+
+
+def restore_names() -> None:
+    """PROJECT-SERVICE-1 again for containers that are alone in their service. Compose gives a second container the
+    number 2, and a later one in its place that number once more."""
+    project = str(containers.config()["name"])
+    of_services = (f"label=com.docker.compose.project={project}", "label=com.docker.compose.oneoff=False")
+    filters = [word for one in of_services for word in ("--filter", one)]
+    columns = '{{.ID}}\t{{.Label "com.docker.compose.service"}}\t{{.Names}}'
+    listed = containers.run(["docker", "ps", "--all", *filters, "--format", columns], quiet=True)
+    for container, name in first_names([line.split("\t") for line in listed.splitlines()], project).items():
+        containers.completed(["docker", "rename", container, name], quiet=True)
+
+
+def first_names(rows: list[list[str]], project: str) -> dict[str, str]:
+    """Container → the name it is to get. `rows`: container, service and name of each container of the project."""
+    services = [service for _, service, _ in rows]
+    return {
+        container: f"{project}-{service}-1"
+        for container, service, name in rows
+        if services.count(service) == 1 and re.fullmatch(rf"{re.escape(f'{project}-{service}')}-(?!1$)\d+", name)
+    }
 
 
 def give_up(new: str, image: str) -> NoReturn:

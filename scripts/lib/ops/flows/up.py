@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from ops import cluster as cluster_facts
 from ops import containers, docker, dotenv, monitoring
-from ops.flows import restart
+from ops.flows import restart, rollout
 from ops.output import note, say
 from user_errors import OperationError, UserError
 
@@ -52,6 +52,7 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     build()
     restart_if_changed()
     run_compose("up", "--wait", "--remove-orphans", *arguments)
+    rollout.restore_names()
     build_on_demand()
     if containers.members():
         configure_cluster()
@@ -247,6 +248,8 @@ def why_it_failed(printed: str) -> OperationError:
         return OperationError(
             "the disk is full", "docker system df shows what takes it, docker system prune removes what is unused"
         )
+    if failed := re.search(r"failed to (?:solve|build): .*", printed):
+        return OperationError("an image was not built", "correct what it says, then the same command again", failed[0])
     if unknown := re.search(r"unknown (?:shorthand )?flag: .*", printed):
         return OperationError("docker compose up does not accept the arguments", "./scripts/up --help", unknown[0])
     missing = re.search(r"bind source path does not exist: (.*)", printed)

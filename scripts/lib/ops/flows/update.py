@@ -12,13 +12,14 @@ import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from ops import containers, docker, dotenv, packages
-from ops.flows import exchange, restart, rollout
+from ops.flows import exchange, restart, rollout, up
 from ops.output import note, say
-from ops.packages import Installed, Update
+from ops.packages import INSTALLED, SECURITY_AGE, Installed, Known, Update
 from user_errors import OperationError, UserError
 
 DEBIAN = "debian:trixie-slim"  # ./scripts/up gets it
@@ -32,6 +33,12 @@ RUN apt-get update -qq && apt-get upgrade -y -qq && rm -rf /var/lib/apt/lists/* 
 """
 REBOOT = Path("/run/reboot-required")
 METRICS, FACTS = "flaglearning_updates.prom", "updates.json"
+SUITE, PYTHON_ADVISORIES = "trixie", "osv-pypi.zip"
+# $1: the release. Standard input is a pipe of another user's, which debsecan could not open again by its name.
+DEBSECAN = """
+cat >/tmp/status
+exec debsecan --suite "$1" --source file:///data --status /tmp/status --format summary
+"""
 NO_PRIVILEGE = ("--rm", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 
@@ -53,7 +60,7 @@ def base() -> str:
 def installed(image: str) -> dict[str, Installed]:
     """Its Debian packages."""
     argv = ["docker", "run", *NO_PRIVILEGE, "--network", "none", "--entrypoint", "dpkg-query", image]
-    return packages.installed(containers.run([*argv, *packages.INSTALLED]))
+    return packages.installed(containers.run([*argv, *INSTALLED]))
 
 
 def bill_of_materials(image: str) -> dict[str, Any]:
@@ -111,16 +118,80 @@ def host() -> list[Update]:
     return packages.pending(containers.run(words, quiet=True, check=False))
 
 
+# ------------------------------------------------------------ known vulnerabilities
+
+
+def known(folder: Path) -> dict[str, list[Known]]:
+    """By image, and by `host` as in check(), of advisories in a folder: what debsecan reads, by the name of Debian's
+    release, and PYTHON_ADVISORIES. No feed is asked. Raises UserError when a file is not there."""
+    suites = dict.fromkeys(images(), SUITE)
+    system = Path("/etc/os-release")
+    release = system.read_text(encoding="utf-8") if system.exists() else ""
+    if production() and dotenv.value(release, "ID") == "debian":
+        suites["host"] = dotenv.value(release, "VERSION_CODENAME")
+    for file in sorted({*suites.values(), PYTHON_ADVISORIES}):
+        note(f"{folder / file}: {age_of(folder / file)}")
+    found = {name: of_debian(folder, suite, name) for name, suite in suites.items()}
+    if "app" in found:
+        found["app"] += of_python(folder, images()["app"])
+    return found
+
+
+def age_of(file: Path) -> str:
+    """How old it is. Raises UserError without it."""
+    if not file.is_file():
+        raise UserError(
+            f"there are no advisories {file}", "docs/production.md, Known vulnerabilities, says where they come from"
+        )
+    modified = datetime.fromtimestamp(file.stat().st_mtime, timezone.utc)
+    days = (datetime.now(timezone.utc) - modified).days
+    return f"of {modified:%Y-%m-%d}, {days} days old{', too old to rely on' if days > SECURITY_AGE.days else ''}"
+
+
+def with_advisories(folder: Path) -> list[str]:
+    """A container without network that reads a folder of this machine with this user's privileges."""
+    mount = ("--network", "none", "--tmpfs", "/tmp", "--volume", f"{folder.resolve()}:/data:ro")  # noqa: S108
+    return ["docker", "run", *NO_PRIVILEGE, *mount, "--user", f"{os.getuid()}:{os.getgid()}", "--interactive"]
+
+
+def of_debian(folder: Path, suite: str, name: str) -> list[Known]:
+    """By debsecan, of the image's or the host's package records."""
+    records = Path("/var/lib/dpkg/status")
+    if name == "host":
+        status = records.read_text(encoding="utf-8")
+    else:
+        argv = [
+            "docker",
+            "run",
+            *NO_PRIVILEGE,
+            "--network",
+            "none",
+            "--entrypoint",
+            "cat",
+            images()[name],
+            str(records),
+        ]
+        status = containers.run(argv)
+    ops = str(containers.config()["services"]["ops"]["image"])
+    argv = [*with_advisories(folder), "--entrypoint", "sh", ops, "-c", DEBSECAN, "debsecan", suite]
+    return packages.known(containers.run(argv, stdin=status), status)
+
+
+def of_python(folder: Path, image: str) -> list[Known]:
+    """Of the app's environment."""
+    argv = [*with_advisories(folder), "--entrypoint", "python", image, "-m", "core.vulnerabilities"]
+    return [Known(**one) for one in json.loads(containers.run([*argv, f"/data/{PYTHON_ADVISORIES}"]))]
+
+
 # ------------------------------------------------------------ the update
 
 
 def build(services: list[str]) -> None:
-    """What `docker compose up --build` would build, in the same way, and then what it leaves out. Compose labels an
-    image with the first service that it builds it for, and the next start would take another label for a change."""
+    """What ./scripts/up builds, and then the images that only services of a profile that is off have."""
+    up.build()
     found = {name: containers.config()["services"][name] for name in services}
     always = {one["image"] for one in found.values() if not one.get("profiles")}
     on_demand = {one["image"]: name for name, one in found.items() if one["image"] not in always}
-    containers.run(docker.compose("build"))
     if on_demand:
         containers.run(docker.compose("build", *on_demand.values()))
 
@@ -153,15 +224,34 @@ def run(build_only: bool = False) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def kept(tagged: list[str]) -> Iterator[None]:
-    """Keep the images under another tag; when the block fails, they get theirs back."""
+    """Keep the images of before under another tag: those that containers run. (After an update that was killed, or
+    built only, the tagged ones are others.) When the block fails, the tags are what they were."""
+    running = serving()
+    ids = {image: containers.run([*inspected(image), "--format", "{{.Id}}"]).strip() for image in tagged}
     for image in tagged:
-        containers.run(["docker", "tag", image, f"{image}{BEFORE}"])
+        containers.run(["docker", "tag", running.get(image, image), f"{image}{BEFORE}"])
     try:
         yield
     except BaseException:
-        for kept_image in present(*(f"{image}{BEFORE}" for image in [*tagged, base()])):
-            containers.run(["docker", "tag", kept_image, kept_image[: -len(BEFORE)]])
+        for image, id in ids.items():
+            containers.run(["docker", "tag", id, image])
+        for base_before in present(f"{base()}{BEFORE}"):
+            containers.run(["docker", "tag", base_before, base()])
         raise
+
+
+def serving() -> dict[str, str]:
+    """Image with its tag → the id of the one that a container of a service with that image runs."""
+    project = str(containers.config()["name"])
+    filters = (f"label=com.docker.compose.project={project}", "label=com.docker.compose.oneoff=False")
+    words = ["docker", "ps", "--quiet", *(word for one in filters for word in ("--filter", one))]
+    found = {}
+    for container in containers.run(words).split():
+        facts = rollout.inspect(container)
+        service = containers.config()["services"].get(facts["Config"]["Labels"]["com.docker.compose.service"], {})
+        if "image" in service:
+            found[str(service["image"])] = str(facts["Image"])
+    return found
 
 
 def refresh_base() -> None:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 from ops import containers, docker
-from ops.flows import restart
+from ops.flows import restart, sandbox
 from ops.output import note, say, size
 from ops.prompt import confirm
 from user_errors import OperationError, UserError
@@ -35,13 +36,15 @@ def image(major: str, suite: str) -> str:
     return tag
 
 
-def verb(name: str, tag: str = "", **parameters: Any) -> Any:
-    """A verb of pgupgrade, with the volumes of the service `restore`, in the image of this tag."""
+def verb(name: str, tag: str = "", service: str = "restore", stdin: str | None = None, **parameters: Any) -> Any:
+    """A verb of pgupgrade, with the volumes of a service (`restore`: the stack's), in the image of this tag."""
     before = os.environ.get("POSTGRES_TAG")
     if tag:
         os.environ["POSTGRES_TAG"] = tag
+    words, environment = docker.verb(name, parameters), containers.repository()
     try:
-        return containers.answer(docker.run_in("restore", *docker.verb(name, parameters), entrypoint="pgupgrade"))
+        argv = docker.run_in(service, *words, entrypoint="pgupgrade", environment=environment)
+        return containers.answer(argv, stdin)
     finally:
         if tag:
             os.environ.pop("POSTGRES_TAG") if before is None else os.environ.update(POSTGRES_TAG=before)
@@ -87,6 +90,38 @@ def run(suite: str, check_only: bool, yes: bool) -> None:
     backup()
     say(json.dumps({**done, "down_seconds": round(down, 1)}))
     note("when all is well: ./scripts/ops retained list; the way back, which loses what is written from now on: --back")
+
+
+def rehearse(suite: str, file: Path | None) -> dict[str, Any]:
+    """The upgrade of the newest backup in the sandbox's volume, and what differs then; nothing of it stays. `file`:
+    what `./scripts/ops slow-queries --json` printed. Raises UserError and OperationError."""
+    containers.require_same_deployment()
+    statements = read_statements(file) if file else []
+    found = verb("newest", service="sandbox")
+    current = verb("facts", service="sandbox")["new"]
+    if int(found["major"]) >= int(current):
+        raise UserError(
+            f"the newest backup is of PostgreSQL {found['major']}, and the images have {current}",
+            "docs/runbooks/upgrade.md",
+        )
+    note(f"rehearsing PostgreSQL {found['major']} → {current} with the backup {found['label']}, {size(found['bytes'])}")
+    sandbox.drop()
+    try:
+        tag = image(found["major"], suite)
+        report: dict[str, Any] = verb("rehearse", tag, "sandbox", json.dumps(statements))
+    finally:
+        sandbox.drop()
+    return report
+
+
+def read_statements(file: Path) -> list[str]:
+    """Of the listing of slow statements. Raises UserError."""
+    try:
+        return [str(one["query"]) for one in json.loads(file.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UserError(
+            f"{file} is not a listing of statements", f"./scripts/ops slow-queries --json >{file}", str(error)
+        ) from None
 
 
 def start() -> None:
