@@ -99,6 +99,9 @@ DATABASES = {
 DATABASES["default"]["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": sys.maxsize}
 # An unreachable database blocks a worker for seconds, not for libpq's two minutes.
 DATABASES["default"]["OPTIONS"].setdefault("connect_timeout", "3")
+# For what may be some seconds old (core.replica): no router, so nothing else goes there.
+if env.flag("REPLICA_READS"):
+    DATABASES["replica"] = env.replica(DATABASES["default"])
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # In each worker's own memory: it holds the API's throttle counters and one aggregate. A write to a shared cache (a

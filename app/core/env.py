@@ -176,6 +176,16 @@ class Environment:
             "OPTIONS": parameters,
         }
 
+    @staticmethod
+    def replica(database: dict[str, Any]) -> dict[str, Any]:
+        """Return the entry for PgBouncer's way to a standby, or to the primary: no transaction can write there."""
+        return {
+            **database,
+            "NAME": f"{database['NAME']}_replica",
+            "OPTIONS": {**database["OPTIONS"], "options": "-c default_transaction_read_only=on"},
+            "TEST": {"MIRROR": "default"},
+        }
+
     def _database_password(self, in_url: str) -> str:
         # Two lines: it is being changed (core.postgresql.passwords).
         password = secret_files.value("app_password", self.secret("DATABASE_PASSWORD"))

@@ -5,11 +5,10 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
 
 from csp.utils import build_policy
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connections
 from django.http import HttpRequest, HttpResponse, HttpResponsePermanentRedirect
 from django.http.request import split_domain_port
 from django.template.loader import render_to_string
@@ -43,8 +42,9 @@ class RequestLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         token = request_id.set(given if VALID_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex)
-        database: Any = connection  # core.postgresql's
-        database.usage = usage = Usage()
+        usage = Usage()
+        for database in connections.all():  # core.postgresql's
+            database.usage = usage  # type: ignore[attr-defined]
         started = time.perf_counter()
         try:
             response = self.get_response(request)

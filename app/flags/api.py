@@ -12,6 +12,7 @@ from ninja.throttling import UserRateThrottle
 
 from core.api import api
 from core.errors import error_response
+from core.replica import Reading
 from core.schemas import DatabaseId, errors
 from flags import services
 from flags.flag_images import flag_url
@@ -53,6 +54,13 @@ def _answer_error(request: HttpRequest, error: services.AnswerError) -> HttpResp
 @api.exception_handler(services.NoCountries)
 def _no_countries(request: HttpRequest, error: services.NoCountries) -> HttpResponse:
     return error_response(503, "no_countries", str(error))
+
+
+def with_age(reading: Reading[Any], response: HttpResponse) -> Any:
+    """Return the rows. When they may be from a replica, the response says as of when (ISO 8601)."""
+    if reading.as_of:
+        response["X-Data-As-Of"] = reading.as_of.isoformat(timespec="seconds")
+    return reading.rows
 
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Maximum number of rows.")]
@@ -214,10 +222,10 @@ def my_statistics(request: PlayersRequest) -> services.Statistics:
 
 
 @router.get("leaderboard", response={200: list[LeaderboardRowOut], **errors(422)}, operation_id="leaderboard")
-def leaderboard(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> list[services.LeaderboardRow]:
+def leaderboard(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> Any:
     """Return the users with the most right answers."""
     response["Cache-Control"] = SHARED
-    return services.leaderboard(limit)
+    return with_age(services.leaderboard(limit), response)
 
 
 @router.get(
@@ -226,4 +234,4 @@ def leaderboard(request: HttpRequest, response: HttpResponse, limit: Limit = 10)
 def most_guessed(request: HttpRequest, response: HttpResponse, limit: Limit = 10) -> Any:
     """Return the countries whose flags were answered most often."""
     response["Cache-Control"] = SHARED
-    return services.most_guessed(limit)
+    return with_age(services.most_guessed(limit), response)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, transaction
 from django.db.models import F
 from django.db.models.signals import pre_delete
 from django.dispatch import receiver
@@ -56,9 +56,9 @@ class Miscount:
         return f"{self.country} in {where}: {self.stored} guesses are stored, the answers say {self.counted}"
 
 
-def most_guessed(limit: int, before: datetime.date) -> list[tuple[str, str, str, int]]:
+def most_guessed(limit: int, before: datetime.date, using: str = DEFAULT_DB_ALIAS) -> list[tuple[str, str, str, int]]:
     """Return code, name, emoji, guesses of the countries answered most; challenges from `before` on don't count."""
-    return [tuple(row) for row in _rows(MOST_GUESSED, {"limit": limit, "before": before})]
+    return [tuple(row) for row in _rows(MOST_GUESSED, {"limit": limit, "before": before}, using)]
 
 
 def after_answer(answer: UserAnswer) -> None:
@@ -127,7 +127,7 @@ def _writers() -> set[str]:
     return set(_rows(WRITERS, {})[0][0])
 
 
-def _rows(sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
+def _rows(sql: str, values: dict[str, Any], using: str = DEFAULT_DB_ALIAS) -> list[tuple[Any, ...]]:
+    with connections[using].cursor() as cursor:
         cursor.execute(sql, values)
         return list(cursor.fetchall())

@@ -16,8 +16,10 @@ from django.core.cache import cache
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
+from core import replica
 from core.per_worker import PerWorker
 from core.postgresql.prepared import Prepared, result_columns
+from core.replica import Reading
 from flags import guesses, selection
 from flags.models import OPTIONS_PER_QUESTION, Country, DailyChallenge, Question, UserAnswer
 from flags.totals import recount
@@ -397,11 +399,16 @@ def statistics(user: User, now: datetime.datetime | None = None) -> Statistics:
     )
 
 
-def leaderboard(limit: int = 10, now: datetime.datetime | None = None) -> list[LeaderboardRow]:
+def leaderboard(limit: int = 10, now: datetime.datetime | None = None) -> Reading[list[LeaderboardRow]]:
     """Return the users with the most right answers; ties go to the longer streak. E-mail addresses are not shown."""
     today = utc_date(now)
+    return replica.read(lambda using: _leaderboard(limit, today, using))
+
+
+def _leaderboard(limit: int, today: datetime.date, using: str) -> list[LeaderboardRow]:
     best = (
-        UserStats.objects.select_related("user")
+        UserStats.objects.using(using)
+        .select_related("user")
         .filter(total_correct__gt=0, user__is_active=True)
         .order_by("-total_correct", "-longest_streak", "user_id")[:limit]
     )
@@ -419,15 +426,17 @@ def leaderboard(limit: int = 10, now: datetime.datetime | None = None) -> list[L
     ]
 
 
-def most_guessed(limit: int = 10, now: datetime.datetime | None = None) -> list[GuessedCountry]:
+def most_guessed(limit: int = 10, now: datetime.datetime | None = None) -> Reading[list[GuessedCountry]]:
     """Return the countries whose flags were answered most often, cached for SHARED_SECONDS (and by nginx for one more).
 
     Today's challenge is left out: its answers would reveal the country.
     """
     today = utc_date(now)
     key = f"most_guessed:{today}:{limit}"
-    counted: list[GuessedCountry] | None = cache.get(key)
+    counted: Reading[list[GuessedCountry]] | None = cache.get(key)
     if counted is None:
-        counted = [GuessedCountry(*row) for row in guesses.most_guessed(limit, before=today)]
+        counted = replica.read(
+            lambda using: [GuessedCountry(*row) for row in guesses.most_guessed(limit, before=today, using=using)]
+        )
         cache.set(key, counted, SHARED_SECONDS)
     return counted

@@ -166,15 +166,16 @@ def statistics(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def leaderboard(request: HttpRequest) -> HttpResponse:
-    return render(request, "flags/leaderboard.html", {"rows": services.leaderboard(LEADERBOARD_ROWS)})
+    return render(request, "flags/leaderboard.html", services.leaderboard(LEADERBOARD_ROWS)._asdict())
 
 
 @require_safe
 def most_guessed(request: HttpRequest) -> HttpResponse:
-    rows = services.most_guessed(MOST_GUESSED_ROWS)
+    rows, as_of = services.most_guessed(MOST_GUESSED_ROWS)
     context = {
         "rows": [{"country": row, "flag": flag_url(row)} for row in rows],
         "most": max((row.guesses for row in rows), default=1),
+        "as_of": as_of,
     }
     return render(request, "flags/most_guessed.html", context)
 

@@ -212,8 +212,8 @@ def test_todays_challenge_is_counted_separately(
     services.answer(user, question.id, right(question), noon)
     tomorrow = noon + datetime.timedelta(days=1)
     for _ in range(2):
-        assert services.most_guessed(now=noon) == []
-        assert [row.guesses for row in services.most_guessed(now=tomorrow)] == [1]
+        assert services.most_guessed(now=noon).rows == []
+        assert [row.guesses for row in services.most_guessed(now=tomorrow).rows] == [1]
         count_all()
     assert GuessCount.objects.values_list("challenge__date", "guesses").get() == (noon.date(), 1)
     DailyChallenge.objects.all().delete()

@@ -274,42 +274,42 @@ def stats_of(user: User, correct: int, longest: int = 0, **fields: object) -> No
 def test_the_leaderboard_orders_by_right_answers_then_streak(make_user: Callable[..., User]) -> None:
     for name, correct, longest in (("Bo", 5, 1), ("Cy", 9, 1), ("Di", 5, 2)):
         stats_of(make_user(display_name=name), correct, longest)
-    assert [(row.rank, row.name) for row in services.leaderboard()] == [(1, "Cy"), (2, "Di"), (3, "Bo")]
+    assert [(row.rank, row.name) for row in services.leaderboard().rows] == [(1, "Cy"), (2, "Di"), (3, "Bo")]
 
 
 def test_equal_results_share_a_rank(make_user: Callable[..., User]) -> None:
     for correct in (7, 7, 3):
         stats_of(make_user(), correct)
-    assert [row.rank for row in services.leaderboard()] == [1, 1, 3]
+    assert [row.rank for row in services.leaderboard().rows] == [1, 1, 3]
 
 
 def test_the_leaderboard_leaves_out_deactivated_users(make_user: Callable[..., User]) -> None:
     stats_of(make_user(is_active=False), 5)
     stats_of(make_user(), 0)
-    assert services.leaderboard() == []
+    assert services.leaderboard().rows == []
 
 
 def test_the_leaderboard_shows_no_email(make_user: Callable[..., User]) -> None:
     player = make_user()
     stats_of(player, 5)
-    assert player.email not in str(services.leaderboard())
+    assert player.email not in str(services.leaderboard().rows)
 
 
 def test_the_leaderboard_shows_a_missed_day(make_user: Callable[..., User]) -> None:
     stats_of(make_user(), 5, 3, current_streak=3)
     the_day_after_next = datetime.datetime(2026, 3, 12, tzinfo=UTC)
-    assert services.leaderboard(now=the_day_after_next)[0].current_streak == 0
+    assert services.leaderboard(now=the_day_after_next).rows[0].current_streak == 0
 
 
 def test_the_leaderboard_is_as_long_as_asked(make_user: Callable[..., User]) -> None:
     for correct in (1, 2, 3):
         stats_of(make_user(), correct)
-    assert len(services.leaderboard(2)) == 2
+    assert len(services.leaderboard(2).rows) == 2
 
 
 def test_most_guessed_counts_the_asked_country(practice: Question, user: User) -> None:
     services.answer(user, practice.id, wrong(practice))
-    (row,) = services.most_guessed()
+    (row,) = services.most_guessed().rows
     assert (row.code, row.guesses) == (right(practice), 1)
 
 
@@ -318,16 +318,16 @@ def test_most_guessed_leaves_out_todays_challenge_until_it_is_over(
 ) -> None:
     question = services.daily_question(noon)
     services.answer(user, question.id, wrong(question), noon)
-    assert services.most_guessed(now=noon) == []
-    (row,) = services.most_guessed(now=noon + DAY)
+    assert services.most_guessed(now=noon).rows == []
+    (row,) = services.most_guessed(now=noon + DAY).rows
     assert (row.code, row.guesses) == (right(question), 1)
 
 
 def test_most_guessed_is_cached(practice: Question, user: User) -> None:
-    assert services.most_guessed() == []
+    assert services.most_guessed().rows == []
     services.answer(user, practice.id, wrong(practice))
-    assert services.most_guessed() == []
-    assert services.most_guessed(9) != []
+    assert services.most_guessed().rows == []
+    assert services.most_guessed(9).rows != []
 
 
 def test_a_challenge_created_in_advance_is_used_on_its_day(

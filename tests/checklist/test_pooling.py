@@ -134,7 +134,7 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
     pooled = {
         row["name"]: int(row["max_connections"])
         for row in beside.console("DATABASES")
-        if row["name"] in served and row["name"] != "pgbouncer"
+        if row["database"] in served and row["name"] != "pgbouncer"
     }
     direct = {
         row["rolname"]: int(row["rolconnlimit"])

@@ -1,10 +1,14 @@
 """A cluster of three servers on this machine, and what a test needs to hurt it."""
 
-from collections.abc import Iterator
+import json
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from support.cluster import FILES, Cluster, Primary
+from failover_history import Verdict
+from ops.flows.failover_demo import Load
+from support.cluster import FILES, Cluster, Finish, Note, Primary, figures
 from support.fixtures import bouncer, own_stack, proxy  # noqa: F401
 from support.ops import Ops
 from testing.stack import Stack
@@ -14,8 +18,9 @@ BUILT_HERE = ("db1", "etcd-db1", "haproxy", "ops")
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """A developer's, with backups."""
-    with own_stack("cluster", FILES, port=21120, build=BUILT_HERE, COMPOSE_PROFILES="backup") as stack:
+    """A developer's, with backups and replica reads."""
+    variables = {"COMPOSE_PROFILES": "backup", "REPLICA_READS": "true"}
+    with own_stack("cluster", FILES, port=21120, build=BUILT_HERE, **variables) as stack:
         yield stack
 
 
@@ -43,3 +48,27 @@ def hurt(cluster: Cluster) -> Iterator[Cluster]:
     yield cluster
     cluster.mend()
     cluster.healthy()
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """`note(verdict, in_sync)`: what a fault did, for the run's summary and for docs/cluster-faults.md."""
+
+    def noted(verdict: Verdict, in_sync: float) -> None:
+        record_property("measured", f"{figures(verdict)}; in sync {in_sync:.0f} s after healing")
+        record_property("fault", json.dumps({**verdict._asdict(), "lost": len(verdict.lost), "in_sync_s": in_sync}))
+
+    return noted
+
+
+@pytest.fixture
+def finish(hurt: Cluster, note: Note) -> Finish:
+    """`finish(load)`: everything is mended, in sync, and nothing was lost; its figures are recorded."""
+
+    def judged(load: Load) -> Verdict:
+        healed = time.monotonic()
+        verdict = hurt.judge(load)
+        note(verdict, time.monotonic() - healed)
+        return verdict
+
+    return judged

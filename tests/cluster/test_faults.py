@@ -5,33 +5,17 @@ Each prints its figures (`measured`). test_failover.py has seven more, four of t
 
 import subprocess
 import time
-from collections.abc import Callable
 
 import pytest
 
-from failover_history import Verdict
 from ops.flows.failover_demo import Load
-from support.cluster import MEMBERS, Cluster, figures
+from support.cluster import MEMBERS, Cluster, Finish
 from testing.shell import ROOT, eventually
 from testing.stack import Stack
 
 pytestmark = [pytest.mark.last, pytest.mark.long]
 
-Record = Callable[[str, object], None]
 TTL = 30  # seconds: Patroni's ttl and what a promotion takes, on a busy machine
-
-
-@pytest.fixture
-def finish(hurt: Cluster, record_property: Record) -> Callable[[Load], Verdict]:
-    """`finish(load)`: everything is mended, in sync, and nothing was lost; its figures are recorded."""
-
-    def judged(load: Load) -> Verdict:
-        healed = time.monotonic()
-        verdict = hurt.judge(load)
-        record_property("measured", f"{figures(verdict)}; in sync {time.monotonic() - healed:.0f} s after healing")
-        return verdict
-
-    return judged
 
 
 def replaced(cluster: Cluster, load: Load, old: str, at: float, within: float = 60) -> None:
@@ -47,7 +31,7 @@ def goes_on(load: Load, since: float, within: float = 60) -> None:
 # ------------------------------------------------------------ the primary
 
 
-def test_patroni_is_killed(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_patroni_is_killed(hurt: Cluster, finish: Finish) -> None:
     """The container ends with it, and the server too; Docker starts it again, which may be sooner than a failover."""
     old = hurt.primary()
     with hurt.load() as load:
@@ -57,7 +41,7 @@ def test_patroni_is_killed(hurt: Cluster, finish: Callable[[Load], Verdict]) -> 
     assert finish(load).gap_s < TTL
 
 
-def test_the_primarys_host_dies_and_its_addresses_answer(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primarys_host_dies_and_its_addresses_answer(hurt: Cluster, finish: Finish) -> None:
     """Connections to it are refused at once, but its lock has to expire."""
     old = hurt.primary()
     with hurt.load() as load:
@@ -67,7 +51,7 @@ def test_the_primarys_host_dies_and_its_addresses_answer(hurt: Cluster, finish: 
     assert finish(load).gap_s < TTL
 
 
-def test_the_primarys_host_is_lost(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primarys_host_is_lost(hurt: Cluster, finish: Finish) -> None:
     """First its network, then its processes: no connection is closed."""
     old = hurt.primary()
     with hurt.load() as load:
@@ -78,7 +62,7 @@ def test_the_primarys_host_is_lost(hurt: Cluster, finish: Callable[[Load], Verdi
     assert finish(load).gap_s < TTL
 
 
-def test_the_primarys_host_with_etcds_leader_is_lost(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primarys_host_with_etcds_leader_is_lost(hurt: Cluster, finish: Finish) -> None:
     """Another etcd has to be elected first, and gives each lease its whole time again."""
     old = hurt.primary()
     hurt.lead_etcd(f"etcd-{old}")
@@ -90,7 +74,7 @@ def test_the_primarys_host_with_etcds_leader_is_lost(hurt: Cluster, finish: Call
     assert finish(load).gap_s < TTL + 5
 
 
-def test_the_primarys_host_is_frozen_and_wakes_up(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primarys_host_is_frozen_and_wakes_up(hurt: Cluster, finish: Finish) -> None:
     """It believes itself the primary when it wakes up, and acknowledges nothing."""
     old = hurt.primary()
     with hurt.load() as load:
@@ -104,8 +88,24 @@ def test_the_primarys_host_is_frozen_and_wakes_up(hurt: Cluster, finish: Callabl
     assert verdict.gap_s < TTL
 
 
-def test_the_primarys_server_is_frozen_for_ten_seconds(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
-    """Patroni does not notice it: its own connection is open. Clients wait (a limit that the runbook states)."""
+def test_the_primarys_server_hangs(hurt: Cluster, finish: Finish) -> None:
+    """All of its processes are stopped, as on a disk that does not answer. Patroni's own session hangs, too."""
+    old = hurt.primary()
+    with hurt.load() as load:
+        at = time.monotonic()
+        hurt.signal(old, "STOP")
+        try:
+            replaced(hurt, load, old, at)
+        finally:
+            hurt.signal(old, "CONT")
+        time.sleep(5)
+    verdict = finish(load)
+    assert len(verdict.eras) == 2
+    assert verdict.gap_s < TTL
+
+
+def test_the_primarys_postmaster_is_frozen_for_ten_seconds(hurt: Cluster, finish: Finish) -> None:
+    """Patroni does not notice it: its own session is open. The pooler's go on; new ones wait."""
     old = hurt.primary()
     with hurt.load() as load:
         hurt.stack.exec(old, "sh", "-c", "kill -STOP $(head -n 1 $PGDATA/postmaster.pid)")
@@ -115,28 +115,29 @@ def test_the_primarys_server_is_frozen_for_ten_seconds(hurt: Cluster, finish: Ca
     finish(load)
 
 
-def test_the_primary_can_not_send(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
-    """One way only: what the others send arrives."""
+def test_the_primary_can_not_send(hurt: Cluster, finish: Finish) -> None:
+    """One way only, as a host: with its etcd. What the others send arrives."""
     old = hurt.primary()
     with hurt.load() as load:
         at = time.monotonic()
-        hurt.drop(old, *hurt.others(old), "haproxy")
+        for service in (old, f"etcd-{old}"):
+            hurt.drop(service, *hurt.others(old), "haproxy")
         replaced(hurt, load, old, at)
-    assert finish(load).gap_s < TTL
+    assert finish(load).gap_s < TTL + 5  # its etcd may be the leader
 
 
-def test_nothing_reaches_the_primary(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_nothing_reaches_the_primary(hurt: Cluster, finish: Finish) -> None:
     """The other way only."""
     old = hurt.primary()
     with hurt.load() as load:
         at = time.monotonic()
         for service in (*hurt.others(old), "haproxy"):
-            hurt.drop(service, old)
+            hurt.drop(service, old, f"etcd-{old}")
         replaced(hurt, load, old, at)
-    assert finish(load).gap_s < TTL
+    assert finish(load).gap_s < TTL + 5  # its etcd may be the leader
 
 
-def test_the_primary_loses_its_standbys_but_not_etcd(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primary_loses_its_standbys_but_not_etcd(hurt: Cluster, finish: Finish) -> None:
     """It takes the standbys out of the quorum, with etcd's consent, and goes on."""
     old = hurt.primary()
     with hurt.load() as load:
@@ -150,7 +151,7 @@ def test_the_primary_loses_its_standbys_but_not_etcd(hurt: Cluster, finish: Call
 # ------------------------------------------------------------ etcd
 
 
-def test_the_primary_is_cut_off_from_etcd_alone(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primary_is_cut_off_from_etcd_alone(hurt: Cluster, finish: Finish) -> None:
     """Failsafe mode: the members answer it, so it stays the primary. The lock would have expired after 20 s."""
     old = hurt.primary()
     with hurt.load() as load:
@@ -160,7 +161,7 @@ def test_the_primary_is_cut_off_from_etcd_alone(hurt: Cluster, finish: Callable[
     assert finish(load).eras == [old]
 
 
-def test_etcds_leader_is_killed(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_etcds_leader_is_killed(hurt: Cluster, finish: Finish) -> None:
     old = hurt.primary()
     hurt.lead_etcd(f"etcd-{hurt.standbys()[0]}")
     with hurt.load() as load:
@@ -170,17 +171,19 @@ def test_etcds_leader_is_killed(hurt: Cluster, finish: Callable[[Load], Verdict]
     assert finish(load).eras == [old]
 
 
-def test_etcd_is_full(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_etcd_is_full(hurt: Cluster, finish: Finish) -> None:
     """It takes no more writes; the lock is kept alive without one."""
     old = hurt.primary()
-    with hurt.load() as load:
-        hurt.fill_etcd()
-        goes_on(load, time.monotonic() + 22)
-        hurt.empty_etcd()
+    with hurt.load(seconds=900) as load:  # on a busy machine etcd takes minutes to fill
+        try:
+            hurt.fill_etcd()
+            goes_on(load, time.monotonic() + 22)
+        finally:
+            hurt.empty_etcd()
     assert finish(load).eras == [old]
 
 
-def test_etcds_majority_and_a_standby_are_lost(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_etcds_majority_and_a_standby_are_lost(hurt: Cluster, finish: Finish) -> None:
     """Without etcd every member has to answer: writes stop, and go on when etcd is back. Nothing is lost."""
     old = hurt.primary()
     [first, second] = hurt.standbys()
@@ -197,7 +200,7 @@ def test_etcds_majority_and_a_standby_are_lost(hurt: Cluster, finish: Callable[[
 # ------------------------------------------------------------ standbys and hosts
 
 
-def test_two_of_three_hosts_are_lost(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_two_of_three_hosts_are_lost(hurt: Cluster, finish: Finish) -> None:
     """The last one is not promoted: it might lack what the others acknowledged."""
     old = hurt.primary()
     [first, last] = hurt.standbys()
@@ -212,7 +215,7 @@ def test_two_of_three_hosts_are_lost(hurt: Cluster, finish: Callable[[Load], Ver
     finish(load)
 
 
-def test_both_standbys_are_lost_in_strict_mode(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_both_standbys_are_lost_in_strict_mode(hurt: Cluster, finish: Finish) -> None:
     """Writes wait until one is back."""
     old = hurt.primary()
     hurt.strict(True)
@@ -228,25 +231,24 @@ def test_both_standbys_are_lost_in_strict_mode(hurt: Cluster, finish: Callable[[
     assert finish(load).eras == [old]
 
 
-def test_a_standby_that_lags_is_not_promoted(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
-    """Its startup process is stopped: it receives WAL and applies none."""
+def test_a_standby_that_lags_is_not_promoted(hurt: Cluster, finish: Finish) -> None:
+    """Its WAL receiver is stopped. The other standby takes over, or the primary's server starts again."""
     old = hurt.primary()
     [lagging, good] = hurt.standbys()
-    pid = hurt.value(lagging, "SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'startup'")
+    pid = hurt.value(lagging, "SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'walreceiver'")
     hurt.stack.exec(lagging, "sh", "-c", f"kill -STOP {pid}")
     try:
         with hurt.load() as load:
             hurt.value(old, "SELECT pg_catalog.pg_logical_emit_message(false, 'test', repeat('x', 3000000))")
             at = time.monotonic()
             hurt.kill_postmaster(old)
-            replaced(hurt, load, old, at)
-            assert hurt.primary() == good
+            goes_on(load, at + 3)
     finally:
         hurt.stack.exec(lagging, "sh", "-c", f"kill -CONT {pid}", check=False)
-    assert finish(load).eras == [old, good]
+    assert finish(load).eras in ([old], [old, good])
 
 
-def test_a_standby_loses_its_data(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_a_standby_loses_its_data(hurt: Cluster, finish: Finish) -> None:
     """A new disk, say: it copies everything."""
     [standby, _] = hurt.standbys()
     with hurt.load() as load:
@@ -258,7 +260,7 @@ def test_a_standby_loses_its_data(hurt: Cluster, finish: Callable[[Load], Verdic
     assert verdict.failed + verdict.unknown == 0
 
 
-def test_a_standby_is_copied_again(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_a_standby_is_copied_again(hurt: Cluster, finish: Finish) -> None:
     """`cluster reinit`."""
     [standby, _] = hurt.standbys()
     with hurt.load() as load:
@@ -273,7 +275,7 @@ def test_a_standby_is_copied_again(hurt: Cluster, finish: Callable[[Load], Verdi
 
 
 @pytest.mark.parametrize("service", ["haproxy", "pgbouncer"])
-def test_what_leads_to_the_primary_is_killed(hurt: Cluster, finish: Callable[[Load], Verdict], service: str) -> None:
+def test_what_leads_to_the_primary_is_killed(hurt: Cluster, finish: Finish, service: str) -> None:
     old = hurt.primary()
     with hurt.load() as load:
         hurt.kill(service)
@@ -282,7 +284,7 @@ def test_what_leads_to_the_primary_is_killed(hurt: Cluster, finish: Callable[[Lo
     assert finish(load).eras == [old]
 
 
-def test_a_switchover_whose_command_is_killed(hurt: Cluster, stack: Stack, finish: Callable[[Load], Verdict]) -> None:
+def test_a_switchover_whose_command_is_killed(hurt: Cluster, stack: Stack, finish: Finish) -> None:
     """The pooler resumes by itself."""
     with hurt.load() as load:
         process = subprocess.Popen(
@@ -296,7 +298,7 @@ def test_a_switchover_whose_command_is_killed(hurt: Cluster, stack: Stack, finis
     finish(load)
 
 
-def test_the_repository_is_away_during_a_failover(hurt: Cluster, finish: Callable[[Load], Verdict]) -> None:
+def test_the_repository_is_away_during_a_failover(hurt: Cluster, finish: Finish) -> None:
     """The archive has a backlog then. When the repository is back, nothing is missing in it."""
     old = hurt.primary()
     hurt.repository("000")
@@ -315,7 +317,7 @@ def test_the_repository_is_away_during_a_failover(hurt: Cluster, finish: Callabl
     assert done.status == 0, done.out + done.err
 
 
-def test_the_primary_is_killed_during_a_backup(hurt: Cluster, stack: Stack, finish: Callable[[Load], Verdict]) -> None:
+def test_the_primary_is_killed_during_a_backup(hurt: Cluster, stack: Stack, finish: Finish) -> None:
     """That backup fails or goes on from a standby; the next succeeds."""
     old = hurt.primary()
     with hurt.load() as load:

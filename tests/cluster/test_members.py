@@ -10,6 +10,7 @@ from support.cluster import MEMBERS, Cluster
 from support.ops import Ops
 from support.policy import postgres_settings
 from support.postgres import Bouncer, Postgres
+from testing.shell import eventually
 from testing.stack import Stack
 
 # What a member has otherwise: pg/cluster/patroni.yml gives the reason. Addresses: 0.0.0.0 for *.
@@ -52,6 +53,29 @@ def test_a_commit_waits_for_a_standby(cluster: Cluster) -> None:
 
 def test_the_settings_in_etcd_are_those_of_the_file(stack: Stack, cluster: Cluster) -> None:
     assert '{"changed": {}}' in stack.exec("db1", "pgcluster", "configure")
+
+
+def configured(stack: Stack, **variables: str) -> None:
+    """Bring the cluster's settings to .env's, as `./scripts/up` and `cluster update` do."""
+    words = ("python3", "-c", "from ops.flows import up; up.configure_cluster()")
+    assignments = [f"{name}={value}" for name, value in variables.items()]
+    stack.command("env", "PYTHONPATH=scripts/lib", *assignments, *words)
+
+
+def test_the_owners_choices_reach_patroni_and_the_server(stack: Stack, cluster: Cluster) -> None:
+    """CLUSTER_STRICT, CLUSTER_SYNC_STANDBYS: without a restart."""
+    names, primary = "SHOW synchronous_standby_names", cluster.primary()
+    started = "SELECT pg_catalog.pg_postmaster_start_time()"
+    before = cluster.value(primary, started)
+    configured(stack, CLUSTER_STRICT="true", CLUSTER_SYNC_STANDBYS="2")
+    try:
+        eventually(lambda: cluster.value(primary, names).startswith("ANY 2 ("), within=20)
+        assert cluster.status()["strict"] is True
+    finally:
+        configured(stack)
+    eventually(lambda: cluster.value(primary, names).startswith("ANY 1 ("), within=20)
+    assert cluster.status()["strict"] is False
+    assert cluster.value(primary, started) == before
 
 
 def test_status_shows_all_members(ops: Ops, cluster: Cluster) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from support.cluster import MEMBERS, Cluster, figures
+from support.cluster import MEMBERS, Cluster, Finish
 from support.ops import Ops
 from testing.shell import eventually
 from testing.stack import Stack
@@ -33,7 +33,7 @@ def started(cluster: Cluster, stack: Stack) -> dict[str, str]:
 
 
 def test_a_rolling_update_fails_no_write_and_goes_on_after_it_was_killed(
-    hurt: Cluster, stack: Stack, record_property: Record
+    hurt: Cluster, stack: Stack, finish: Finish, record_property: Record
 ) -> None:
     """Each server gets a container of another definition (less memory)."""
     before, old = started(hurt, stack), hurt.primary()
@@ -46,8 +46,8 @@ def test_a_rolling_update_fails_no_write_and_goes_on_after_it_was_killed(
         again = ops("cluster", "update", "--yes")
         took = time.monotonic() - at
     assert again.status == 0, again.err
-    verdict = hurt.judge(load)
-    record_property("measured", f"{figures(verdict)}; the second run took {took:.0f} s")
+    verdict = finish(load)
+    record_property("measured", f"the second run took {took:.0f} s")
     assert verdict.failed + verdict.unknown == 0
     now = started(hurt, stack)
     assert all(now[member] != before[member] for member in MEMBERS)
@@ -70,9 +70,7 @@ def serials(stack: Stack) -> dict[str, str]:
     return found
 
 
-def test_renewed_certificates_are_served_and_fail_no_write(
-    hurt: Cluster, stack: Stack, record_property: Record
-) -> None:
+def test_renewed_certificates_are_served_and_fail_no_write(hurt: Cluster, stack: Stack, finish: Finish) -> None:
     before = serials(stack)
     volumes = [word for member in MEMBERS for word in ("-v", f"{stack.project}_tls-{member}:/tls/{member}")]
     image = stack.config["services"]["db1"]["image"]
@@ -82,6 +80,5 @@ def test_renewed_certificates_are_served_and_fail_no_write(
         done = hurt.ops("cluster", "update", "--yes")
         eventually(lambda: all(now != before[name] for name, now in serials(stack).items()) or None, within=30)
     assert done.status == 0, done.err
-    verdict = hurt.judge(load)
-    record_property("measured", figures(verdict))
+    verdict = finish(load)
     assert verdict.failed + verdict.unknown == 0

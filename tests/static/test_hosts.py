@@ -116,7 +116,7 @@ def test_a_member_knows_the_other_two(seen: Any) -> None:
     assert {"MEMBER=db2", "MEMBER_ADDRESS=192.0.2.12", "PEER_1=db1", "PEER_1_ADDRESS=192.0.2.11"} <= set(environment)
     assert {"PEER_2=db3", "PEER_2_ADDRESS=192.0.2.13", "CLUSTER_STRICT=false"} <= set(environment)
     application = seen(CLUSTER)["app2"]["environment"].splitlines()
-    assert {"MEMBER_1=db1", "MEMBER_3_ADDRESS=192.0.2.13", "POOLERS=2"} <= set(application)
+    assert {"MEMBER_1=db1", "MEMBER_3_ADDRESS=192.0.2.13", "POOLERS=2", "REPLICA_READS=false"} <= set(application)
     assert not [line for line in application if line.startswith("PGBOUNCER_ADDRESS")]
 
 

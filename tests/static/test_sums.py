@@ -12,7 +12,8 @@ SETTINGS = postgres_settings()
 POOLER = pgbouncer_settings()["pgbouncer"]
 ROLES = roles()
 # One server has one application database: development's or production's.
-ONE_OF = [name for name in pooled_databases() if name.startswith("flaglearning_")]
+REPLICA = "_replica"
+ONE_OF = [name for name in pooled_databases() if name.startswith("flaglearning_") and not name.endswith(REPLICA)]
 NGINX = "".join((ROOT / "docker/proxy" / name).read_text() for name in ("nginx.conf", "site.conf"))
 GUNICORN = (ROOT / "app/config/gunicorn.py").read_text()
 
@@ -29,9 +30,10 @@ def most_from_pooler(database: str) -> int:
 
 @pytest.mark.parametrize("database", ONE_OF)
 def test_what_the_pooler_may_open_fits_the_server(database: str) -> None:
-    """With the roles that connect directly beside it: migrator and ops."""
+    """With the roles that connect directly beside it: migrator and ops; a pool for replicas may lead to the primary."""
     direct = sum(ROLES[f"flaglearning_{name}"].connection_limit or 0 for name in ("migrator", "ops"))
-    assert most_from_pooler(database) + most_from_pooler("postgres") + direct <= places()
+    pooled = sum(map(most_from_pooler, (database, f"{database}{REPLICA}", "postgres")))
+    assert pooled + direct <= places()
 
 
 def test_all_limits_of_the_roles_fit_the_server() -> None:
@@ -155,7 +157,11 @@ def test_the_published_ports_are_the_configured_ones(stack: Stack, service: str,
 
 
 def test_the_pooler_goes_to_the_servers_port() -> None:
-    assert {database["port"] for database in pooled_databases().values()} == {SETTINGS["port"]}
+    haproxy = (ROOT / "docker/haproxy/haproxy.cfg").read_text()
+    of_replicas = re.search(r"^listen replicas\n +bind :(\d+)$", haproxy, re.MULTILINE)
+    assert of_replicas
+    for name, database in pooled_databases().items():
+        assert database["port"] == (of_replicas[1] if name.endswith(REPLICA) else SETTINGS["port"])
 
 
 def gunicorn(name: str) -> float:

@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from failover_history import Verdict
@@ -34,6 +34,10 @@ def figures(verdict: Verdict) -> str:
     )
 
 
+Note = Callable[[Verdict, float], None]  # fixtures of tests/cluster/conftest.py
+Finish = Callable[[Load], Verdict]
+
+
 class Primary(Postgres):
     """The primary, through HAProxy."""
 
@@ -48,7 +52,7 @@ class Cluster:
         self.cut: set[str] = set()
         self.killed: set[str] = set()
         self.frozen: set[str] = set()
-        self.routes: set[tuple[str, str]] = set()
+        self.routes: dict[str, set[str]] = {}  # service → addresses to which it can't send
 
     # ------------------------------------------------------------ looking
 
@@ -96,7 +100,7 @@ class Cluster:
         """The verdict, if nothing is wrong with it, and every member has the same rows."""
         verdict = load.verdict()
         assert verdict.lost == []
-        assert verdict.violations == []
+        assert verdict.violations == [], verdict.violations
         self.mend()
         self.healthy()
         eventually(lambda: len({self.value(member, SUM) for member in MEMBERS}) == 1, within=20)
@@ -109,6 +113,14 @@ class Cluster:
 
     def kill_postmaster(self, member: str) -> None:
         self.stack.exec(member, "pgcluster", "kill")
+
+    def signal(self, member: str, name: str) -> None:
+        """Send a signal to each process of a member's server; Patroni gets none."""
+        script = """
+        for file in /proc/[0-9]*/comm; do
+            folder=${file%/comm}; read -r name <"$file" && [ "$name" = postgres ] && kill "-$1" "${folder#/proc/}"
+        done 2>/dev/null || true"""
+        self.stack.exec(member, "sh", "-c", script, "sh", name)
 
     def kill(self, *services: str) -> None:
         """The whole containers; Docker starts them again only in `mend`."""
@@ -131,17 +143,16 @@ class Cluster:
 
     def drop(self, service: str, *targets: str) -> None:
         """What a service sends to these is lost, until `mend`; what they send arrives."""
-        for target in targets:
-            self.route("add", service, self.address(target))
+        self.routes.setdefault(service, set()).update(map(self.address, targets))
+        self.route("replace", service)
 
-    def route(self, action: str, service: str, address: str) -> None:
-        """Add or delete a route into nowhere."""
-        if not self.routes:
-            run("docker", "build", "--quiet", "--tag", IMAGE, "docker/lab-host", timeout=600)
+    def route(self, action: str, service: str) -> None:
+        """Replace or delete a service's routes into nowhere, all at once."""
+        run("docker", "build", "--quiet", "--tag", IMAGE, "docker/lab-host", timeout=600)
+        script = 'for address; do ip route "$0" blackhole "$address/32"; done'
         words = ["docker", "run", "--rm", f"--network=container:{self.container(service)}", "--cap-add=NET_ADMIN"]
-        words += ["--entrypoint=ip", IMAGE, "route", action, "blackhole", f"{address}/32"]
-        run(*words, check=action == "add")
-        (self.routes.add if action == "add" else self.routes.discard)((service, address))
+        words += ["--entrypoint=sh", IMAGE, "-c", script, action, *sorted(self.routes[service])]
+        run(*words, check=action == "replace")
 
     def lead_etcd(self, service: str) -> None:
         """Make this etcd the leader of the three."""
@@ -155,9 +166,12 @@ class Cluster:
         """Write until etcd says that its space is exceeded."""
         script = f"""
         head -c 1000000 /dev/zero | tr '\\0' x >/dev/shm/value
-        n=0; until {ETCDCTL} put "/fill/$n" </dev/shm/value 2>&1 >/dev/null | grep -q 'space exceeded'; do
-            n=$((n + 1)); [ $n -lt 400 ]; done"""
-        self.stack.exec("etcd-db1", "sh", "-ec", script)
+        for n in $(seq 600); do
+            said=$({ETCDCTL} --command-timeout=20s put "/fill/$n" </dev/shm/value 2>&1) || true
+            case $said in *'space exceeded'*) exit 0 ;; esac
+        done
+        echo "$said"; exit 1"""
+        self.stack.exec("etcd-db1", "sh", "-ec", script, timeout=900)
 
     def empty_etcd(self) -> None:
         """Delete that again, and let etcd take writes (etcd 3.5 docs, "Maintenance", space quota)."""
@@ -194,8 +208,9 @@ class Cluster:
 
     def mend(self) -> None:
         """Bring back what a test took away."""
-        for service, address in sorted(self.routes):
-            self.route("del", service, address)
+        for service in self.routes:
+            self.route("del", service)
+        self.routes.clear()
         for service in self.frozen:
             run("docker", "unpause", self.container(service))
         self.frozen.clear()

@@ -19,12 +19,15 @@ from typing import NoReturn
 
 from bench import report, results
 from bench.core import Bench, Question
-from bench.questions import backup, endpoints, growth, pool, safety, sizing, start
+from bench.questions import backup, endpoints, failover, growth, pool, safety, sizing, start
 from testing.shell import ROOT, Failed, run
 from testing.stack import ARTIFACTS
 from user_errors import Failure, OperationError, Status, UserError
 
-ALL = (endpoints.Endpoints, pool.Pool, sizing.Sizing, safety.Safety, growth.Growth, start.Start, backup.Backup)
+ALL = (
+    endpoints.Endpoints, pool.Pool, sizing.Sizing, safety.Safety, growth.Growth, start.Start, backup.Backup,
+    failover.Failover,
+)  # fmt: skip
 QUESTIONS: dict[str, type[Question]] = {question.__name__.lower(): question for question in ALL}
 JSON, QUICK_JSON = ARTIFACTS / "bench.json", ARTIFACTS / "bench-quick.json"
 DESCRIPTION = """

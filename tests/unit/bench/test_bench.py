@@ -9,7 +9,7 @@ import pytest
 
 from bench import __main__ as command
 from bench import core, http_load, pgbench, report, results
-from bench.questions import growth, sizing
+from bench.questions import failover, growth, sizing
 from bench.results import Aim, Answer, Figure, Row, Table, figure
 from user_errors import UserError
 
@@ -115,3 +115,28 @@ def test_a_report_keeps_published_answers_and_names_a_damaged_file(tmp_path: Pat
 def test_unknown_arguments_are_refused(arguments: str) -> None:
     with pytest.raises(UserError):
         command.parse(arguments.split())
+
+
+EVENT = {"gap": 2.5, "longest": 1.2, "acknowledged": 900, "failed": 0, "unknown": 3, "lost": 0}
+COST = {"rps": 300, "p99": 40, "errors": 0, "cpu haproxy": 0.1, "cpu primary": 1.2}
+
+
+@pytest.mark.parametrize(
+    ("arm", "changed", "missed"),
+    [
+        (failover.SWITCHED, {"unknown": 0}, []),
+        (failover.SWITCHED, {}, ["planned switchover: 0 operations fail"]),
+        (failover.KILLED, {"lost": 1}, ["acknowledged writes lost: 0"]),
+        (failover.KILLED, {"gap": 3.1}, ["the primary's server is killed: no write for at most 3 s"]),
+    ],
+)
+def test_the_aims_of_a_failover(arm: str, changed: dict[str, float], missed: list[str]) -> None:
+    """In a switchover no operation may be unknown either; after a kill some are."""
+    events = {failover.KILLED: EVENT, failover.SWITCHED: {**EVENT, "unknown": 0}}
+    events[arm] = {**EVENT, **changed}
+    costs = dict.fromkeys((failover.WHOLE, failover.ALONE, failover.STRAIGHT), COST)
+    samples = core.Samples({(name, ""): [one] for name, one in {**events, **costs}.items()})
+    question = failover.Failover(core.Bench(quick=True, work=Path()))
+    assert [aim.text for aim in question.aims(samples) if not aim.met] == missed
+    seen, cost = question.tables(samples)
+    assert [row.name for row in (*seen.rows, *cost.rows)] == [*events, *costs]

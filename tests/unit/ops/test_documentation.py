@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import alerts_page
+import cluster_faults_page
 from ops import cli, cli_page
 from testing.shell import ROOT
 from user_errors import UserError
@@ -16,7 +17,7 @@ PAGES = [
     *(ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "ansible/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-GENERATED = ("cli.md", "benchmarks.md")
+GENERATED = ("cli.md", "benchmarks.md", "cluster-faults.md")
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 PLACEHOLDERS = {"PID": "1", "N": "1", "ROLE": "app", "ID": "abc"}
 COMMAND = re.compile(r"\./scripts/ops (.+)")
@@ -58,6 +59,25 @@ def test_the_page_of_commands_is_the_generated_one() -> None:
 
 def test_the_page_of_alerts_is_the_generated_one() -> None:
     assert (ROOT / alerts_page.PAGE).read_text() == alerts_page.render(ROOT), "run ./scripts/docs"
+
+
+def test_the_page_of_a_clusters_faults_is_the_generated_one() -> None:
+    assert (ROOT / cluster_faults_page.PAGE).read_text() == cluster_faults_page.render(ROOT), "run ./scripts/docs"
+
+
+JUNIT = """<testsuites><testsuite timestamp="2026-11-30T11:20:00">
+<testcase name="test_good[haproxy]"><properties>
+<property name="fault" value='{"gap_s": 2.31, "lost": 0}'/></properties></testcase>
+<testcase name="test_bad"><properties><property name="fault" value='{"gap_s": 9}'/></properties>
+<failure message="gap"/></testcase>
+<testcase name="test_without_figures"/>
+</testsuite></testsuites>"""
+
+
+def test_figures_of_a_fault_are_taken_from_passed_tests_alone() -> None:
+    assert cluster_faults_page.reported(JUNIT) == {
+        "test_good[haproxy]": {"gap_s": 2.31, "lost": 0, "date": "2026-11-30"}
+    }
 
 
 @pytest.mark.parametrize(("page", "line"), NAMED)

@@ -6,6 +6,7 @@ import pytest
 
 from ops import dotenv
 from ops.flows import up
+from ops.monitoring import OVERLAY
 from user_errors import UserError
 
 FILES = "docker-compose.yml:docker-compose.override.yml:docker/compose/cluster.yml"
@@ -29,6 +30,12 @@ def test_twice_changes_nothing(folder: Path) -> None:
     folder.write_text(f"COMPOSE_FILE={FILES}\n")
     up.choose_cluster()
     assert folder.read_text() == f"COMPOSE_FILE={FILES}\n"
+
+
+def test_monitoring_stays(folder: Path) -> None:
+    folder.write_text(f"COMPOSE_FILE={':'.join((*dotenv.DEVELOPMENT, OVERLAY))}\n")
+    up.choose_cluster()
+    assert folder.read_text() == f"COMPOSE_FILE={FILES}:{OVERLAY}\n"
 
 
 @pytest.mark.parametrize("where", ["file", "environment"])

@@ -78,15 +78,17 @@ def choose_cluster() -> None:
     """Record in .env that this folder's stack is a cluster. Raises UserError when it is another deployment."""
     text = dotenv.read()
     files = os.environ.get("COMPOSE_FILE") or dotenv.value(text, "COMPOSE_FILE")
-    if files and set(CLUSTER_FILES) <= set(files.split(":")):
+    named = files.split(":") if files else []
+    if set(CLUSTER_FILES) <= set(named):
         return
-    if files:
+    if not {*named} <= {*CLUSTER_FILES, monitoring.OVERLAY}:
         raise UserError(
             "a cluster on one machine is for development, and COMPOSE_FILE names another deployment",
             "unset COMPOSE_FILE (in .env or in the environment), or use another checkout",
             files,
         )
-    os.environ["COMPOSE_FILE"] = ":".join(CLUSTER_FILES)
+    beside = [file for file in named if file not in CLUSTER_FILES]
+    os.environ["COMPOSE_FILE"] = ":".join([*CLUSTER_FILES, *beside])
     containers.config.cache_clear()
     containers.members.cache_clear()
     if dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", os.environ["COMPOSE_FILE"])):
