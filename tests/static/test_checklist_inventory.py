@@ -130,11 +130,3 @@ def test_the_checklist_knows_no_table_of_the_game() -> None:
     """It runs for an application of one's own too (docs/your-app.md)."""
     files = [*(ROOT / "tests/checklist").glob("*.py"), *(ROOT / "scripts/lib/checklist").glob("*.py")]
     assert [file.name for file in files if re.search(r"\b(flags|users)_[a-z]", file.read_text())] == []
-
-
-def test_a_database_cluster_is_refused_before_a_host_is_asked(inventory: Path) -> None:
-    (inventory / "hosts.yml").write_text(
-        "database: { hosts: { db1: , db2: , db3: } }\napplication: { hosts: { app1: } }"
-    )
-    with pytest.raises(TargetError, match=r"has a database cluster.*\nHINT:  on a database host"):
-        fleet.FleetTarget("hosts.yml", inventory)
