@@ -80,11 +80,20 @@ def test_a_driver_gets_as_far_as_its_password(bouncer: Bouncer, driver: str) -> 
     assert (kind, b"SCRAM-SHA-256" in said) == (b"R", True), said
 
 
-@pytest.mark.parametrize("name", ["search_path", "statement_timeout", "work_mem", "default_transaction_read_only"])
+@pytest.mark.parametrize("name", ["search_path", "statement_timeout", "work_mem"])
 def test_a_startup_parameter_that_would_be_lost_is_refused(bouncer: Bouncer, name: str) -> None:
     assert login_begins(bouncer, {name: "1"})[0] == b"E"
     with pytest.raises(psycopg.OperationalError, match=f"unsupported startup parameter in options: {name}"):
         bouncer.connect("app", options=f"-c {name}=1")
+
+
+def test_a_read_only_client_is_read_only_alone(bouncer: Bouncer) -> None:
+    """The option of the alias `replica` (core.env) stays with its client, in whichever order they are served."""
+    with bouncer.connect("app", options="-c default_transaction_read_only=on") as one, bouncer.connect("app") as other:
+        for _ in range(3):
+            assert backend(one) == backend(other)
+            assert one.execute("SHOW transaction_read_only").fetchone() == ("on",)
+            assert other.execute("SHOW transaction_read_only").fetchone() == ("off",)
 
 
 def login_begins(bouncer: Bouncer, parameters: dict[str, str]) -> tuple[bytes, bytes]:
