@@ -49,6 +49,16 @@ def applications(bouncer: Bouncer) -> Iterator[tuple[Client, Client]]:
     bouncer.admin(f"RECONNECT {bouncer.stack.database}")
 
 
+def test_a_read_only_client_is_read_only_alone(bouncer: Bouncer) -> None:
+    """The option of the alias `replica` (core.env) stays with its client: no reset is needed."""
+    read_only = "-c default_transaction_read_only=on"
+    with bouncer.connect("app", options=read_only) as one, bouncer.connect("app") as other:
+        for _ in range(3):
+            assert backend(one) == backend(other)
+            assert value(one, "SHOW transaction_read_only") == "on"
+            assert value(other, "SHOW transaction_read_only") == "off"
+
+
 @pytest.mark.parametrize("what", LEFT_BEHIND)
 def test_a_person_leaves_nothing_to_the_next_one(bouncer: Bouncer, what: str) -> None:
     leave, seen = LEFT_BEHIND[what]

@@ -87,15 +87,6 @@ def test_a_startup_parameter_that_would_be_lost_is_refused(bouncer: Bouncer, nam
         bouncer.connect("app", options=f"-c {name}=1")
 
 
-def test_a_read_only_client_is_read_only_alone(bouncer: Bouncer) -> None:
-    """The option of the alias `replica` (core.env) stays with its client, in whichever order they are served."""
-    with bouncer.connect("app", options="-c default_transaction_read_only=on") as one, bouncer.connect("app") as other:
-        for _ in range(3):
-            assert backend(one) == backend(other)
-            assert one.execute("SHOW transaction_read_only").fetchone() == ("on",)
-            assert other.execute("SHOW transaction_read_only").fetchone() == ("off",)
-
-
 def login_begins(bouncer: Bouncer, parameters: dict[str, str]) -> tuple[bytes, bytes]:
     """Send a startup packet through TLS; the kind and the content of the first answer."""
     where = bouncer.parameters("app")
