@@ -72,7 +72,7 @@ def stack(mails: Mails, webhooks: Webhooks, sink_folder: Path, secrets_folder: P
         "EMAIL_HOST_USER": USER,
         "EMAIL_FROM": "Flag Learning <flags@example.org>",
     }
-    with own_stack("alerts", FILES, port=FIRST_PORT, build=("ops", "prometheus"), **variables) as stack:
+    with own_stack("alerts", FILES, port=FIRST_PORT, build=("prometheus",), **variables) as stack:
         yield stack
 
 

@@ -18,7 +18,7 @@ def stack() -> Iterator[Stack]:
     # One worker: the app is started often here, and each imports Django.
     own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "WEB_CONCURRENCY": "1"}
     own["ARCHIVING"] = "on"  # what `repository` makes in memory is gone when it ends
-    with own_stack("backup", files, port=21070, build=("ops",), **own) as stack:
+    with own_stack("backup", files, port=21070, build=(), **own) as stack:
         yield stack
 
 

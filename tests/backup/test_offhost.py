@@ -61,7 +61,7 @@ def stack() -> Iterator[Stack]:
     own = {"COMPOSE_PROFILES": "backup", "BACKUP_AT": "off", "ARCHIVING": "on", **HERE}
     if not KEEP or not (SECRETS / "tls").exists():
         make_secrets()
-    with own_stack("offhost", files, port=21090, build=("ops",), **own) as stack:
+    with own_stack("offhost", files, port=21090, build=(), **own) as stack:
         yield stack
     if not KEEP:
         in_secrets("rm -rf /secrets/*")

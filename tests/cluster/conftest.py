@@ -13,7 +13,7 @@ from support.fixtures import bouncer, own_stack, proxy  # noqa: F401
 from support.ops import Ops
 from testing.stack import Stack
 
-BUILT_HERE = ("db1", "etcd-db1", "haproxy", "ops")
+BUILT_HERE = ("db1", "etcd-db1", "haproxy")
 
 
 @pytest.fixture(scope="session")

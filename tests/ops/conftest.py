@@ -17,7 +17,7 @@ from testing.stack import Stack
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
     """A developer's, with one worker: the app is started often here, and each imports Django."""
-    with own_stack("ops", port=21060, build=("ops",), WEB_CONCURRENCY="1") as stack:
+    with own_stack("ops", port=21060, WEB_CONCURRENCY="1") as stack:
         yield stack
 
 

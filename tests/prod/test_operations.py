@@ -22,7 +22,6 @@ PAGE = "/api/challenge/today"  # asks the database, through the pooler
 @pytest.fixture(scope="module")
 def ops(stack: Stack) -> Ops:
     """Through ./scripts/ops alone, as on a production host."""
-    stack.build("ops")
     return Ops(stack)
 
 

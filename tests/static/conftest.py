@@ -2,7 +2,7 @@
 
 import pytest
 
-from testing.stack import DEVELOPMENT, PROJECT, Stack
+from testing.stack import DEVELOPMENT, PROJECT, Stack, build_images
 
 
 @pytest.fixture(scope="session")
@@ -13,8 +13,9 @@ def stack() -> Stack:
 
 @pytest.fixture(scope="session")
 def images(stack: Stack) -> Stack:
-    """The images, built (while other layers build them too, the builder does it once)."""
-    stack.build("postgres", "pgbouncer", "proxy")
+    """The images, built as the runner builds them: Compose's labels name project and service, and with others the
+    layers beside this one would get other images in the middle of their tests."""
+    build_images()
     return stack
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 from testing.shell import ROOT, Failed, run
-from testing.stack import ARTIFACTS, PROJECT, TAG, TEST, Stack
+from testing.stack import ARTIFACTS, PROJECT, TAG, TEST, Stack, build_images
 
 SIDE_BY_SIDE = 3  # groups of layers that use stacks; three keep two CPUs busy
 REPEATED_AT_MOST = 3  # tests that may pass at their second try before the run counts as failed
@@ -244,9 +244,9 @@ def run_groups(layers: list[Layer], no_build: bool) -> None:
 
 def build(layers: list[Layer]) -> None:
     started = time.monotonic()
-    profiles = ["--profile", "ops", *(["--profile", "test"] if any(layer.name == "app" for layer in layers) else [])]
+    for_the_app = ("--profile", "test") if any(layer.name == "app" for layer in layers) else ()
     try:
-        SHARED.compose(*profiles, "build", timeout=1800)
+        build_images(*for_the_app)
     except Failed as failure:
         give_up(f"the images could not be built:\n{failure}", "correct what the builder reports above")
     say(f"images built in {time.monotonic() - started:.0f} s")

@@ -225,3 +225,8 @@ class Stack:
         file.parent.mkdir(parents=True, exist_ok=True)
         self.compose("cp", "certificates:/tls/client/ca.crt", str(file))
         return str(file)
+
+
+def build_images(*options: str) -> None:
+    """The images of a test run. Compose's labels name the project: always this one, so that they are built once."""
+    Stack(PROJECT, TEST).compose("--profile", "ops", *options, "build", timeout=1800)
