@@ -25,8 +25,8 @@ HEAD = """\
 
 `./scripts/test cluster` injects each fault while eight writers, twenty operations a second each, go through PgBouncer
 and HAProxy. A test passes when no acknowledged write is lost, no two servers acknowledge at the same time, and all
-three members have the same rows, in sync, within a minute after the repair. The figures are those of the last passed
-run of each.
+three members have the same rows, in sync, after the repair (aim: within a minute). The figures are those of the last
+passed run of each.
 
 | column | is |
 |---|---|
