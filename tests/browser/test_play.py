@@ -46,7 +46,7 @@ def test_a_right_answer_by_keyboard_begins_a_streak(
 
 def test_a_wrong_answer_shows_the_right_one(player: Player, todays_country: str, screenshot: Screenshot) -> None:
     wrong = next(name for name in player.options if name != todays_country)
-    player.page.get_by_role("button", name=wrong).click()
+    player.page.get_by_role("button", name=wrong, exact=True).click()
     expect(player.page.locator("#verdict")).to_contain_text(f"Not quite. It’s {todays_country}")
     expect(player.page.locator("#verdict")).to_contain_text(f"You said {wrong}")
     expect(player.page.get_by_alt_text(f"Flag of {todays_country}")).to_be_visible()
@@ -110,10 +110,10 @@ def test_a_session_that_ended_leads_to_the_login_page(player: Player) -> None:
 def test_without_javascript_everything_still_works(new_page: NewPage, screenshot: Screenshot) -> None:
     player = Player(new_page(java_script_enabled=False))
     player.sign_up()
-    player.page.get_by_role("button", name=player.options[0]).click()
+    player.page.get_by_role("button", name=player.options[0], exact=True).click()
     expect(player.page.locator("#verdict")).to_be_visible()
     player.page.get_by_role("link", name="Practise more").click()
-    player.page.get_by_role("button", name=player.options[2]).click()
+    player.page.get_by_role("button", name=player.options[2], exact=True).click()
     expect(player.page.locator("#verdict")).to_be_visible()
     screenshot(player.page, "practice-without-javascript")
     player.page.get_by_role("link", name="Next flag").click()
