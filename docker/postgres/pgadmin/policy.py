@@ -20,11 +20,9 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 import secret_files
 from pgadmin.session import OPTIONS, primary_socket
-from user_errors import OperationError, Status, UserError
+from user_errors import OperationError, UserError
 
 APPLY_SQL = "/etc/postgresql/sql/apply.sql"
 SECRETS = Path(os.environ.get("SECRETS", "/run/secrets"))
@@ -69,16 +67,9 @@ def keep_or_make(password: str, current: str | None) -> str:
 
 def psql(script: str, *arguments: str) -> str:
     """Run psql as the superuser through the socket; what it printed. Raises OperationError."""
-    try:
-        host = primary_socket()
-    except psycopg.OperationalError as error:
-        raise OperationError(
-            "PostgreSQL can't be reached", "docker compose up --wait postgres", " ".join(str(error).split()),
-            Status.CANNOT_CONNECT,
-        ) from None  # fmt: skip
     environment = {
         **os.environ,
-        "PGHOST": host,
+        "PGHOST": primary_socket(),
         "PGUSER": "postgres",
         "PGDATABASE": "postgres",
         "PGOPTIONS": OPTIONS,

@@ -58,15 +58,15 @@ Row = dict[str, Any]
 
 
 def primary_socket() -> str:
-    """The one host of SOCKET whose server is the primary. Raises psycopg.OperationalError.
+    """The one host of SOCKET whose server is the primary. Raises OperationError.
 
     A session for a database that was created a moment ago must name it: libpq tries the hosts in turn, and gives up at
     a standby that has not replayed the CREATE DATABASE yet (PostgreSQL 17 docs, 32.1.1.3).
     """
     if "," not in SOCKET:
         return SOCKET
-    with psycopg.connect(host=SOCKET, user="postgres", dbname="postgres", options=OPTIONS, connect_timeout=5) as found:
-        return found.info.host
+    with connect() as found:
+        return found.connection.info.host
 
 
 @contextlib.contextmanager
@@ -75,9 +75,9 @@ def connect(
 ) -> Iterator["Session"]:
     """A session in autocommit mode, with rows as dictionaries. Raises OperationError when it can't connect."""
     options = OPTIONS if user == "postgres" else OPTIONS_OF_OTHERS
+    if host == SOCKET and database != "postgres":
+        host = primary_socket()
     try:
-        if host == SOCKET and database != "postgres":
-            host = primary_socket()
         connection = psycopg.connect(
             host=host, user=user, dbname=database, application_name=name, options=options, connect_timeout=5,
             autocommit=True, row_factory=dict_row, cursor_factory=psycopg.ClientCursor,

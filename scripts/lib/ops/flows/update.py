@@ -160,18 +160,8 @@ def of_debian(folder: Path, suite: str, name: str) -> list[Known]:
     if name == "host":
         status = records.read_text(encoding="utf-8")
     else:
-        argv = [
-            "docker",
-            "run",
-            *NO_PRIVILEGE,
-            "--network",
-            "none",
-            "--entrypoint",
-            "cat",
-            images()[name],
-            str(records),
-        ]
-        status = containers.run(argv)
+        argv = ["docker", "run", *NO_PRIVILEGE, "--network", "none", "--entrypoint", "cat", images()[name]]
+        status = containers.run([*argv, str(records)])
     ops = str(containers.config()["services"]["ops"]["image"])
     argv = [*with_advisories(folder), "--entrypoint", "sh", ops, "-c", DEBSECAN, "debsecan", suite]
     return packages.known(containers.run(argv, stdin=status), status)
