@@ -31,15 +31,15 @@ def test_no_role_has_createdb(target: Target, superuser: Superuser, evidence: Ev
 )
 def test_create_database_is_refused(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
     created = []
-    for service in ("postgres", "pgbouncer"):
+    for endpoint in target.endpoints:
         name = f"checklist_probe_{secrets.token_hex(4)}"
-        answer = beside.login(target.endpoint(service), target.app_role, "app_password", f"CREATE DATABASE {name}")
+        answer = beside.login(endpoint, target.app_role, "app_password", f"CREATE DATABASE {name}")
         if answer.ok:
-            created.append(service)
+            created.append(str(endpoint))
             superuser.rows(f"DROP DATABASE {name}", "postgres")
-            evidence(f"{target.endpoint(service)}: CREATE DATABASE was accepted; the database was dropped again")
+            evidence(f"{endpoint}: CREATE DATABASE was accepted; the database was dropped again")
         else:
-            evidence(f"{target.endpoint(service)}: {answer}")
+            evidence(f"{endpoint}: {answer}")
             assert "42501" in answer.text, f"refused, but not with insufficient_privilege: {answer}"
     if created and target.development:
         deviates(f"{target.app_role} has CREATEDB: {FOR_TESTS}")
@@ -126,10 +126,8 @@ def test_application_owns_nothing(target: Target, superuser: Superuser, beside: 
 )
 def test_superuser_is_local(target: Target, beside: Client, evidence: Evidence) -> None:
     attempts = {
-        f"{target.endpoint(service)}/{database}": beside.attempt(
-            target.endpoint(service), "postgres", "ops_password", dbname=database
-        )
-        for service in ("postgres", "pgbouncer")
+        f"{endpoint}/{database}": beside.attempt(endpoint, "postgres", "ops_password", dbname=database)
+        for endpoint in target.endpoints
         for database in (target.database, "postgres")
     }
     for where, answer in beside.try_all(attempts).items():

@@ -79,14 +79,13 @@ def test_public_passwords_are_refused(target: Target, beside: Client, evidence: 
         "monitor": "flaglearning_monitor",
         "pgbouncer": "pgbouncer",
     }
-    logins = [("postgres", name, role) for name, role in roles.items()]
-    logins += [("pgbouncer", name, roles[name]) for name in ("app", "readonly")]
+    logins = [(target.endpoint("postgres"), name, role) for name, role in roles.items()]
+    logins += [(pooler, name, roles[name]) for pooler in target.poolers for name in ("app", "readonly")]
     if target.app_role != REFERENCE_USER:
-        logins += [(service, "app", REFERENCE_USER) for service in ("postgres", "pgbouncer")]
+        logins += [(endpoint, "app", REFERENCE_USER) for endpoint in target.endpoints]
     attempts = {}
-    for service, name, role in logins:
+    for endpoint, name, role in logins:
         database = "postgres" if name in ("pgbouncer", "monitor") else target.database
-        endpoint = target.endpoint(service)
         attempts[f"{role} at {endpoint}"] = beside.attempt(endpoint, role, f"public_{name}_password", dbname=database)
     opened = []
     for who, answer in beside.try_all(attempts).items():
@@ -104,8 +103,7 @@ def test_public_passwords_are_refused(target: Target, beside: Client, evidence: 
     remedy="look for `trust` in pg/hba.d and pg/pgbouncer_hba.conf",
 )
 def test_wrong_passwords_are_refused(target: Target, beside: Client, evidence: Evidence) -> None:
-    for service in ("postgres", "pgbouncer"):
-        endpoint = target.endpoint(service)
+    for endpoint in target.endpoints:
         passwords = ("app_password", "pgbouncer_password", "none")
         attempts = {password: beside.attempt(endpoint, target.app_role, password) for password in passwords}
         right, wrong, none = beside.try_all(attempts).values()
@@ -128,8 +126,7 @@ def test_only_scram(target: Target, superuser: Superuser, beside: Client, eviden
     )
     evidence(f"password_encryption = {stored}")
     evidence("pg_hba rules: " + ", ".join(f"{row['count']} {row['type']} {row['auth_method']}" for row in methods))
-    for service in ("postgres", "pgbouncer"):
-        endpoint = target.endpoint(service)
+    for endpoint in target.endpoints:
         answer = beside.login(endpoint, target.app_role, "app_password", require_auth="md5,password,none")
         evidence(f"a client that offers only md5 or plaintext at {endpoint}: {answer}")
         assert not answer.ok, f"{endpoint} accepted a login that was not SCRAM"

@@ -62,7 +62,8 @@ def test_no_way_round(target: Target, at_applications: list[Client], evidence: E
     remedy="`./scripts/ops connections` lists who connects directly",
 )
 def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
-    assert beside.login(target.endpoint("pgbouncer"), target.app_role, "app_password").ok
+    for pooler in target.poolers:
+        assert beside.login(pooler, target.app_role, "app_password").ok
     rows = superuser.rows(
         "SELECT host(client_addr) AS address, count(*) FROM pg_stat_activity"
         f" WHERE usename = '{target.app_role}' AND client_addr IS NOT NULL GROUP BY 1"
@@ -85,36 +86,38 @@ def test_sessions_are_the_poolers(target: Target, superuser: Superuser, beside: 
     remedy=POOLER,
 )
 def test_many_clients_share_sessions(target: Target, beside: Client, evidence: Evidence) -> None:
-    server, pooler = target.endpoint("postgres"), target.endpoint("pgbouncer")
-    seen = call(
-        beside.host,
-        many_clients,
-        beside.conninfo(pooler, target.app_role, "app_password"),
-        beside.conninfo(server, "flaglearning_ops", "ops_password", dbname="postgres"),
-        beside.conninfo(pooler, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
-        CLIENTS,
-    )
-    pool = next(row for row in seen["pools"] if (row["database"], row["user"]) == (target.database, target.app_role))
-    config = {row["key"]: row["value"] for row in beside.console("CONFIG")}
-    limit = int(config["default_pool_size"]) + int(config["reserve_pool_size"])
-    clients = int(pool["cl_active"]) + int(pool["cl_waiting"])
-    servers = sum(int(pool[key]) for key in ("sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login"))
-    sessions = sum(
-        count
-        for user, database, address, count in seen["sessions"]
-        if (user, database) == (target.app_role, target.database) and address in target.pooler_addresses
-    )
-    evidence(f"pool_mode = {pool['pool_mode']}, default_pool_size + reserve_pool_size = {limit}")
-    evidence(
-        f"console: {clients} clients, {servers} server connections;"
-        f" pg_stat_activity: {sessions} sessions from the pooler"
-    )
-    evidence(f"{CLIENTS} queries asked at once by {CLIENTS} clients were served by {seen['backends']} backends")
-    assert pool["pool_mode"] == "transaction", f"pool_mode is {pool['pool_mode']}"
-    assert clients >= CLIENTS, f"the console counts {clients} clients, and this check alone holds {CLIENTS}"
-    assert servers == sessions, f"the pooler counts {servers} server connections, the server {sessions}"
-    assert 1 < seen["backends"] <= limit, f"{seen['backends']} backends, more than the pool's {limit}"
-    assert sessions <= limit, f"{sessions} sessions, more than the pool's {limit}"
+    for pooler in target.poolers:
+        seen = call(
+            beside.host,
+            many_clients,
+            beside.conninfo(pooler, target.app_role, "app_password"),
+            beside.conninfo(target.endpoint("postgres"), "flaglearning_ops", "ops_password", dbname="postgres"),
+            beside.conninfo(pooler, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
+            CLIENTS,
+        )
+        pool = next(
+            row for row in seen["pools"] if (row["database"], row["user"]) == (target.database, target.app_role)
+        )
+        config = {row["key"]: row["value"] for row in beside.console(pooler, "CONFIG")}
+        limit = int(config["default_pool_size"]) + int(config["reserve_pool_size"])
+        clients = int(pool["cl_active"]) + int(pool["cl_waiting"])
+        servers = sum(int(pool[key]) for key in ("sv_active", "sv_idle", "sv_used", "sv_tested", "sv_login"))
+        sessions = sum(
+            count
+            for user, database, address, count in seen["sessions"]
+            if (user, database) == (target.app_role, target.database) and address in target.addresses_of(pooler)
+        )
+        evidence(f"{pooler}: pool_mode = {pool['pool_mode']}, default_pool_size + reserve_pool_size = {limit}")
+        evidence(
+            f"console: {clients} clients, {servers} server connections;"
+            f" pg_stat_activity: {sessions} sessions from the pooler"
+        )
+        evidence(f"{CLIENTS} queries asked at once by {CLIENTS} clients were served by {seen['backends']} backends")
+        assert pool["pool_mode"] == "transaction", f"pool_mode is {pool['pool_mode']}"
+        assert clients >= CLIENTS, f"the console counts {clients} clients, and this check alone holds {CLIENTS}"
+        assert servers == sessions, f"the pooler counts {servers} server connections, the server {sessions}"
+        assert 1 < seen["backends"] <= limit, f"{seen['backends']} backends, more than the pool's {limit}"
+        assert sessions <= limit, f"{sessions} sessions, more than the pool's {limit}"
 
 
 @check(
@@ -132,8 +135,9 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
     free = settings["max_connections"] - settings["superuser_reserved_connections"] - settings["reserved_connections"]
     served = {row["datname"] for row in superuser.rows("SELECT datname FROM pg_database")}
     pooled = {
-        row["name"]: int(row["max_connections"])
-        for row in beside.console("DATABASES")
+        f"{row['name']} at {pooler}": int(row["max_connections"])
+        for pooler in target.poolers
+        for row in beside.console(pooler, "DATABASES")
         if row["database"] in served and row["name"] != "pgbouncer"
     }
     direct = {
@@ -158,28 +162,28 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
     remedy=POOLER,
 )
 def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) -> None:
-    endpoint = target.endpoint("pgbouncer")
     roles = {
         target.app_role: "app_password",
         "flaglearning_readonly": "readonly_password",
         "flaglearning_ops": "ops_password",
     }
-    attempts = {
-        role: beside.attempt(endpoint, role, password, "SHOW VERSION", dbname="pgbouncer")
-        for role, password in roles.items()
-    }
-    for role, answer in beside.try_all(attempts).items():
-        evidence(f"{role}: {answer}")
-        assert answer.ok == (role == "flaglearning_ops"), f"the console answered {role}: {answer}"
-    # An administrator could make the pooler run SQL as the application. Where that is so, these two change nothing.
-    changes = {
-        command: beside.attempt(endpoint, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
-        for command in ("SET stats_period = 60", "RELOAD")
-    }
-    for command, answer in beside.try_all(changes).items():
-        evidence(f"flaglearning_ops, {command}: {answer}")
-        assert not answer.ok, f"the console let flaglearning_ops {command}"
-        assert "admin access needed" in answer.text, f"not refused, but: {answer}"
+    for pooler in target.poolers:
+        attempts = {
+            role: beside.attempt(pooler, role, password, "SHOW VERSION", dbname="pgbouncer")
+            for role, password in roles.items()
+        }
+        for role, answer in beside.try_all(attempts).items():
+            evidence(f"{role} at {pooler}: {answer}")
+            assert answer.ok == (role == "flaglearning_ops"), f"the console answered {role}: {answer}"
+        # An administrator could make the pooler run SQL as the application. Where that is so, these two change nothing.
+        changes = {
+            command: beside.attempt(pooler, "flaglearning_ops", "ops_password", command, dbname="pgbouncer")
+            for command in ("SET stats_period = 60", "RELOAD")
+        }
+        for command, answer in beside.try_all(changes).items():
+            evidence(f"flaglearning_ops at {pooler}, {command}: {answer}")
+            assert not answer.ok, f"the console let flaglearning_ops {command}"
+            assert "admin access needed" in answer.text, f"not refused, but: {answer}"
 
 
 @check(
@@ -188,7 +192,6 @@ def test_console_is_for_ops(target: Target, beside: Client, evidence: Evidence) 
     remedy="compare pg/pgbouncer_hba.conf and pg/sql/30-pooler.sql with what runs; `docker compose up --build`",
 )
 def test_pool_refuses_others(target: Target, beside: Client, evidence: Evidence) -> None:
-    endpoint = target.endpoint("pgbouncer")
     passwords = {
         "flaglearning_migrator": "migrator_password",
         "pgbouncer": "pgbouncer_password",
@@ -196,7 +199,8 @@ def test_pool_refuses_others(target: Target, beside: Client, evidence: Evidence)
         "no_such_role": "none",
     }
     attempts = {
-        f"{role} to {database}": beside.attempt(endpoint, role, password, dbname=database)
+        f"{role} to {database} at {pooler}": beside.attempt(pooler, role, password, dbname=database)
+        for pooler in target.poolers
         for role, password in passwords.items()
         for database in (target.database, "postgres")
     }
@@ -251,14 +255,14 @@ HELD = """
     " RECONNECT in the pooler's console drops the sessions; docs/adr/0024",
 )
 def test_nothing_is_left_to_the_next_client(target: Target, beside: Client, evidence: Evidence) -> None:
-    endpoint = target.endpoint("pgbouncer")
-    reader = (endpoint, "flaglearning_readonly", "readonly_password")
-    left = beside.login(*reader, "SET work_mem = '65kB'; SELECT current_setting('work_mem')")
-    found = beside.login(*reader, HELD)
-    evidence(f"flaglearning_readonly sets work_mem: {left}; the next client finds: {found}")
-    # Of the application nothing is set here: its sessions are not reset in production.
-    held = beside.login(endpoint, target.app_role, "app_password", HELD)
-    evidence(f"{target.app_role} finds: {held}")
-    assert "65kB" in left.text, "the setting was not made, so the check proves nothing"
-    assert (found.ok, found.text) == (True, "none"), f"the next client found {found.text}"
-    assert (held.ok, held.text) == (True, "none"), f"a session of the application holds {held.text}"
+    for pooler in target.poolers:
+        reader = (pooler, "flaglearning_readonly", "readonly_password")
+        left = beside.login(*reader, "SET work_mem = '65kB'; SELECT current_setting('work_mem')")
+        found = beside.login(*reader, HELD)
+        evidence(f"{pooler}: flaglearning_readonly sets work_mem: {left}; the next client finds: {found}")
+        # Of the application nothing is set here: its sessions are not reset in production.
+        held = beside.login(pooler, target.app_role, "app_password", HELD)
+        evidence(f"{pooler}: {target.app_role} finds: {held}")
+        assert "65kB" in left.text, "the setting was not made, so the check proves nothing"
+        assert (found.ok, found.text) == (True, "none"), f"the next client found {found.text}"
+        assert (held.ok, held.text) == (True, "none"), f"a session of the application holds {held.text}"

@@ -1,5 +1,6 @@
 """Item 2: every connection uses TLS 1.3, and clients verify the server."""
 
+import itertools
 import re
 import time
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from checklist.client import Client, Superuser
 from checklist.fleet import role_default
 from checklist.machines import Machine
 from checklist.remote import call, probe, request
-from checklist.target import NO_VANTAGE, Target
+from checklist.target import NO_VANTAGE, Endpoint, Target
 
 RELOAD = (
     "compare pg/conf.d/20-tls.conf and pg/pgbouncer.ini with what runs (a file in pg/local.d wins);"
@@ -24,8 +25,7 @@ ENOUGH_DAYS = 30
 KEY_OWNERS = {"postgres": 5432, "pgbouncer": 6432, "proxy": 8443}  # service → uid of the key's owner
 
 
-def agreed(client: Client, service: str, evidence: Evidence) -> None:
-    endpoint = client.target.endpoint(service)
+def agreed(client: Client, endpoint: Endpoint, evidence: Evidence) -> None:
     answer = client.login(endpoint, client.target.app_role, "app_password", "\\conninfo")
     assert answer.ok, f"a verified TLS login at {endpoint} failed: {answer}"
     tls = re.search(r"protocol: (\S+), cipher: (\S+),", answer.text)
@@ -34,23 +34,23 @@ def agreed(client: Client, service: str, evidence: Evidence) -> None:
     assert tls[1] == "TLSv1.3", f"{endpoint} agreed on {tls[1]}"
 
 
-def refuses_plaintext(client: Client, service: str, evidence: Evidence, roles: dict[str, str]) -> None:
-    endpoint = client.target.endpoint(service)
+def refuses_plaintext(client: Client, endpoint: Endpoint, evidence: Evidence, roles: dict[str, str]) -> None:
     attempts = {role: client.attempt(endpoint, role, password, sslmode="disable") for role, password in roles.items()}
     for role, answer in client.try_all(attempts).items():
-        evidence(f"{role} with sslmode=disable: {answer}")
+        evidence(f"{role} at {endpoint} with sslmode=disable: {answer}")
         assert not answer.ok, f"{endpoint} let {role} in without TLS"
         assert "FATAL" in answer.text, f"{endpoint} did not refuse {role}: {answer}"
 
 
 @check("TLS-01", claim="PostgreSQL offers TLS 1.3 with a certificate that verifies", remedy=RELOAD)
-def test_server_offers_tls(beside: Client, evidence: Evidence) -> None:
-    agreed(beside, "postgres", evidence)
+def test_server_offers_tls(target: Target, beside: Client, evidence: Evidence) -> None:
+    agreed(beside, target.endpoint("postgres"), evidence)
 
 
 @check("TLS-02", claim="PgBouncer offers TLS 1.3 with a certificate that verifies", remedy=RELOAD)
-def test_pooler_offers_tls(beside: Client, evidence: Evidence) -> None:
-    agreed(beside, "pgbouncer", evidence)
+def test_pooler_offers_tls(target: Target, beside: Client, evidence: Evidence) -> None:
+    for pooler in target.poolers:
+        agreed(beside, pooler, evidence)
 
 
 @check(
@@ -61,7 +61,7 @@ def test_pooler_offers_tls(beside: Client, evidence: Evidence) -> None:
 def test_server_refuses_plaintext(target: Target, beside: Client, evidence: Evidence) -> None:
     refuses_plaintext(
         beside,
-        "postgres",
+        target.endpoint("postgres"),
         evidence,
         {
             target.app_role: "app_password",
@@ -78,22 +78,22 @@ def test_server_refuses_plaintext(target: Target, beside: Client, evidence: Evid
     remedy="client_tls_sslmode = require in pg/pgbouncer.ini; then `docker compose up --build pgbouncer`",
 )
 def test_pooler_refuses_plaintext(target: Target, beside: Client, evidence: Evidence) -> None:
-    refuses_plaintext(
-        beside,
-        "pgbouncer",
-        evidence,
-        {
-            target.app_role: "app_password",
-            "flaglearning_readonly": "readonly_password",
-            "flaglearning_ops": "ops_password",
-        },
-    )
+    for pooler in target.poolers:
+        refuses_plaintext(
+            beside,
+            pooler,
+            evidence,
+            {
+                target.app_role: "app_password",
+                "flaglearning_readonly": "readonly_password",
+                "flaglearning_ops": "ops_password",
+            },
+        )
 
 
 @check("TLS-05", claim="server and pooler refuse TLS versions older than 1.3", remedy=RELOAD)
 def test_old_tls_is_refused(target: Target, beside: Client, evidence: Evidence) -> None:
-    for service in ("postgres", "pgbouncer"):
-        endpoint = target.endpoint(service)
+    for endpoint in target.endpoints:
         answer = beside.login(
             endpoint,
             target.app_role,
@@ -113,8 +113,7 @@ def test_verification_can_fail(target: Target, beside: Client, evidence: Evidenc
         f" -keyout /tmp/another.key -out {OTHER_CA}"
     )
     assert made.rc == 0, made.stderr
-    for service in ("postgres", "pgbouncer"):
-        endpoint = target.endpoint(service)
+    for endpoint in target.endpoints:
         other_ca = beside.login(endpoint, target.app_role, "app_password", sslrootcert=OTHER_CA)
         # the same server by its address, which its certificate doesn't name
         address = beside.host.run("getent ahostsv4 %s", endpoint.host).stdout.split()[0]
@@ -132,12 +131,12 @@ def test_verification_can_fail(target: Target, beside: Client, evidence: Evidenc
 def test_certificates_last(target: Target, beside: Client, evidence: Evidence) -> None:
     ways = [
         (
-            target.host(service),
-            beside.beside(service),
-            target.endpoint(service).host,
-            f"{target.endpoint(service).port} -starttls postgres",
+            endpoint.container or target.host(endpoint.service),
+            beside.host,
+            endpoint.host,
+            f"{endpoint.port} -starttls postgres",
         )
-        for service in ("postgres", "pgbouncer")
+        for endpoint in target.endpoints
     ]
     ways += [(proxy, target.client("edge", beside=proxy), "proxy", "8443") for proxy in target.each("proxy")]
     for service, client, name, port in ways:
@@ -160,17 +159,18 @@ def test_certificates_last(target: Target, beside: Client, evidence: Evidence) -
 )
 def test_open_sessions_are_encrypted(target: Target, superuser: Superuser, beside: Client, evidence: Evidence) -> None:
     # The application's own path has to be among them.
-    assert beside.login(target.endpoint("pgbouncer"), target.app_role, "app_password").ok
+    for pooler in target.poolers:
+        assert beside.login(pooler, target.app_role, "app_password").ok
     sessions = superuser.rows(
         "SELECT coalesce(version, 'no TLS') AS tls, count(*) FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)"
         " WHERE client_addr IS NOT NULL GROUP BY 1"
     )
     evidence("sessions at PostgreSQL over TCP: " + ", ".join(f"{row['count']} with {row['tls']}" for row in sessions))
     plain = []
-    for what in ("CLIENTS", "SERVERS"):
-        kinds = [row["tls"] or "no TLS" for row in beside.console(what)]
+    for pooler, what in itertools.product(target.poolers, ("CLIENTS", "SERVERS")):
+        kinds = [row["tls"] or "no TLS" for row in beside.console(pooler, what)]
         evidence(
-            f"{what.lower()} at PgBouncer: "
+            f"{what.lower()} at {pooler}: "
             + ", ".join(f"{kinds.count(kind)} with {kind}" for kind in sorted(set(kinds)))
         )
         plain += [kind for kind in kinds if not kind.startswith("TLSv1.3")]
@@ -190,13 +190,14 @@ def test_clients_verify(target: Target, beside: Client, evidence: Evidence) -> N
         mode = re.search(r"sslmode=([\w-]+)", app.environment.get("DATABASE_URL", ""))
         modes.add(mode[1] if mode else "(not set)")
         evidence(f"the app's DATABASE_URL: sslmode={mode[1] if mode else '(not set)'}", app.machine)
-    config = {row["key"]: row["value"] for row in beside.console("CONFIG")}
-    evidence(
-        f"PgBouncer: server_tls_sslmode={config['server_tls_sslmode']},"
-        f" server_tls_ca_file={config['server_tls_ca_file']}"
-    )
     assert modes == {"verify-full"}, f"the app does not verify the pooler: sslmode={', '.join(sorted(modes))}"
-    assert config["server_tls_sslmode"] == "verify-full", "PgBouncer does not verify the server"
+    for pooler in target.poolers:
+        config = {row["key"]: row["value"] for row in beside.console(pooler, "CONFIG")}
+        evidence(
+            f"{pooler}: server_tls_sslmode={config['server_tls_sslmode']},"
+            f" server_tls_ca_file={config['server_tls_ca_file']}"
+        )
+        assert config["server_tls_sslmode"] == "verify-full", f"{pooler} does not verify the server"
 
 
 @check(
@@ -261,7 +262,7 @@ def test_applications_verify_the_pooler(target: Target, at_applications: list[Cl
 )
 def test_plaintext_is_refused_everywhere(target: Target, at_applications: list[Client], evidence: Evidence) -> None:
     for client in at_applications:
-        refuses_plaintext(client, "pgbouncer", evidence, {target.app_role: "app_password"})
+        refuses_plaintext(client, target.endpoint("pgbouncer"), evidence, {target.app_role: "app_password"})
     if target.hosts and not target.vantage:
         not_proven(NO_VANTAGE)
     outside = target.vantage or target.client("other-container")

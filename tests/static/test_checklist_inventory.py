@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, fleet.Host]:
 
 def ssh(host: fleet.Host) -> str:
     """The command that would run `true` there."""
-    command, arguments = host.connect(Path("/sockets")).backend._build_ssh_command("true")
+    command, arguments = host.machine(Path("/sockets"), set()).shell.backend._build_ssh_command("true")
     return " ".join(command) % tuple(arguments)
 
 
@@ -54,6 +54,13 @@ def test_ssh_is_used_as_ansible_would(inventory: Path) -> None:
         assert option in command
     assert "192.0.2.11" in ssh(read(inventory)["db1"])
     assert "vantage1" in ssh(read(inventory)["vantage1"])
+
+
+def test_a_relays_ssh_has_the_same_options(inventory: Path) -> None:
+    words = read(inventory)["app1"].machine(Path("/sockets"), set()).ssh
+    assert {"StrictHostKeyChecking=yes", "BatchMode=yes", "ControlPath=/sockets/%C"} <= set(words)
+    assert words[words.index("-p") + 1] == "2222"
+    assert words[-1] == "debian@2001:db8::12"
 
 
 def test_a_name_is_looked_for_where_it_was_typed_then_in_ansible(inventory: Path) -> None:

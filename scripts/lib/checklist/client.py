@@ -6,15 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from checklist.api import not_proven
 from checklist.machines import Container
 from checklist.remote import call, run_psql, write_passfiles
 from checklist.target import Endpoint, Position, Target
-
-POOLER_ELSEWHERE = (
-    "PgBouncer is on the application hosts, which have the application's password only: as another role this can be"
-    " tried on one machine (./scripts/up --cluster; ./scripts/checklist)"
-)
 
 
 @dataclass(frozen=True)
@@ -60,17 +54,8 @@ class Client:
         if accepted := [file for file, answer in answers.items() if answer.ok]:
             self.host.run("cd /tmp/pass && cp %s %s", accepted[-1], name)
 
-    def beside(self, service: str) -> Container:
-        """The client, which is beside the service. Ends the check where the pooler is on another host than the server:
-        no host has the other roles' passwords there."""
-        poolers = [pooler.machine for pooler in self.target.each("pgbouncer")]
-        if service == "pgbouncer" and self.position == "database" and self.host.machine not in poolers:
-            not_proven(POOLER_ELSEWHERE)
-        return self.host
-
     def conninfo(self, endpoint: Endpoint, role: str, password: str, **changes: Any) -> str:
         """libpq's parameters: verify-full unless changed; `password` names a file of /tmp/pass."""
-        self.beside(endpoint.service)
         parameters = {
             "host": endpoint.host,
             "port": endpoint.port,
@@ -105,12 +90,11 @@ class Client:
         """One attempt."""
         return self.try_all({"": self.attempt(endpoint, role, password, sql, **changes)})[""]
 
-    def console(self, show: str) -> list[dict[str, str]]:
-        """`SHOW …` of the pooler's console, as the ops role."""
-        endpoint = self.target.endpoint("pgbouncer")
-        done = self.beside("pgbouncer").run(
+    def console(self, pooler: Endpoint, show: str) -> list[dict[str, str]]:
+        """`SHOW …` of a pooler's console, as the ops role."""
+        done = self.host.run(
             "psql -X --no-password --csv -d %s -c %s",
-            self.conninfo(endpoint, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
+            self.conninfo(pooler, "flaglearning_ops", "ops_password", dbname="pgbouncer"),
             f"SHOW {show}",
         )
         assert done.rc == 0, f"the console refused the ops role: {refusal(done.stderr)}"

@@ -4,9 +4,11 @@ Hosts, users, ssh's options and groups are what ansible-playbook would use. It n
 """
 
 import configparser
+import functools
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -21,7 +23,8 @@ import testinfra
 import yaml
 
 from checklist.machines import Container, Machine, TargetError
-from checklist.target import Target
+from checklist.relay import FIRST_PORT, Relay
+from checklist.target import Endpoint, Position, Target
 
 ANSIBLE = Path(__file__).resolve().parents[3] / "ansible"
 TOOLS = Path(sys.executable).parent
@@ -50,8 +53,8 @@ class Host:
     def port(self) -> int:
         return int(self.variables.get("ansible_port", 22))
 
-    def connect(self, sockets: Path) -> Any:
-        """A testinfra host that runs commands as root. One connection serves them all."""
+    def machine(self, sockets: Path, asked: set[str]) -> Machine:
+        """On which commands run as root. One connection serves them all."""
         options = [ssh_options(), f"-o BatchMode=yes -o ControlPath={sockets}/%C"]
         options += [str(self.variables.get(f"ansible_ssh_{kind}_args", "")) for kind in ("common", "extra")]
         user = f"{self.variables['ansible_user']}@" if "ansible_user" in self.variables else ""
@@ -60,9 +63,14 @@ class Host:
         port = f":{self.port}" if "ansible_port" in self.variables else ""
         key = self.variables.get("ansible_ssh_private_key_file", self.variables.get("ansible_private_key_file"))
         extra = " ".join(option for option in options if option)
-        return testinfra.get_host(
+        shell = testinfra.get_host(
             f"ssh://{user}{address}{port}", sudo=True, ssh_extra_args=extra, ssh_identity_file=key
         )
+        machine = Machine(self.name, shell, asked, self.groups, self.address, self.port)
+        identity = ["-i", str(key)] if key else []
+        machine.ssh = ["ssh", *shlex.split(extra), *(["-p", str(self.port)] if port else []), *identity]
+        machine.ssh += [f"{user}{self.address}"]
+        return machine
 
 
 class FleetTarget(Target):
@@ -71,8 +79,9 @@ class FleetTarget(Target):
     def __init__(self, inventory: str, started_in: Path) -> None:
         hosts = read_inventory(find_inventory(inventory, started_in), inventory)
         self._sockets = Path(tempfile.mkdtemp(prefix="checklist-"))
+        self._relays: list[Relay] = []
         asked: set[str] = set()
-        machines = [Machine(h.name, h.connect(self._sockets), asked, h.groups, h.address, h.port) for h in hosts]
+        machines = [host.machine(self._sockets, asked) for host in hosts]
         try:
             with ThreadPoolExecutor(len(machines)) as pool:
                 list(pool.map(check_root, machines))
@@ -97,15 +106,34 @@ class FleetTarget(Target):
             subprocess.run(["ssh", "-S", str(socket), "-O", "exit", "any"], capture_output=True, check=False)
         shutil.rmtree(self._sockets, ignore_errors=True)
 
-    @property
-    def pooler_addresses(self) -> list[str]:
-        """In a cluster the pooler's connections leave its host through HAProxy."""
+    @functools.cached_property
+    def poolers(self) -> list[Endpoint]:
+        """In a cluster each is on an application host: a client beside the server reaches it through a Relay."""
         if not self.members:
-            return super().pooler_addresses
-        return [address for pooler in self.each("pgbouncer") for address in pooler.machine.public_addresses]
+            return super().poolers
+        return [
+            Endpoint("pgbouncer", "pgbouncer", FIRST_PORT + number, pooler)
+            for number, pooler in enumerate(self.each("pgbouncer"))
+        ]
+
+    def _start_client(self, position: Position, near: Container) -> Container:
+        client = super()._start_client(position, near)
+        if position == "database" and self.members:
+            for pooler in self.poolers:
+                assert pooler.container
+                [app] = [one for one in self.each("app") if one.machine is pooler.container.machine]
+                beside = self.client("application", beside=app)
+                self._relays.append(Relay(client, pooler.port, beside, "pgbouncer", FIRST_PORT))
+        return client
+
+    def addresses_of(self, pooler: Endpoint) -> list[str]:
+        """In a cluster the pooler's connections leave its host through HAProxy."""
+        return pooler.container.machine.public_addresses if pooler.container else super().addresses_of(pooler)
 
     def close(self) -> None:
         try:
+            for relay in self._relays:
+                relay.close()
             super().close()
         finally:
             self._disconnect()

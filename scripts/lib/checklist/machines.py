@@ -44,6 +44,8 @@ class Machine:
         self, name: str, shell: Any, asked: set[str], groups: Iterable[str] = (), address: str = "", port: int = 22
     ) -> None:
         self.name, self.shell, self.asked = name, shell, asked
+        self.ssh: list[str] = []
+        """The command line of ssh to it; none for this machine."""
         # Where its sshd is.
         self.groups, self.address, self.port = tuple(groups), address, port
 

@@ -38,9 +38,11 @@ class Endpoint:
     service: str
     host: str
     port: int
+    container: Container | None = None
+    """Of one of several poolers."""
 
     def __str__(self) -> str:
-        return f"{self.service}:{self.port}"
+        return f"{self.container}" if self.container else f"{self.service}:{self.port}"
 
 
 class Target:
@@ -98,14 +100,28 @@ class Target:
         """What the machine runs."""
         return [service for service in self.services if service.machine is machine]
 
+    def addresses_of(self, pooler: Endpoint) -> list[str]:
+        """Where the server sees a pooler's connections come from."""
+        return (self.between or self.host(pooler.service)).addresses
+
     @property
     def pooler_addresses(self) -> list[str]:
-        """Where the server sees the pooler's connections come from."""
-        return (self.between or self.host("pgbouncer")).addresses
+        """The same, of all poolers."""
+        return [address for pooler in self.poolers for address in self.addresses_of(pooler)]
 
     def endpoint(self, service: str) -> Endpoint:
         """How a client of the stack's networks reaches `postgres` or `pgbouncer`."""
         return Endpoint(service, service, {"postgres": 5432, "pgbouncer": 6432}[service])
+
+    @functools.cached_property
+    def poolers(self) -> list[Endpoint]:
+        """How a client beside the server reaches each pooler."""
+        return [self.endpoint("pgbouncer")]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """How a client beside the server reaches it, and each pooler."""
+        return [self.endpoint("postgres"), *self.poolers]
 
     def role_of(self, password: str) -> tuple[str, str]:
         """The role that logs in with a secret, and a database that it may open."""
@@ -145,6 +161,9 @@ class Target:
 
     def _start_client(self, position: Position, near: Container) -> Container:
         machine = near.machine
+        names = list(near.facts["HostConfig"]["ExtraHosts"] or ())
+        if position == "database" and all(pooler.machine is not machine for pooler in self.each("pgbouncer")):
+            names.append("pgbouncer:127.0.0.1")  # FleetTarget leads it to the poolers
         # In the order of SERVICES: PostgreSQL's own image is the better client, the app knows the CA as a client does.
         clients = [service for service in self.on(machine) if service.service in CLIENTS]
         image, trusted = clients[0], clients[-1]
@@ -153,7 +172,7 @@ class Target:
             *("run", "--detach", "--rm", "--label", f"{LABEL}={self.name}"),
             *("--name", f"checklist-{position}-{uuid.uuid4().hex[:6]}"),
             *("--network", "bridge" if position == "other-container" else near.network),
-            *(word for name in near.facts["HostConfig"]["ExtraHosts"] or () for word in ("--add-host", name)),
+            *(word for name in names for word in ("--add-host", name)),
             *("--user", f"{user}:{user}", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
             *(word for folder in FOLDERS for word in ("--tmpfs", f"{folder}:uid={user},gid={user},mode=0700")),
             *(word for mount in self._mounts(position, machine) for word in ("--mount", mount)),
