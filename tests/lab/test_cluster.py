@@ -1,5 +1,6 @@
 """Three database hosts: a fleet's server becomes a cluster with its data in place; then hosts are changed and lost."""
 
+import itertools
 import json
 import re
 import shutil
@@ -19,13 +20,14 @@ from support.checklist import Checklist
 from support.cluster import FILES
 from test_deploy import version
 from test_playbooks import ROLE, changed
-from testing.shell import eventually
-from testing.stack import PROJECT, Stack
+from testing.shell import eventually, run
+from testing.stack import PROJECT, TAG, Stack
 
 pytestmark = pytest.mark.long
 
 MEMBERS = ("db1", "db2", "db3")
 PSQL = ("docker", "exec", "flaglearning-postgres-1", "psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres")
+SERVER = "SELECT pg_postmaster_start_time(), (SELECT timeline_id FROM pg_control_checkpoint())"
 Record = Callable[[str, object], None]
 # What docs/runbooks/cluster.md types on a member that leaves: its server stops for good, its etcd still votes.
 LEAVE = ("sh", "-ec", "systemctl disable flaglearning; cd /opt/flaglearning; docker compose stop postgres")
@@ -105,10 +107,10 @@ def test_one_server_became_three_with_its_data_and_no_failed_request(
 
 
 def test_a_second_run_changes_nothing_and_switches_nothing_over(cluster: Lab) -> None:
-    before = primary(cluster), sql(cluster, primary(cluster), "SELECT pg_postmaster_start_time()")
+    before = primary(cluster), sql(cluster, primary(cluster), SERVER)
     assert changed(cluster.play("site.yml", *BUILT).stdout) == 0
     assert changed(cluster.play("site.yml", *BUILT, "--check").stdout) == 0
-    assert (primary(cluster), sql(cluster, primary(cluster), "SELECT pg_postmaster_start_time()")) == before
+    assert (primary(cluster), sql(cluster, primary(cluster), SERVER)) == before
 
 
 @pytest.mark.parametrize(
@@ -166,6 +168,62 @@ def test_timers_work_on_the_primarys_host_alone(cluster: Lab) -> None:
         cluster.exec(host, "systemctl", "start", "flaglearning-clear-sessions.service")
         shown = cluster.exec(host, "systemctl", "show", "-p", "Result", "flaglearning-clear-sessions.service").strip()
         assert shown == ("Result=success" if host == primary(cluster) else "Result=exec-condition")
+
+
+# When an etcd ended, and when one became healthy: "seconds event", of one host.
+WATCH_ETCD = (
+    "docker events --filter label=com.docker.compose.service=etcd --filter event=die --filter event=health_status"
+    " --format '{{.Time}} {{.Action}}' >/run/etcd-events"
+)
+# An etcd that runs, and is reached by no other host.
+CUT_ETCD = (
+    "add table inet cut; add chain inet cut forward { type filter hook forward priority -300; };"
+    " add rule inet cut forward tcp dport 2380 drop; add rule inet cut forward tcp sport 2380 drop;"
+)
+
+
+@pytest.fixture
+def newer_etcd() -> str:
+    """Options of site.yml: another image of etcd, the others as they are."""
+    images = run("docker", "image", "ls", "--filter", f"reference=flaglearning/*:{TAG}", "--format", "{{.Repository}}")
+    for image in images.stdout.split():
+        run("docker", "tag", f"{image}:{TAG}", f"{image}:{TAG}-etcd")
+    dockerfile = f"FROM flaglearning/etcd:{TAG}\nLABEL version=etcd"
+    run("docker", "build", "--quiet", "--tag", f"flaglearning/etcd:{TAG}-etcd", "-", stdin=dockerfile)
+    return json.dumps({"images_build": False, "images_tag": f"{TAG}-etcd"})
+
+
+def test_a_new_image_of_etcd_is_taken_one_by_one_and_only_while_all_are_healthy(
+    cluster: Lab, players: Players, newer_etcd: str, record_property: Record
+) -> None:
+    """No quorum is lost: the primary stays. Each ends after the one before has become healthy."""
+    before = primary(cluster), sql(cluster, primary(cluster), SERVER)
+    standby = next(host for host in reversed(MEMBERS) if host != before[0])
+    for host in MEMBERS:
+        cluster.exec(host, "systemd-run", "--quiet", "--collect", "--unit=etcd-events", "sh", "-c", WATCH_ETCD)
+    cluster.exec(standby, "nft", CUT_ETCD)
+    try:
+        refused = cluster.play("site.yml", "-e", newer_etcd, check=False)
+    finally:
+        cluster.exec(standby, "nft", "delete", "table", "inet", "cut")
+    assert refused.returncode != 0
+    assert "the others would lose their majority" in " ".join(refused.stdout.split())
+    assert [host for host in MEMBERS if " die" in cluster.exec(host, "cat", "/run/etcd-events")] == []
+    healthy(cluster)
+
+    first, second = players.loads("app1", "app2")
+    with first, second:
+        cluster.play("site.yml", "-e", newer_etcd)
+    record_property("measured", f"app1 {first}; app2 {second}")
+    assert (primary(cluster), sql(cluster, primary(cluster), SERVER)) == before
+    assert first.failures + second.failures == []
+    away = []
+    for host in MEMBERS:
+        cluster.exec(host, "systemctl", "stop", "etcd-events")
+        events = [line.split(" ", 1) for line in cluster.exec(host, "cat", "/run/etcd-events").splitlines()]
+        [ended] = [int(moment) for moment, event in events if event == "die"]
+        away.append((ended, min(int(at) for at, event in events if "healthy" in event.split() and int(at) >= ended)))
+    assert [after for before, after in itertools.pairwise(sorted(away)) if after[0] < before[1]] == []
 
 
 def test_a_planned_switchover_fails_no_request(cluster: Lab, players: Players, record_property: Record) -> None:
