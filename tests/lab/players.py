@@ -28,13 +28,13 @@ class Players:
         [load] = self.loads(host)
         return load
 
-    def loads(self, *hosts: str) -> list[Load]:
-        """The same, divided among hosts, as are the accounts: each may answer once a second."""
+    def loads(self, *hosts: str, rate: float = RATE) -> list[Load]:
+        """The same, or another `rate`, divided among hosts, as are the accounts: each may answer once a second."""
         for player in self.accounts:
             player.answers, player.busy = 0, False
         shares = [self.accounts[n :: len(hosts)] for n in range(len(hosts))]
         return [
-            Load(f"https://{self.lab.address(host)}", self.ca, share, RATE / len(hosts))
+            Load(f"https://{self.lab.address(host)}", self.ca, share, rate / len(hosts))
             for host, share in zip(hosts, shares, strict=True)
         ]
 
