@@ -140,19 +140,28 @@ def test_limits_fit(target: Target, superuser: Superuser, beside: Client, eviden
         for row in beside.console(pooler, "DATABASES")
         if row["database"] in served and row["name"] != "pgbouncer"
     }
-    direct = {
+    limits = {
         row["rolname"]: int(row["rolconnlimit"])
         for row in superuser.rows(
             "SELECT rolname, rolconnlimit FROM pg_roles WHERE rolcanlogin AND NOT rolsuper AND NOT rolreplication"
-            f" AND rolname NOT IN ('{target.app_role}', 'pgbouncer')"
         )
     }
-    total = sum(pooled.values()) + sum(direct.values())
+    # Sessions of the pools count against their roles' limits, too, which hold for all poolers together.
+    lookups = sum(limit for name, limit in pooled.items() if name.startswith("postgres "))
+    apps = sum(limit for name, limit in pooled.items() if not name.startswith("postgres "))
+    most = limits | {
+        target.app_role: min(limits[target.app_role], apps),
+        "pgbouncer": min(limits["pgbouncer"], lookups),
+    }
+    main = sum(limit for name, limit in pooled.items() if name.startswith(f"{target.database} "))
+    total = sum(most.values())
     evidence(f"max_connections {settings['max_connections']}, of which {free} are for roles without a reservation")
     evidence("pooler: " + ", ".join(f"{name} {limit}" for name, limit in pooled.items()))
-    evidence("direct: " + ", ".join(f"{name} {limit}" for name, limit in direct.items()) + f"; together {total}")
+    evidence("at most: " + ", ".join(f"{name} {limit}" for name, limit in most.items()) + f"; together {total}")
     assert 0 not in pooled.values(), "a database of the pooler has no limit (max_db_connections)"
-    assert -1 not in direct.values(), "a role has no CONNECTION LIMIT"
+    assert -1 not in limits.values(), "a role has no CONNECTION LIMIT"
+    allowed = limits[target.app_role] + limits["flaglearning_readonly"]
+    assert main <= allowed, f"the pools of {target.database} may open {main} connections, their roles {allowed}"
     assert total <= free, f"{total} connections may be opened, {free} are there"
 
 

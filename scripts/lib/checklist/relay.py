@@ -15,11 +15,12 @@ from checklist.machines import Container, TargetError
 from checklist.remote import call, probe
 
 FIRST_PORT = 6432
+ADDRESS = "127.0.64.32"  # of the client's loopback, and in no certificate
 
 
 def carry(listen: int, host: str, port: int) -> None:
-    """One end, in a container: frames of connections on standard input and output. The end that listens (on loopback,
-    at port `listen`) accepts connections; the other (`listen` = 0) opens each to host:port when its first bytes arrive.
+    """One end, in a container: frames of connections on standard input and output. The end that listens (at
+    host:`listen`) accepts connections; the other (`listen` = 0) opens each to host:port when its first bytes arrive.
 
     A frame: number of the connection, length, bytes; without bytes that direction has ended."""
     import contextlib
@@ -60,7 +61,7 @@ def carry(listen: int, host: str, port: int) -> None:
             add(number, server.accept()[0])
 
     if listen:
-        server = socket.create_server(("127.0.0.1", listen), backlog=256)
+        server = socket.create_server((host, listen), backlog=256)
         threading.Thread(target=accept, args=(server,), daemon=True).start()
     read = sys.stdin.buffer.read
     while len(head := read(6)) == 6:
@@ -82,14 +83,14 @@ def carry(listen: int, host: str, port: int) -> None:
 
 
 class Relay:
-    """From port `listen` of a container's loopback to host:port as another machine's container reaches it."""
+    """From ADDRESS:`listen` of a container to host:port as another machine's container reaches it."""
 
     def __init__(self, near: Container, listen: int, far: Container, host: str, port: int) -> None:
         self._errors = tempfile.TemporaryFile(mode="w+")  # noqa: SIM115  (as long as the two run)
         to_far, from_near = os.pipe()
         to_near, from_far = os.pipe()
         self._ends = [
-            self._start(near, f"carry({listen}, '', 0)", to_near, from_near),
+            self._start(near, f"carry({listen}, {ADDRESS!r}, 0)", to_near, from_near),
             self._start(far, f"carry(0, {host!r}, {port})", to_far, from_far),
         ]
         for end in (to_far, from_near, to_near, from_far):
@@ -108,7 +109,7 @@ class Relay:
 
     def _wait(self, near: Container, listen: int) -> None:
         ends = time.monotonic() + 20
-        while call(near, probe, [["127.0.0.1", listen]], 1)[f"127.0.0.1:{listen}"] != "open":
+        while call(near, probe, [[ADDRESS, listen]], 1)[f"{ADDRESS}:{listen}"] != "open":
             if time.monotonic() > ends or any(end.poll() is not None for end in self._ends):
                 self._errors.seek(0)
                 said = self._errors.read().strip()[-500:]

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import testinfra
 
 from checklist.machines import SERVICES, Container, Machine, Port, TargetError
+from checklist.relay import ADDRESS
 from checklist.results import Deployment
 
 # Where a client stands: beside the server and the pooler; where the application is; where the proxy is; on a network of
@@ -163,7 +164,7 @@ class Target:
         machine = near.machine
         names = list(near.facts["HostConfig"]["ExtraHosts"] or ())
         if position == "database" and all(pooler.machine is not machine for pooler in self.each("pgbouncer")):
-            names.append("pgbouncer:127.0.0.1")  # FleetTarget leads it to the poolers
+            names.append(f"pgbouncer:{ADDRESS}")  # FleetTarget leads it to the poolers
         # In the order of SERVICES: PostgreSQL's own image is the better client, the app knows the CA as a client does.
         clients = [service for service in self.on(machine) if service.service in CLIENTS]
         image, trusted = clients[0], clients[-1]

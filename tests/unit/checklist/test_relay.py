@@ -49,7 +49,7 @@ def relay(to: int) -> tuple[int, list[subprocess.Popen[bytes]]]:
     ends = [
         subprocess.Popen([sys.executable, "-c", f"{program}{what}"], stdin=stdin, stdout=stdout)
         for what, stdin, stdout in (
-            (f"carry({listen}, '', 0)", to_near, from_near),
+            (f"carry({listen}, '127.0.0.1', 0)", to_near, from_near),
             (f"carry(0, '127.0.0.1', {to})", to_far, from_far),
         )
     ]
