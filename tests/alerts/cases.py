@@ -41,7 +41,11 @@ CASES: dict[str, Case] = {
         {'pg_database_wraparound_age_datfrozenxid_seconds{datname="postgres"}': "2e8x6 6e8x10"}, "50s", "80s"
     ),
     "CheckpointsForced": Case({"pg_stat_checkpointer_num_requested_total": "0x6 0+1x60"}, "60s", "4m"),
-    "SlotInactive": Case({'pg_replication_slot_slot_is_active{slot_name="x"}': "1x6 0x60"}, "5m50s", "6m20s"),
+    "SlotInactive": Case(
+        {'pg_replication_slot_slot_is_active{slot_name="x"}': "1x6 0x60", "pg_replication_is_replica": "0x66"},
+        "5m50s",
+        "6m20s",
+    ),
     "SlotLosingWal": Case(
         {
             'pg_replication_slot_safe_wal_size_bytes{slot_name="x"}': "8e9x6 1e9x60",
@@ -49,6 +53,65 @@ CASES: dict[str, Case] = {
         },
         "50s",
         "80s",
+    ),
+    "ReplicationLag": Case(
+        {'pg_stat_replication_pg_wal_lsn_diff{application_name="db2",state="streaming"}': "0x6 2e7x60"}, "115s", "130s"
+    ),
+    # every member is unreachable: there is no series of Patroni's at all
+    "NoPrimary": Case(
+        {'patroni_primary{host="db1"}': "1x6 stale", 'up{job="patroni",host="db1"}': "1x6 0x60"}, "85s", "110s"
+    ),
+    "PrimaryUnreachable": Case(
+        {'haproxy_backend_active_servers{proxy="postgres"}': "1x6 0x60", 'patroni_primary{host="db1"}': "1x66"},
+        "85s",
+        "110s",
+    ),
+    "NoSyncStandby": Case(
+        {
+            'patroni_primary{host="db1"}': "1x66",
+            'patroni_sync_standby{host="db1"}': "0x66",
+            'patroni_quorum_standby{host="db1"}': "0x66",
+            'patroni_sync_standby{host="db2"}': "0x6 stale",
+            'patroni_quorum_standby{host="db2"}': "1x6 stale",
+        },
+        "85s",
+        "110s",
+    ),
+    "MemberLost": Case(
+        {
+            'up{job="patroni",host="db1"}': "1x66",
+            'patroni_primary{host="db1"}': "1x66",
+            'patroni_postgres_streaming{host="db1"}': "0x66",
+            'up{job="patroni",host="db2"}': "1x66",
+            'patroni_primary{host="db2"}': "0x66",
+            'patroni_postgres_streaming{host="db2"}': "1x6 0x60",
+        },
+        "115s",
+        "130s",
+    ),
+    "FailoverHappened": Case({'patroni_postgres_timeline{host="db1"}': "1x66 2x60"}, "11m50s", "12m30s"),
+    "PatroniPaused": Case({'patroni_is_paused{host="db1"}': "0x6 1x150"}, "15m50s", "16m20s"),
+    "MemberRestartPending": Case({'patroni_pending_restart{host="db1"}': "0x6 1x150"}, "15m50s", "16m20s"),
+    "EtcdNoQuorum": Case(
+        {
+            'up{job="etcd",host="db1"}': "1x66",
+            'up{job="etcd",host="db2"}': "1x3 0x63",  # one is no loss of the majority
+            'up{job="etcd",host="db3"}': "1x6 0x60",
+            'etcd_server_has_leader{host="db1"}': "1x6 0x60",
+            'etcd_server_has_leader{host="db2"}': "1x3 stale",
+            'etcd_server_has_leader{host="db3"}': "1x6 stale",
+        },
+        "70s",
+        "100s",
+    ),
+    "EtcdMemberLost": Case({'up{job="etcd",host="db1"}': "1x6 0x60"}, "115s", "130s"),
+    "EtcdSpace": Case(
+        {
+            'etcd_mvcc_db_total_size_in_bytes{host="db1"}': "2e8x6 2.2e8x60",
+            'etcd_server_quota_backend_bytes{host="db1"}': "268435456x66",
+        },
+        "115s",
+        "130s",
     ),
     "ArchiveFailing": Case({"pg_stat_archiver_failed_count": "0x6 1x12 2x40"}, "110s", "140s"),
     "ArchiveLate": Case({"flaglearning_archive_exposed_seconds": "60x6 181x10"}, "50s", "80s"),

@@ -10,6 +10,7 @@ import yaml
 
 import backup_health
 from alerts.cases import CASES
+from alerts.cluster_faults import CLUSTER_FAULTS
 from alerts.faults import FAULTS
 from alerts_page import UNIT_ONLY
 from ops import cli, packages
@@ -25,8 +26,8 @@ RUNBOOK = (ROOT / "docs/runbooks/alerts.md").read_text()
 def test_each_alert_has_its_section_its_unit_test_and_its_fault() -> None:
     assert set(re.findall(r"^### (\w+)$", RUNBOOK, re.MULTILINE)) == set(RULES)
     assert set(CASES) == set(RULES)
-    assert {*FAULTS, *UNIT_ONLY, "Watchdog"} == set(RULES)  # Watchdog: test_delivery.py
-    assert not set(FAULTS) & set(UNIT_ONLY)
+    assert {*FAULTS, *CLUSTER_FAULTS, *UNIT_ONLY, "Watchdog"} == set(RULES)  # Watchdog: test_delivery.py
+    assert not {*FAULTS, *CLUSTER_FAULTS} & set(UNIT_ONLY)
 
 
 @pytest.mark.parametrize("alert", RULES)

@@ -7,16 +7,20 @@ whatever happens to this process.
 
 from __future__ import annotations
 
+import json
 import time
 from typing import NamedTuple
 
 import cluster_health
-from ops import cluster, containers, docker, pooler
+from ops import cluster, containers, docker, dotenv, monitoring, pooler
 from ops.output import note
 from user_errors import OperationError
 
 PAUSED_WITHIN = 3.0  # seconds; the program in the container gives up after one
 ARCHIVED_WITHIN = 60.0  # seconds to wait for the archive before the switchover is refused
+
+
+METRIC = "flaglearning_switchover_timestamp_seconds"
 
 
 class Done(NamedTuple):
@@ -31,6 +35,8 @@ def run(candidate: str = "") -> Done:
     """The whole flow. Raises UserError or OperationError; then the cluster is as it was, or as the error says."""
     facts = ready(candidate)
     old = str(facts["primary"])
+    if monitoring.OVERLAY in dotenv.named_files():
+        containers.client("report-write", stdin=json.dumps({"flaglearning_switchover.prom": metrics(time.time())}))
     handing_over = docker.exec_in(
         old, "pgcluster", *docker.verb("switchover", {"candidate": candidate} if candidate else {})
     )
@@ -55,6 +61,11 @@ def run(candidate: str = "") -> Done:
         )
     note(f"{new} is the primary; clients waited {took:.2f} s")
     return Done(old, new, took)
+
+
+def metrics(at: float) -> str:
+    """The metrics file that tells the alert FailoverHappened that this one is planned. `at`: seconds since 1970."""
+    return f"# HELP {METRIC} When a planned switchover began.\n# TYPE {METRIC} gauge\n{METRIC} {at:.0f}\n"
 
 
 def ready(candidate: str) -> cluster_health.Facts:
