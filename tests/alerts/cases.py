@@ -9,11 +9,12 @@ DAY = 86400
 
 
 class Case(NamedTuple):
-    """`series` holds the fault; the alert is silent at `quiet` and fires at `fires`."""
+    """`series` holds the fault; the alert (with these labels) is silent at `quiet` and fires at `fires`."""
 
     series: dict[str, str]
     quiet: str
     fires: str
+    labels: str = ""
 
 
 CASES: dict[str, Case] = {
@@ -23,6 +24,20 @@ CASES: dict[str, Case] = {
         {'alertmanager_notifications_failed_total{receiver_name="mail",reason="other"}': "0x12 1x60"}, "110s", "140s"
     ),
     "MetricsFileBroken": Case({"node_textfile_scrape_error": "0x6 1x60"}, "5m50s", "6m20s"),
+    # its target answers all the time
+    "MetricMissing": Case(
+        {'up{job="node",host="db1"}': "1x200", 'node_timex_sync_status{host="db1"}': "1x6 stale"},
+        "10m50s",
+        "11m20s",
+        'metric="node_timex_sync_status"',
+    ),
+    "UnitCheckOld": Case({'flaglearning_units_checked_timestamp_seconds{host="db1"}': "0x200"}, "14m50s", "15m30s"),
+    "JobNeverRan": Case(
+        {'flaglearning_units_checked_timestamp_seconds{host="db1"}': "0+10x800"},
+        "1h59m",
+        "2h1m",
+        'unit="flaglearning-backup-drill"',
+    ),
     "PostgresDown": Case({"pg_up": "1x6 0x60"}, "85s", "110s"),
     "ConnectionsHigh": Case(
         {'pg_stat_activity_count{state="idle"}': "10x6 81x60", "pg_settings_max_connections": "100x66"}, "2m", "140s"
@@ -205,18 +220,21 @@ CASES: dict[str, Case] = {
 }
 
 
-def promtool_tests(rules: str) -> dict[str, Any]:
-    """The cases as promtool's file of unit tests."""
+MISSING = ("MetricMissing", "UnitCheckOld", "JobNeverRan")  # of rules/missing.yml
+
+
+def promtool_tests(folder: str, missing: bool) -> dict[str, Any]:
+    """The cases of one file of rules as promtool's file of unit tests."""
     return {
-        "rule_files": [rules],
+        "rule_files": [f"{folder}/{'missing' if missing else 'alerts'}.yml"],
         "evaluation_interval": "10s",
-        "tests": [test_of(alert, case) for alert, case in CASES.items()],
+        "tests": [test_of(alert, case) for alert, case in CASES.items() if (alert in MISSING) is missing],
     }
 
 
 def test_of(alert: str, case: Case) -> dict[str, Any]:
     """One test of that file."""
-    firing = f'count by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    firing = f'count by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing", {case.labels}}})'
     silent = [{"expr": firing, "eval_time": case.quiet, "exp_samples": []}] if case.quiet else []
     sample = {"labels": f'{{alertname="{alert}"}}', "value": 1}
     return {

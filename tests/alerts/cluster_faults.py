@@ -68,12 +68,12 @@ def paused(lab: Lab, cluster: Cluster) -> Iterator[None]:
 @contextlib.contextmanager
 def changed_setting(lab: Lab, cluster: Cluster) -> Iterator[None]:
     """One that needs a restart, and is taken back before there is one."""
-    ask = "from pgcluster import rest; rest.own('PATCH', '/config', {'postgresql': {'parameters': {'%s': %d}}})"
-    lab.stack.exec("db1", "python3", "-c", ask % ("max_locks_per_transaction", 128))
+    edit = ("patronictl", "-c", "/etc/patroni/patroni.yml", "edit-config", "--force", "--quiet", "-p")
+    lab.stack.exec("db1", *edit, "max_locks_per_transaction=128")
     try:
         yield
     finally:
-        lab.stack.exec("db1", "python3", "-c", ask % ("max_locks_per_transaction", 64))
+        lab.stack.exec("db1", *edit, "max_locks_per_transaction=64")
 
 
 @contextlib.contextmanager

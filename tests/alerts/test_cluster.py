@@ -177,6 +177,7 @@ def test_it_reaches_the_receivers(
         image = f"flaglearning/ops:{lab.stack.variables['TAG']}"
         mount = ("--volume", f"{lab.stack.project}_reports:/metrics/reports", "--user", "root", "--entrypoint")
         run("docker", "run", "--rm", "--network", "none", *mount, words[0], image, *words[1:])
-        eventually(lambda: lab.query("flaglearning_switchover_timestamp_seconds") == [], within=60)
+        known = "last_over_time(flaglearning_switchover_timestamp_seconds[90s])"  # the rule's time, with PATIENCE
+        eventually(lambda: lab.query(known) == [], within=150)
     record[alert] = fired_and_resolved(lab, mails, webhooks, alert, CLUSTER_FAULTS[alert](lab, cluster))
     cluster.healthy()
