@@ -43,9 +43,8 @@ def cluster(lab: Lab) -> Cluster:
 
 
 def test_every_part_is_read(lab: Lab, cluster: Cluster) -> None:
-    jobs = {"patroni": 3.0, "etcd": 3.0, "haproxy": 1.0}
-    for job, number in jobs.items():
-        eventually(lambda job=job, number=number: lab.query(f'sum(up{{job="{job}"}})') == [number], within=60)
+    wanted = {"patroni": 3.0, "etcd": 3.0, "haproxy": 1.0}
+    eventually(lambda: {job: sum(lab.query(f'up{{job="{job}"}}')) for job in wanted} == wanted, within=60)
 
 
 ASK = """
