@@ -23,17 +23,26 @@ def killed(which: Callable[[Cluster], list[str]]) -> ClusterFault:
     return fault
 
 
+# $1: the signal to the process of a server that replays WAL. (Patroni ends a pause of the replay by SQL.)
+SIGNAL_REPLAY = """
+for file in /proc/[0-9]*/cmdline; do
+    folder=${file%/cmdline}
+    case $(tr '\\0' ' ' <"$file" 2>/dev/null) in postgres:*startup*) kill "-$1" "${folder#/proc/}"; found=yes ;; esac
+done
+[ "$found" = yes ]"""
+
+
 @contextlib.contextmanager
 def frozen_replay(lab: Lab, cluster: Cluster) -> Iterator[None]:
     """A standby receives WAL and does not replay it, while the primary writes 64 MB."""
     standby, primary = cluster.standbys()[0], cluster.primary()
-    cluster.value(standby, "SELECT pg_wal_replay_pause()")
+    lab.stack.exec(standby, "sh", "-c", SIGNAL_REPLAY, "sh", "STOP")
     try:
         for _ in range(4):
             cluster.value(primary, "SELECT pg_logical_emit_message(true, 'fault', repeat('x', 16 * 1048576))")
         yield
     finally:
-        cluster.value(standby, "SELECT pg_wal_replay_resume()")
+        lab.stack.exec(standby, "sh", "-c", SIGNAL_REPLAY, "sh", "CONT")
 
 
 @contextlib.contextmanager

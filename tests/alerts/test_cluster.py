@@ -10,6 +10,7 @@ from alerts.cluster_faults import CLUSTER_FAULTS
 from alerts.conftest import FIRST_PORT
 from alerts.lab import Lab
 from alerts.sinks import Mails, Webhooks
+from alerts.test_dashboard import PANELS
 from alerts.test_faults import fired_and_resolved
 from alerts.test_gateway import EXTENSIONS
 from support.cluster import FILES, Cluster, Primary
@@ -45,6 +46,13 @@ def cluster(lab: Lab) -> Cluster:
 def test_every_part_is_read(lab: Lab, cluster: Cluster) -> None:
     wanted = {"patroni": 3.0, "etcd": 3.0, "haproxy": 1.0}
     eventually(lambda: {job: sum(lab.query(f'up{{job="{job}"}}')) for job in wanted} == wanted, within=60)
+
+
+def test_its_panels_have_figures(lab: Lab, cluster: Cluster) -> None:
+    [group] = [group for group in PANELS if group["title"] == "Cluster"]
+    expressions = [query["expr"] for panel in group["panels"] for query in panel["queries"]]
+    for expression in expressions:
+        eventually(lambda it=expression: lab.query(it.replace("$window", "10s")), within=60)  # type: ignore[misc]
 
 
 ASK = """
