@@ -37,13 +37,13 @@ do sleep 0.03; done
 echo "$found"
 """
 )
-# One program, which goes on when the orchestrator is killed: there is no moment in which nothing would start a server.
+# One program, which goes on when the orchestrator is killed: one of the containers always runs again.
 # Never two servers on one data directory: from container to container PostgreSQL's own lock does not work.
 EXCHANGE = """
 echo ready
 read -r _ || exit 0
 docker stop "$1" >/dev/null || exit 1
-docker start "$2" >/dev/null || docker start "$1" >/dev/null
+docker start "$2" >/dev/null || { docker start "$1" >/dev/null; exit 1; }
 """
 
 
@@ -146,10 +146,16 @@ def recreate_one_shots(service: str) -> None:
         containers.run(docker.compose("create", "--no-build", *names), quiet=True)
 
 
+def exchange_argv(old: str, new: str) -> list[str]:
+    """Stops `old` and starts `new`, or `old` again, in one program that outlives the orchestrator. Its exit status is
+    not 0 when `new` was not started."""
+    return ["sh", "-c", EXCHANGE, "exchange", old, new]
+
+
 def under_pause(old: str, new: str, started: str) -> float:
     """Stop `old` and start `new` while clients wait; for how long, in seconds. Raises OperationError."""
     with contextlib.ExitStack() as stack:
-        docker_commands = stack.enter_context(containers.prepared(["sh", "-c", EXCHANGE, "exchange", old, new]))
+        exchanging = stack.enter_context(containers.prepared(exchange_argv(old, new)))
         looking = None
         if containers.is_running("pgbouncer"):
             looker = docker.exec_in("pgbouncer", "sh", "-c", LOOK_UNTIL, "look", started)
@@ -163,12 +169,15 @@ def under_pause(old: str, new: str, started: str) -> float:
                     "PostgreSQL was not restarted: PgBouncer did not pause, as transactions went on",
                     "./scripts/ops sessions --over 0; then the same command again",
                 )
-            docker_commands.go()
+            exchanging.go()
             if looking:
                 looking.go()
                 wait_until_it_takes_writes(new, looking, began + GUARD)
         waited = time.monotonic() - began
-        docker_commands.process.wait()
+        if exchanging.process.wait():
+            raise OperationError(
+                "the new container did not start", "correct what Docker says above; ./scripts/ops doctor"
+            )
         wait_until_healthy(new)
         return waited
 
