@@ -4,6 +4,7 @@ PostgreSQL documentation, pg_upgrade. Files are copied, never linked: the old da
 is the way back.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,14 +16,13 @@ from typing import Any
 
 from pgbackup import pgbackrest, recovery, server
 from pgbackup.notes import note
-from user_errors import OperationError, UserError
+from user_errors import Failure, OperationError, UserError
 
 DATA = Path(os.environ["PGDATA"])
 VOLUME = DATA.parents[1]
 NEW = DATA.with_name(f"{DATA.name}.upgrading")
 MAJOR = os.environ["PG_MAJOR"]
 WORK = Path("/tmp/upgrade")  # noqa: S108 - this container's own tmpfs; the servers' sockets, which need a short path
-REPOSITORY = Path("/var/lib/pgbackrest/.for-backups")  # there where backups are made (pgbackup prepare)
 # Extensions whose functions can't be created without their library.
 LIBRARIES = "pg_stat_statements,pgaudit"
 RESERVE = 512 << 20  # bytes of disk beside the copy: WAL and what pg_upgrade writes
@@ -179,7 +179,12 @@ def back() -> dict[str, Any]:
         target = DATA.with_name(f"{recovery.BEFORE}{datetime.now(UTC):%Y%m%dt%H%M%S}")
         DATA.rename(target)
         retained = target.name
-        # The repositories are of the new one since the upgrade. (One on another host: ansible/playbooks/upgrade.yml.)
-        if REPOSITORY.exists():
-            pgbackrest.run("--no-online", f"--pg1-path={old}", "stanza-upgrade", check=False)
+        return_repository(old)
     return {"old": old.parent.name, "retained": retained}
+
+
+def return_repository(old: Path) -> None:
+    """It is of the new one since the upgrade. (One on another host: ansible/playbooks/upgrade-back.yml.)"""
+    with contextlib.suppress(Failure):  # there is none
+        if pgbackrest.info("1")["systems"]:
+            pgbackrest.run("--no-online", f"--pg1-path={old}", "stanza-upgrade", check=False)
