@@ -76,7 +76,3 @@ def test_a_session_has_a_safe_search_path_and_timeouts(monkeypatch: pytest.Monke
 )
 def test_a_constant_is_quoted(value: str, quoted: str) -> None:
     assert psql.literal(value) == quoted
-
-
-def test_a_name_is_quoted() -> None:
-    assert psql.identifier("public", 'Odd "name"; DROP') == '"public"."Odd ""name""; DROP"'
