@@ -5,7 +5,7 @@ Pure functions, for Ansible's filters (ansible/filter_plugins/update_hosts.py)."
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 WINDOW = re.compile(r"(?:([A-Z][a-z]{2}(?:,[A-Z][a-z]{2})*) )?([0-2]\d):([0-5]\d)-([0-2]\d):([0-5]\d)")
@@ -29,7 +29,7 @@ def window_is_open(window: str, epoch: float) -> bool:
     days = found[1].split(",") if found and found[1] else list(DAYS)
     if not found or set(days) - set(DAYS) or int(found[2]) > 23 or int(found[4]) > 23:
         raise ValueError(f"'{window}' is no maintenance window: write it as 'Sun 02:00-05:00' (UTC)")
-    now = datetime.fromtimestamp(epoch, UTC)
+    now = datetime.fromtimestamp(epoch, timezone.utc)
     begins, ends = (timedelta(hours=int(found[n]), minutes=int(found[n + 1])) for n in (2, 4))
     of_day = timedelta(hours=now.hour, minutes=now.minute, seconds=now.second)
     today, yesterday = DAYS[now.weekday()] in days, DAYS[now.weekday() - 1] in days
