@@ -212,6 +212,14 @@ CASES: dict[str, Case] = {
     "SecurityUpdatePending": Case(
         {'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
     ),
+    "VulnerabilityKnown": Case(
+        {'flaglearning_vulnerabilities_fixable_since_timestamp_seconds{image="app"}': f"{-7 * DAY + 60}x20"},
+        "50s",
+        "80s",
+    ),
+    "AdvisoriesOld": Case(
+        {'flaglearning_advisories_timestamp_seconds{file="trixie"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
+    ),
     "UpdateCheckOld": Case({"flaglearning_updates_checked_timestamp_seconds": f"{-2 * DAY + 60}x20"}, "50s", "80s"),
     "RebootPending": Case(
         {"flaglearning_reboot_required_since_timestamp_seconds": f"{-7 * DAY + 60}x20"}, "50s", "80s"

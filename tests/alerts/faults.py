@@ -414,6 +414,8 @@ FAULTS: dict[str, Fault] = {
         alert: file_says(f"{metric} AGES_AGO\n", "flaglearning_updates.prom")
         for alert, metric in {
             "SecurityUpdatePending": 'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}',
+            "VulnerabilityKnown": 'flaglearning_vulnerabilities_fixable_since_timestamp_seconds{image="app"}',
+            "AdvisoriesOld": 'flaglearning_advisories_timestamp_seconds{file="trixie"}',
             "UpdateCheckOld": "flaglearning_updates_checked_timestamp_seconds",
             "RebootPending": "flaglearning_reboot_required_since_timestamp_seconds",
         }.items()

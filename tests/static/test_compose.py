@@ -170,6 +170,7 @@ def used() -> dict[str, str]:
         name: "" if default.startswith("is not set") else default for name, default in variables_of(*hosts).items()
     }
     found |= {**variables_of(PRODUCTION[-1]), **variables_of(*DEVELOPMENT)}
+    found["ADVISORIES_DIR"] = ""  # read by ./scripts/ops update itself
     del found["PIP_CERT"]  # pip's own, which the build takes over
     return found
 
