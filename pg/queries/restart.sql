@@ -1,6 +1,5 @@
 -- What a planned restart would interrupt (open transactions, backups) or wait for (segments that are not archived).
-SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time()) AS started,
-       (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
+SELECT (SELECT COALESCE(pg_catalog.json_agg(pg_catalog.json_build_object(
                  'pid', a.pid, 'role', a.usename, 'application', a.application_name, 'seconds', a.open)), '[]')
         FROM (SELECT pid, usename, application_name,
                      pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() - COALESCE(xact_start, backend_start)) AS open

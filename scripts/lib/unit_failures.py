@@ -4,7 +4,8 @@
     unit_failures.py look           write which units have failed, for Prometheus (alert UnitFailed)
     unit_failures.py failed UNIT    the same; and when the monitoring host does not answer, tell the receivers directly
 
-A timer runs `look` each minute; OnFailure= of every unit runs `failed` (ansible/roles/monitoring/tasks/units.yml).
+A timer runs `look` each minute; OnFailure= of every unit runs `failed` (ansible/roles/monitoring/tasks/units.yml;
+on one machine ./scripts/ops timers install, of the units that it installs).
 Settings: /etc/flaglearning/unit_failures.json.
 Exit status: 0 done; 1 a receiver did not take the report; 2 wrong usage.
 """
@@ -41,6 +42,7 @@ class Settings:
     ready: tuple[
         str, ...
     ] = ()  # URLs that answer 200 while Prometheus and Alertmanager work; none: there is no such host
+    only: str = ""  # how the names of the units begin that are looked at; "": all
     tls: str = ""  # folder of this host's certificate, for these URLs
     email_to: str = ""
     email_from: str = ""
@@ -111,9 +113,9 @@ def mail(told: dict[str, Any], sender: str, to: str) -> EmailMessage:
 # ------------------------------------------------------------ the work
 
 
-def failed_units() -> list[str]:
-    """The units of this host that have failed."""
-    words = ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager", "--full"]
+def failed_units(only: str = "") -> list[str]:
+    """The units of this host that have failed, of those whose names begin with `only`."""
+    words = ["systemctl", "list-units", "--failed", "--plain", "--no-legend", "--no-pager", "--full", f"{only}*"]
     done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
     return [line.split()[0] for line in done.stdout.splitlines() if line.strip()]
 
@@ -122,7 +124,7 @@ def look(own: Settings) -> None:
     """Replace the metrics file in one step."""
     file = Path(own.metrics) / FILE
     unfinished = file.with_suffix(".new")
-    unfinished.write_text(metrics(failed_units(), time.time()), encoding="utf-8")
+    unfinished.write_text(metrics(failed_units(own.only), time.time()), encoding="utf-8")
     unfinished.chmod(0o644)
     unfinished.replace(file)
 

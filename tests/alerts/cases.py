@@ -9,11 +9,12 @@ DAY = 86400
 
 
 class Case(NamedTuple):
-    """`series` holds the fault; the alert is silent at `quiet` and fires at `fires`."""
+    """`series` holds the fault; the alert (with these labels) is silent at `quiet` and fires at `fires`."""
 
     series: dict[str, str]
     quiet: str
     fires: str
+    labels: str = ""
 
 
 CASES: dict[str, Case] = {
@@ -23,6 +24,20 @@ CASES: dict[str, Case] = {
         {'alertmanager_notifications_failed_total{receiver_name="mail",reason="other"}': "0x12 1x60"}, "110s", "140s"
     ),
     "MetricsFileBroken": Case({"node_textfile_scrape_error": "0x6 1x60"}, "5m50s", "6m20s"),
+    # its target answers all the time
+    "MetricMissing": Case(
+        {'up{job="node",host="db1"}': "1x200", 'node_timex_sync_status{host="db1"}': "1x6 stale"},
+        "10m50s",
+        "12m",
+        'metric="node_timex_sync_status"',
+    ),
+    "UnitCheckOld": Case({'flaglearning_units_checked_timestamp_seconds{host="db1"}': "0x200"}, "14m50s", "16m30s"),
+    "JobNeverRan": Case(
+        {'flaglearning_units_checked_timestamp_seconds{host="db1"}': "0+10x800"},
+        "1h59m",
+        "2h1m",
+        'unit="flaglearning-backup-drill"',
+    ),
     "PostgresDown": Case({"pg_up": "1x6 0x60"}, "85s", "110s"),
     "ConnectionsHigh": Case(
         {'pg_stat_activity_count{state="idle"}': "10x6 81x60", "pg_settings_max_connections": "100x66"}, "2m", "140s"
@@ -41,7 +56,11 @@ CASES: dict[str, Case] = {
         {'pg_database_wraparound_age_datfrozenxid_seconds{datname="postgres"}': "2e8x6 6e8x10"}, "50s", "80s"
     ),
     "CheckpointsForced": Case({"pg_stat_checkpointer_num_requested_total": "0x6 0+1x60"}, "60s", "4m"),
-    "SlotInactive": Case({'pg_replication_slot_slot_is_active{slot_name="x"}': "1x6 0x60"}, "5m50s", "6m20s"),
+    "SlotInactive": Case(
+        {'pg_replication_slot_slot_is_active{slot_name="x"}': "1x6 0x60", "pg_replication_is_replica": "0x66"},
+        "5m50s",
+        "6m20s",
+    ),
     "SlotLosingWal": Case(
         {
             'pg_replication_slot_safe_wal_size_bytes{slot_name="x"}': "8e9x6 1e9x60",
@@ -49,6 +68,65 @@ CASES: dict[str, Case] = {
         },
         "50s",
         "80s",
+    ),
+    "ReplicationLag": Case(
+        {'pg_stat_replication_pg_wal_lsn_diff{application_name="db2",state="streaming"}': "0x6 2e7x60"}, "115s", "130s"
+    ),
+    # every member is unreachable: there is no series of Patroni's at all
+    "NoPrimary": Case(
+        {'patroni_primary{host="db1"}': "1x6 stale", 'up{job="patroni",host="db1"}': "1x6 0x60"}, "85s", "110s"
+    ),
+    "PrimaryUnreachable": Case(
+        {'haproxy_backend_active_servers{proxy="postgres"}': "1x6 0x60", 'patroni_primary{host="db1"}': "1x66"},
+        "85s",
+        "110s",
+    ),
+    "NoSyncStandby": Case(
+        {
+            'patroni_primary{host="db1"}': "1x66",
+            'patroni_sync_standby{host="db1"}': "0x66",
+            'patroni_quorum_standby{host="db1"}': "0x66",
+            'patroni_sync_standby{host="db2"}': "0x6 stale",
+            'patroni_quorum_standby{host="db2"}': "1x6 stale",
+        },
+        "85s",
+        "110s",
+    ),
+    "MemberLost": Case(
+        {
+            'up{job="patroni",host="db1"}': "1x66",
+            'patroni_primary{host="db1"}': "1x66",
+            'patroni_postgres_streaming{host="db1"}': "0x66",
+            'up{job="patroni",host="db2"}': "1x66",
+            'patroni_primary{host="db2"}': "0x66",
+            'patroni_postgres_streaming{host="db2"}': "1x6 0x60",
+        },
+        "115s",
+        "130s",
+    ),
+    "FailoverHappened": Case({'patroni_postgres_timeline{host="db1"}': "1x66 2x60"}, "11m50s", "12m30s"),
+    "PatroniPaused": Case({'patroni_is_paused{host="db1"}': "0x6 1x150"}, "15m50s", "16m20s"),
+    "MemberRestartPending": Case({'patroni_pending_restart{host="db1"}': "0x6 1x150"}, "15m50s", "16m20s"),
+    "EtcdNoQuorum": Case(
+        {
+            'up{job="etcd",host="db1"}': "1x66",
+            'up{job="etcd",host="db2"}': "1x3 0x63",  # one is no loss of the majority
+            'up{job="etcd",host="db3"}': "1x6 0x60",
+            'etcd_server_has_leader{host="db1"}': "1x6 0x60",
+            'etcd_server_has_leader{host="db2"}': "1x3 stale",
+            'etcd_server_has_leader{host="db3"}': "1x6 stale",
+        },
+        "70s",
+        "100s",
+    ),
+    "EtcdMemberLost": Case({'up{job="etcd",host="db1"}': "1x6 0x60"}, "115s", "130s"),
+    "EtcdSpace": Case(
+        {
+            'etcd_mvcc_db_total_size_in_bytes{host="db1"}': "2e8x6 2.2e8x60",
+            'etcd_server_quota_backend_bytes{host="db1"}': "268435456x66",
+        },
+        "115s",
+        "130s",
     ),
     "ArchiveFailing": Case({"pg_stat_archiver_failed_count": "0x6 1x12 2x40"}, "110s", "140s"),
     "ArchiveLate": Case({"flaglearning_archive_exposed_seconds": "60x6 181x10"}, "50s", "80s"),
@@ -134,6 +212,14 @@ CASES: dict[str, Case] = {
     "SecurityUpdatePending": Case(
         {'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
     ),
+    "VulnerabilityKnown": Case(
+        {'flaglearning_vulnerabilities_fixable_since_timestamp_seconds{image="app"}': f"{-7 * DAY + 60}x20"},
+        "50s",
+        "80s",
+    ),
+    "AdvisoriesOld": Case(
+        {'flaglearning_advisories_timestamp_seconds{file="trixie"}': f"{-7 * DAY + 60}x20"}, "50s", "80s"
+    ),
     "UpdateCheckOld": Case({"flaglearning_updates_checked_timestamp_seconds": f"{-2 * DAY + 60}x20"}, "50s", "80s"),
     "RebootPending": Case(
         {"flaglearning_reboot_required_since_timestamp_seconds": f"{-7 * DAY + 60}x20"}, "50s", "80s"
@@ -142,18 +228,21 @@ CASES: dict[str, Case] = {
 }
 
 
-def promtool_tests(rules: str) -> dict[str, Any]:
-    """The cases as promtool's file of unit tests."""
+MISSING = ("MetricMissing", "UnitCheckOld", "JobNeverRan")  # of rules/missing.yml
+
+
+def promtool_tests(folder: str, missing: bool) -> dict[str, Any]:
+    """The cases of one file of rules as promtool's file of unit tests."""
     return {
-        "rule_files": [rules],
-        "evaluation_interval": "10s",
-        "tests": [test_of(alert, case) for alert, case in CASES.items()],
+        "rule_files": [f"{folder}/{'missing' if missing else 'alerts'}.yml"],
+        "evaluation_interval": "30s" if missing else "10s",  # its times are long
+        "tests": [test_of(alert, case) for alert, case in CASES.items() if (alert in MISSING) is missing],
     }
 
 
 def test_of(alert: str, case: Case) -> dict[str, Any]:
     """One test of that file."""
-    firing = f'count by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing"}})'
+    firing = f'count by (alertname) (ALERTS{{alertname="{alert}", alertstate="firing", {case.labels}}})'
     silent = [{"expr": firing, "eval_time": case.quiet, "exp_samples": []}] if case.quiet else []
     sample = {"labels": f'{{alertname="{alert}"}}', "value": 1}
     return {

@@ -56,14 +56,14 @@ def secrets_folder(sink_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def stack(mails: Mails, webhooks: Webhooks, sink_folder: Path, secrets_folder: Path) -> Iterator[Stack]:
-    variables = {
+def variables(mails: Mails, webhooks: Webhooks, sink_folder: Path, secrets_folder: Path) -> dict[str, str]:
+    """Of a stack whose alerts come to this machine."""
+    return {
         "COMPOSE_PROFILES": "backup",
         "BACKUP_AT": "off",
         "ARCHIVING": "on",
         "WEB_CONCURRENCY": "1",
         "PATIENCE": "0.1",
-        "PROMETHEUS_PORT": str(PROMETHEUS),
         "SECRETS_DIR": str(secrets_folder),
         "SINK_DIR": str(sink_folder),
         "ALERT_EMAIL_TO": "ops@example.org",
@@ -72,7 +72,12 @@ def stack(mails: Mails, webhooks: Webhooks, sink_folder: Path, secrets_folder: P
         "EMAIL_HOST_USER": USER,
         "EMAIL_FROM": "Flag Learning <flags@example.org>",
     }
-    with own_stack("alerts", FILES, port=FIRST_PORT, build=("prometheus",), **variables) as stack:
+
+
+@pytest.fixture(scope="session")
+def stack(variables: dict[str, str]) -> Iterator[Stack]:
+    own = {**variables, "PROMETHEUS_PORT": str(PROMETHEUS)}
+    with own_stack("alerts", FILES, port=FIRST_PORT, build=("prometheus",), **own) as stack:
         yield stack
 
 

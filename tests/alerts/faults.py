@@ -338,8 +338,23 @@ def little_memory(lab: Lab) -> Iterator[None]:
     """The exporter's container reads another /proc/meminfo."""
     folder = ARTIFACTS / "alerts-sink"
     (folder / "meminfo").write_text("MemTotal: 8000000 kB\nMemFree: 100000 kB\nMemAvailable: 400000 kB\n")
-    overlay = folder / "meminfo.yml"
-    overlay.write_text(f"services: {{ node-exporter: {{ volumes: ['{folder}/meminfo:/proc/meminfo:ro'] }} }}\n")
+    with other_exporter(lab, f"volumes: ['{folder}/meminfo:/proc/meminfo:ro']"):
+        yield
+
+
+@contextlib.contextmanager
+def no_clock(lab: Lab) -> Iterator[None]:
+    """The exporter answers, and has no metric of the clock."""
+    options = ("--no-collector.timex", "--collector.textfile.directory=/metrics/*", "--web.listen-address=:9100")
+    with other_exporter(lab, f"command: {['prometheus-node-exporter', *options]}"):
+        yield
+
+
+@contextlib.contextmanager
+def other_exporter(lab: Lab, settings: str) -> Iterator[None]:
+    """node-exporter with other settings in its compose file; afterwards with its own."""
+    overlay = ARTIFACTS / "alerts-sink/node-exporter.yml"
+    overlay.write_text(f"services: {{ node-exporter: {{ {settings} }} }}\n")
     files = (*lab.stack.files, str(overlay.relative_to(ROOT)))
     changed = Stack(lab.stack.project, files)
     changed.variables = lab.stack.variables
@@ -376,6 +391,8 @@ FAULTS: dict[str, Fault] = {
     "AlertmanagerUnreachable": alertmanager_away,
     "NotificationsFailing": receiver_refuses,
     "MetricsFileBroken": file_says("this is { no metric\n", "broken.prom"),
+    "MetricMissing": no_clock,
+    "UnitCheckOld": file_says("flaglearning_units_checked_timestamp_seconds AGES_AGO\n", "flaglearning_units.prom"),
     "PostgresDown": stopped("postgres"),
     "ConnectionsHigh": many_connections,
     "LongTransaction": long_transaction,
@@ -397,6 +414,8 @@ FAULTS: dict[str, Fault] = {
         alert: file_says(f"{metric} AGES_AGO\n", "flaglearning_updates.prom")
         for alert, metric in {
             "SecurityUpdatePending": 'flaglearning_updates_security_since_timestamp_seconds{image="proxy"}',
+            "VulnerabilityKnown": 'flaglearning_vulnerabilities_fixable_since_timestamp_seconds{image="app"}',
+            "AdvisoriesOld": 'flaglearning_advisories_timestamp_seconds{file="trixie"}',
             "UpdateCheckOld": "flaglearning_updates_checked_timestamp_seconds",
             "RebootPending": "flaglearning_reboot_required_since_timestamp_seconds",
         }.items()

@@ -31,6 +31,8 @@ QUERIES = [
 ]
 # One server without a standby; no drill and no dump was made.
 WITHOUT_FIGURES = {
+    *(f"members: {label}" for label in ("primary", "standbys", "synchronous", "timeline")),  # test_cluster.py
+    "etcd: {{host}}",
     "replication: {{application_name}}",
     "replication: slot {{slot_name}}",
     "drill: drill",
@@ -128,7 +130,7 @@ def test_it_says_whether_all_is_well_and_what_changed(
 
     eventually(agrees, within=60)
     empty = page.locator(".chart.empty").evaluate_all("found => found.map((one) => one.closest('.panel').id)")
-    assert set(empty) <= {"replication", "drill", "updates", "app-failures"}
+    assert set(empty) <= {"replication", "drill", "updates", "app-failures", "members", "etcd"}
 
 
 def test_an_alert_is_seen_at_the_top_and_at_its_panel(lab: Lab, open_dashboard: Callable[..., Page]) -> None:

@@ -1,6 +1,7 @@
 """Each alert, fired by its fault, reaches the webhook and the mail server, and so does its end."""
 
 import time
+from contextlib import AbstractContextManager
 
 import pytest
 
@@ -23,10 +24,17 @@ def marks(alert: str) -> list[pytest.MarkDecorator]:
 def test_it_reaches_the_receivers(
     lab: Lab, mails: Mails, webhooks: Webhooks, record: dict[str, dict[str, object]], alert: str
 ) -> None:
+    record[alert] = fired_and_resolved(lab, mails, webhooks, alert, FAULTS[alert](lab))
+
+
+def fired_and_resolved(
+    lab: Lab, mails: Mails, webhooks: Webhooks, alert: str, fault: AbstractContextManager[object]
+) -> dict[str, object]:
+    """Inject the fault; both receivers get the alert and its end. When, and after how many seconds."""
     eventually(lambda: lab.rules()[alert]["state"] == "inactive", within=120, every=0.5)
     mails.messages.clear()
     began = time.monotonic()
-    with FAULTS[alert](lab):
+    with fault:
         if alert != "NotificationsFailing":  # the webhook is the receiver that fails
             webhooks.wait("firing", alert, began, within=300)
         text = eventually(lambda: mails.about("firing", alert), within=120)[0]
@@ -38,8 +46,4 @@ def test_it_reaches_the_receivers(
     annotations = lab.rules()[alert]["annotations"]
     assert annotations["runbook"] in text
     assert "Do:" in text
-    record[alert] = {
-        "proven": now(),
-        "fired_s": round(fired - began, 1),
-        "resolved_s": round(resolved - repaired, 1),
-    }
+    return {"proven": now(), "fired_s": round(fired - began, 1), "resolved_s": round(resolved - repaired, 1)}

@@ -1,12 +1,13 @@
 """The rules with their real durations, by promtool."""
 
+import pytest
 import yaml
 
 from alerts.cases import promtool_tests
 from testing.shell import run
 from testing.stack import Stack
 
-RULES = "/etc/prometheus/rules/alerts.yml"
+RULES = "/etc/prometheus/rules"
 
 
 def promtool(stack: Stack, tests: object) -> str:
@@ -18,5 +19,6 @@ def promtool(stack: Stack, tests: object) -> str:
     return done.stdout + done.stderr
 
 
-def test_each_alert_fires_after_its_time_and_not_before(stack: Stack) -> None:
-    assert "SUCCESS" in promtool(stack, promtool_tests(RULES))
+@pytest.mark.parametrize("missing", [False, True], ids=["alerts", "missing"])
+def test_each_alert_fires_after_its_time_and_not_before(stack: Stack, missing: bool) -> None:
+    assert "SUCCESS" in promtool(stack, promtool_tests(RULES, missing))

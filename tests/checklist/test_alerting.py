@@ -21,7 +21,12 @@ JOBS_OF = {
     "database": {"postgres", "pgbouncer", "certificates"},
     "application": {"proxy", "site", "certificates"},
 }
-RULES = ROOT / "docker/monitoring/rules/alerts.yml"
+JOBS_OF_CLUSTER = {
+    **JOBS_OF,
+    "database": {"postgres", "patroni", "etcd", "certificates"},
+    "application": {"pgbouncer", "haproxy", *JOBS_OF["application"]},
+}
+RULES = ROOT / "docker/monitoring/rules"
 GET = "exec 3<>/dev/tcp/127.0.0.1/9090; printf 'GET %s HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
 
 
@@ -60,7 +65,8 @@ def test_a_failure_is_reported(target: Target, evidence: Evidence) -> None:
     assert not unseen, f"Prometheus does not look at {', '.join(unseen)}"
 
     loaded = {rule["name"]: rule for group in answer(prometheus, "/api/v1/rules")["groups"] for rule in group["rules"]}
-    declared = {rule["alert"] for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]}
+    groups = [group for file in RULES.glob("*.yml") for group in yaml.safe_load(file.read_text())["groups"]]
+    declared = {rule["alert"] for group in groups for rule in group["rules"]}
     evidence(f"alerts: {len(loaded)} loaded, {len(declared)} declared", prometheus.machine)
     assert declared <= loaded.keys(), f"not loaded: {', '.join(sorted(declared - loaded.keys()))}"
     broken = [name for name, rule in loaded.items() if rule["health"] == "err"]
@@ -79,8 +85,9 @@ def wanted(target: Target) -> set[tuple[str, str]]:
     if not target.hosts:
         return {(job, "") for jobs in JOBS_OF.values() for job in jobs} | {("node", "")}
     found = {("prometheus", ""), ("alertmanager", "")} | {("node", host.name) for host in target.hosts}
+    jobs_of = JOBS_OF_CLUSTER if sum("database" in host.groups for host in target.hosts) > 1 else JOBS_OF
     for group in ("database", "application"):
-        found |= {(job, host.name) for host in target.hosts if group in host.groups for job in JOBS_OF[group]}
+        found |= {(job, host.name) for host in target.hosts if group in host.groups for job in jobs_of[group]}
     return found
 
 

@@ -161,7 +161,8 @@ def test_health(target: Target, evidence: Evidence) -> None:
 
 @check(
     "MON-20",
-    claim="no security update of an image or the host has been out for more than 7 days, by a look-up of the last 2",
+    claim="no security update (with advisories: no known fix) of an image or the host has been out for over 7 days,"
+    " by a look-up of the last 2",
     remedy="`./scripts/ops update --check` lists them, `./scripts/ops update` installs them;"
     " `./scripts/ops timers install` looks daily",
 )
@@ -190,5 +191,15 @@ def test_security_updates_are_installed(target: Target, evidence: Evidence) -> N
     evidence(f"looked up {age.total_seconds() / 3600:.1f} hours ago")
     assert age <= packages.CHECK_AGE, f"the newest look-up is {age.days} days old"
     assert not late, f"security updates are not installed: {', '.join(late)}"
+    for file, modified in found.get("advisories", {}).items():
+        age = now - datetime.fromtimestamp(modified, UTC)
+        evidence(f"advisories {file}: {age.days} days old")
+        assert age <= packages.SECURITY_AGE, f"the advisories {file} are {age.days} days old"
+    for name, known in found.get("vulnerabilities", {}).items():
+        fixable = [one for one in known if one["fix"]]
+        evidence(f"{name}: {len(known)} known vulnerabilities, {len(fixable)} of them with a fix")
+        for one in fixable:
+            age = now - datetime.fromtimestamp(one["since"], UTC)
+            assert age <= packages.SECURITY_AGE, f"{one['id']} of {name} has had a fix for {age.days} days"
     wanted_since = datetime.fromtimestamp(found["reboot_since"] or found["checked"], UTC)
     assert now - wanted_since <= packages.SECURITY_AGE, "the host waits for a reboot"

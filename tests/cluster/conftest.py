@@ -51,6 +51,16 @@ def hurt(cluster: Cluster) -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def small() -> Iterator[Cluster]:
+    """A cluster of its own, whose disks can be filled without filling the machine's."""
+    files = (*FILES, "tests/docker-compose.small-disks.yml")
+    with own_stack("cluster-small", files, port=21160) as stack:
+        cluster = Cluster(stack, Ops(stack))
+        cluster.healthy()
+        yield cluster
+
+
+@pytest.fixture
 def note(record_property: Callable[[str, object], None]) -> Note:
     """`note(verdict, in_sync)`: what a fault did, for the run's summary and for docs/cluster-faults.md."""
 

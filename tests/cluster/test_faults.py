@@ -9,9 +9,12 @@ import time
 import pytest
 
 from ops.flows.failover_demo import Load
-from support.cluster import MEMBERS, Cluster, Finish
-from testing.shell import ROOT, eventually
-from testing.stack import Stack
+from support.cluster import MEMBERS, PSQL, Cluster, Finish, Note
+from support.load import Load as Web
+from support.load import make_players
+from support.proxy import Proxy
+from testing.shell import ROOT, eventually, run
+from testing.stack import TAG, Stack
 
 pytestmark = [pytest.mark.last, pytest.mark.long]
 
@@ -146,6 +149,27 @@ def test_the_primary_loses_its_standbys_but_not_etcd(hurt: Cluster, finish: Fini
             hurt.drop(standby, old)
         goes_on(load, at + 15, 60)
     assert finish(load).eras == [old]
+
+
+def test_the_primarys_disk_is_full(small: Cluster, note: Note) -> None:
+    """It can't write WAL, and ends. A standby takes over; the old primary comes back when there is room again."""
+    old = small.primary()
+    with small.load() as load:
+        at = time.monotonic()
+        filler = (
+            'fallocate -l "$(($(df --output=avail -B1 "$PGDATA" | tail -n 1) - 1000000))" /var/lib/postgresql/filler'
+        )
+        small.stack.exec(old, "sh", "-ec", filler)
+        try:
+            for _ in range(20):  # it has segments to write on; for another there is no room
+                small.stack.exec(old, *PSQL, "-c", "SELECT pg_catalog.pg_switch_wal()", check=False)
+            replaced(small, load, old, at)
+        finally:
+            small.stack.exec(old, "rm", "/var/lib/postgresql/filler")
+    freed = time.monotonic()
+    verdict = small.judge(load)
+    note(verdict, time.monotonic() - freed)
+    assert len(verdict.eras) == 2
 
 
 # ------------------------------------------------------------ etcd
@@ -296,6 +320,31 @@ def test_a_switchover_whose_command_is_killed(hurt: Cluster, stack: Stack, finis
         process.wait()
         goes_on(load, time.monotonic(), 60)
     finish(load)
+
+
+def test_a_switchover_during_a_deploy(hurt: Cluster, stack: Stack, proxy: Proxy, finish: Finish) -> None:
+    """After the migrations, while the new version starts. Neither fails, and no request does."""
+    players = make_players(lambda *words: stack.exec("app", "python", "manage.py", *words))
+    image, old = f"flaglearning/app:{TAG}", hurt.primary()
+    run("docker", "tag", image, f"{image}-deploy")
+    before = stack.container("app")
+    try:
+        with (
+            hurt.load() as load,
+            Web(proxy.https, stack.ca, players, rate=10) as web,
+        ):
+            with hurt.ops.started("rollout", APP_TAG=f"{TAG}-deploy") as deploy:
+                eventually(lambda: stack.compose("ps", "--quiet", "app").count("\n") == 2, within=60, every=0.05)
+                switched = hurt.ops("cluster", "switchover", "--yes")
+                deployed = deploy.result()
+            assert (switched.status, deployed.status) == (0, 0), switched.err + deployed.err
+            goes_on(load, time.monotonic())
+        assert (web.failures, finish(load).failed) == ([], 0)
+        assert stack.container("app") != before
+        assert hurt.primary() != old
+    finally:
+        stack.command("./scripts/ops", "rollout")
+        run("docker", "image", "rm", f"{image}-deploy")
 
 
 def test_the_repository_is_away_during_a_failover(hurt: Cluster, finish: Finish) -> None:

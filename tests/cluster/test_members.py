@@ -1,16 +1,15 @@
 """Each member is the server that pg/ describes, and the commands know the cluster."""
 
-import subprocess
 import time
 
 import pytest
 
-from ops import cluster as cluster_module
+from ops import pooler
 from support.cluster import MEMBERS, Cluster
 from support.ops import Ops
 from support.policy import postgres_settings
 from support.postgres import Bouncer, Postgres
-from testing.shell import eventually
+from testing.shell import eventually, run
 from testing.stack import Stack
 
 # What a member has otherwise: pg/cluster/patroni.yml gives the reason. Addresses: 0.0.0.0 for *.
@@ -140,21 +139,13 @@ def test_a_restore_in_place_is_refused(ops: Ops, cluster: Cluster) -> None:
 @pytest.mark.parametrize("end", ["the orchestrator gives up", "the orchestrator is killed"])
 def test_a_pause_ends_without_a_switchover(stack: Stack, cluster: Cluster, bouncer: Bouncer, end: str) -> None:
     """Whatever happens to the orchestrator: clients wait, and go on. Here the primary stays the same one."""
-    argv = cluster_module.switch_argv(cluster.primary())
-    with subprocess.Popen(
-        argv, env=stack.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin
-        assert process.stdout
-        assert process.stdout.readline() == "ready\n"
-        process.stdin.write("go\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "PAUSE\n"
-        paused = time.monotonic()
-        if end == "the orchestrator is killed":
-            process.kill()
-        else:
-            process.stdin.write("stop\n")
-            process.stdin.flush()
-        assert bouncer.value("app", "SELECT 1") == 1  # it waits for RESUME
-        assert time.monotonic() - paused < 8
+    before = cluster.primary()
+    paused = time.monotonic()
+    run(*pooler.hold_argv("2"), env=stack.environment)
+    if end == "the orchestrator gives up":
+        run(*pooler.hold_argv("end"), env=stack.environment)
+    assert bouncer.value("app", "SELECT 1") == 1  # it waits for RESUME
+    waited = time.monotonic() - paused
+    assert waited < 8
+    assert (waited > 2) == (end == "the orchestrator is killed")
+    assert cluster.primary() == before

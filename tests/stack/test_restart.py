@@ -30,16 +30,16 @@ def restart(stack: Stack) -> Restart:
     return restart
 
 
-def names(stack: Stack) -> list[str]:
+def names(stack: Stack, service: str = "postgres") -> list[str]:
     """Of the service's containers."""
-    return stack.compose("ps", "--all", "--format", "{{.Name}}", "postgres").split()
+    return stack.compose("ps", "--all", "--format", "{{.Name}}", service).split()
 
 
-def of(stack: Stack, state: str) -> list[str]:
+def of(stack: Stack, state: str, service: str) -> list[str]:
     """The service's containers in this state."""
     words = ("--all", "--quiet", "--no-trunc", "--filter", f"label=com.docker.compose.project={stack.project}")
-    service = ("--filter", "label=com.docker.compose.service=postgres", "--filter", f"status={state}")
-    return run("docker", "ps", *words, *service).stdout.split()
+    filters = ("--filter", f"label=com.docker.compose.service={service}", "--filter", f"status={state}")
+    return run("docker", "ps", *words, *filters).stdout.split()
 
 
 def test_a_restart_fails_no_request_and_loses_no_answer(
@@ -87,24 +87,26 @@ def test_a_container_that_ends_is_replaced_by_the_previous_one(
     assert postgres.value("ops", "SELECT 1") == 1
 
 
-@pytest.mark.parametrize("state", ["created", "running"])
+@pytest.mark.parametrize(
+    ("service", "state"), [("postgres", "created"), ("postgres", "running"), ("proxy", "created"), ("proxy", "exited")]
+)
 def test_the_command_after_a_killed_restart_leaves_one_container(
-    stack: Stack, restart: Restart, proxy: Proxy, state: str
+    stack: Stack, restart: Restart, proxy: Proxy, service: str, state: str
 ) -> None:
-    """Killed when the new container exists, and when it runs and the old one is still there."""
-    old = stack.container("postgres")
-    with Ops(stack).started("restart") as killed:
-        eventually(lambda: set(of(stack, state)) - {old}, within=60, every=0.01)
+    """Killed when the new container exists (created), when it runs, and when no container runs (exited)."""
+    old = stack.container(service)
+    with Ops(stack).started("restart", service) as killed:
+        eventually(lambda: [one for one in of(stack, state, service) if one != old or state == "exited"], 60, 0.01)
         killed.signal(signal.SIGKILL)
-    assert len(names(stack)) == 2
+    assert len(names(stack, service)) == 2
     eventually(lambda: proxy.get("/readyz").status_code == 200, within=30)  # whatever the next command is
     if state == "created":
-        stack.up("postgres")
-        assert stack.container("postgres") == old
+        stack.up(service)
+        assert stack.container(service) == old
     else:
-        assert restart("--if-changed").returncode == 0
-        assert stack.container("postgres") != old
-    assert names(stack) == [f"{stack.project}-postgres-1"]
+        assert restart(service, "--if-changed").returncode == 0
+        assert stack.container(service) != old
+    assert names(stack, service) == [f"{stack.project}-{service}-1"]
     assert proxy.get("/readyz").status_code == 200
 
 

@@ -55,6 +55,12 @@ def in_old(stack: Stack, script: str) -> str:
     return old.compose(*words, "restore", "-ec", script)
 
 
+def repository_is_of(stack: Stack) -> str:
+    """The major version of the server that the repository belongs to now."""
+    [stanza] = json.loads(in_old(stack, "pgbackrest --stanza=flaglearning --output=json info"))
+    return str(max(stanza["db"], key=lambda one: one["id"])["version"])
+
+
 @pytest.fixture(scope="module")
 def old(request: pytest.FixtureRequest) -> Iterator[tuple[Stack, str]]:
     """A stack whose volume has a data directory of the old version only; and what its table holds."""
@@ -130,5 +136,6 @@ def test_the_way_back_is_the_old_directory_as_it_was(old: tuple[Stack, str]) -> 
     assert done.status == 0, done.err
     found = in_old(stack, f'{START}\npsql -h /tmp -U postgres -d "$DATABASE" -XAtc "{COUNT}"\n{STOP}')
     assert found.strip() == before
+    assert repository_is_of(stack) == OLD  # its WAL and its backups are taken again
     assert Ops(stack)("upgrade", "--yes").status == 0
     assert Postgres(stack).superuser(COUNT, database=stack.database) == before

@@ -17,7 +17,8 @@ VENDORED = ROOT / "app/static/vendor"
 
 
 def test_each_alert_belongs_to_one_panel() -> None:
-    rules = yaml.safe_load((ROOT / "docker/monitoring/rules/alerts.yml").read_text())["groups"]
+    files = (ROOT / "docker/monitoring/rules").glob("*.yml")
+    rules = [group for file in files for group in yaml.safe_load(file.read_text())["groups"]]
     alerts = sorted(rule["alert"] for group in rules for rule in group["rules"])
     assert sorted(alert for panel in PANELS for alert in panel["alerts"]) == alerts
 

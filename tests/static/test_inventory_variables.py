@@ -8,9 +8,16 @@ from testing.shell import ROOT
 
 ROLES = ROOT / "ansible/roles"
 # Of one task file, set by the playbook or role that includes it.
-OF_INCLUDES = {"stack_app_rollback", "stack_rotate", "firewall_from", "stack_project", "stack_unit_name"}
-# Set by the inventory, without a default.
-REQUIRED = {"stack_allowed_hosts", "firewall_admin_networks"}
+OF_INCLUDES = {
+    "stack_app_rollback",
+    "stack_rotate",
+    "firewall_from",
+    "stack_project",
+    "stack_unit_name",
+    "images_upgrade",
+}
+# Set by the inventory, without a default. update_window: of playbooks/update-hosts.yml, which is refused without it.
+REQUIRED = {"stack_allowed_hosts", "firewall_admin_networks", "update_window"}
 
 
 def test_the_table_of_variables_is_complete_and_true() -> None:

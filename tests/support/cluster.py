@@ -14,6 +14,7 @@ from testing.stack import DEVELOPMENT, TAG, Stack
 
 FILES = (*DEVELOPMENT, "docker/compose/cluster.yml")
 MEMBERS = ("db1", "db2", "db3")
+PSQL = ("psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres")
 HEALED_WITHIN = 60  # seconds
 SUM = "SELECT count(*) || ' ' || coalesce(sum(id), 0) FROM public.failover_row"
 
@@ -83,8 +84,7 @@ class Cluster:
 
     def value(self, member: str, sql: str, database: str = "") -> str:
         """What one statement returns on a member, through its socket."""
-        words = ("psql", "-XqAt", "-h", "/run/postgresql", "-U", "postgres", "-d", database or self.stack.database)
-        return self.stack.exec(member, *words, "-c", sql).strip()
+        return self.stack.exec(member, *PSQL, "-d", database or self.stack.database, "-c", sql).strip()
 
     # ------------------------------------------------------------ writing
 

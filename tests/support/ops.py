@@ -54,9 +54,9 @@ class Ops:
         return Result(done.returncode, done.stdout, done.stderr)
 
     @contextlib.contextmanager
-    def started(self, *arguments: str) -> Iterator["Started"]:
+    def started(self, *arguments: str, **environment: str) -> Iterator["Started"]:
         """The same, in a process group of its own, as a terminal has it; killed if it is still there at the end."""
-        assignments = [f"{name}={value}" for name, value in self.stack.environment.items()]
+        assignments = [f"{name}={value}" for name, value in {**self.stack.environment, **environment}.items()]
         process = subprocess.Popen(
             ["env", "-i", *assignments, "./scripts/ops", *arguments], cwd=ROOT, text=True, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=obey_ctrl_c,

@@ -42,7 +42,7 @@ def test_a_mail_says_host_unit_and_command() -> None:
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Settings without a monitoring host, of a host with one failed unit; the webhook can't be reached."""
-    monkeypatch.setattr(unit_failures, "failed_units", lambda: ["a.service"])
+    monkeypatch.setattr(unit_failures, "failed_units", lambda _only: ["a.service"])
     (tmp_path / "url").write_text("http://127.0.0.1:9/alerts\n")
     file = tmp_path / "settings.json"
     file.write_text(json.dumps({"host": "db1", "metrics": str(tmp_path), "webhook_url_file": str(tmp_path / "url")}))

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgclient import catalog, client_tools, dump_store, reports, stack
+import relations
+from pgclient import client_tools, dump_store, reports, stack
 from pgclient.database import NO_TIMEOUT, Connection, Row, connect, rows
 from pgclient.dump_store import Dump, Kind, Manifest
 from pgclient.progress import note, step
@@ -41,7 +42,8 @@ def create(kind: Kind, plain: bool = False, table: str = "") -> dict[str, Any]:
     with connect(settings=LONG_TRANSACTION) as connection:
         found = rows(connection, load("stored_tables"))
         if kind == "table":
-            wanted = catalog.table(connection, table)
+            known = rows(connection, load("relations"))
+            wanted = relations.find(table, known, relations.TABLES, "table", "./scripts/ops tables")
             found = [row for row in found if str(row["oid"]) == wanted.oid]
             table = f"{wanted.schema}.{wanted.name}"
             if not found:

@@ -40,9 +40,9 @@ def data_directory() -> Path:
         return Path(session.row("SELECT pg_catalog.current_setting('data_directory') AS path")["path"])
 
 
-def control(pgdata: Path) -> dict[str, str]:
-    """What a data directory says of itself (pg_controldata), running or not; nothing if it is none."""
-    said = subprocess.run(["pg_controldata", str(pgdata)], capture_output=True, text=True, check=False).stdout
+def control(pgdata: Path, program: str = "pg_controldata") -> dict[str, str]:
+    """What a data directory says of itself, running or not; nothing if it is none. `program`: of its version."""
+    said = subprocess.run([program, str(pgdata)], capture_output=True, text=True, check=False).stdout
     return {name: value.strip() for name, _, value in (line.partition(":") for line in said.splitlines())}
 
 

@@ -4,6 +4,7 @@ PostgreSQL documentation, pg_upgrade. Files are copied, never linked: the old da
 is the way back.
 """
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,9 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgbackup import recovery, server
+from pgbackup import pgbackrest, recovery, server
 from pgbackup.notes import note
-from user_errors import OperationError, UserError
+from user_errors import Failure, OperationError, UserError
 
 DATA = Path(os.environ["PGDATA"])
 VOLUME = DATA.parents[1]
@@ -102,7 +103,7 @@ def refuse(old: Path) -> None:
             f"this image has no server of PostgreSQL {major}",
             "./scripts/ops upgrade --suite NAME",
         )
-    state = server.control(old).get("Database cluster state", "unknown")
+    state = control(old).get("Database cluster state", "unknown")
     if state != "shut down":
         raise OperationError(
             f"the data directory of PostgreSQL {major} was not shut down cleanly",
@@ -118,7 +119,12 @@ def refuse(old: Path) -> None:
 
 def checksums(directory: Path) -> str:
     """The data checksum version of a data directory; "0" without checksums."""
-    return server.control(directory).get("Data page checksum version", "0")
+    return control(directory).get("Data page checksum version", "0")
+
+
+def control(old: Path) -> dict[str, str]:
+    """What an older data directory says of itself: its file may have another format than this version's."""
+    return server.control(old, f"/usr/lib/postgresql/{old.parent.name}/bin/pg_controldata")
 
 
 def create(old: Path) -> None:
@@ -149,8 +155,12 @@ def execute(program: str, *arguments: str) -> None:
     argv = [f"/usr/lib/postgresql/{MAJOR}/bin/{program}", *arguments]
     done = subprocess.run(argv, cwd=WORK, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
-        reports = [file for file in NEW.glob("pg_upgrade_output.d/**/*.txt") if file.stat().st_size]
+        output = NEW / "pg_upgrade_output.d"
+        reports = [file for file in output.glob("**/*.txt") if file.stat().st_size]
         found = "".join(f"\n{file.name}: {file.read_text()[:600]}" for file in reports)
+        # It names these logs, which go with the new directory.
+        named = [file for file in output.glob("**/*.log") if str(file) in done.stdout]
+        found += "".join(f"\n{file.name}: … {file.read_text(errors='replace')[-800:]}" for file in named)
         print(done.stdout[-3000:] + found, file=sys.stderr)
         raise OperationError(
             f"{program} failed; the old data directory has not changed", "correct what its output above says"
@@ -169,4 +179,12 @@ def back() -> dict[str, Any]:
         target = DATA.with_name(f"{recovery.BEFORE}{datetime.now(UTC):%Y%m%dt%H%M%S}")
         DATA.rename(target)
         retained = target.name
+        return_repository(old)
     return {"old": old.parent.name, "retained": retained}
+
+
+def return_repository(old: Path) -> None:
+    """It is of the new one since the upgrade. (One on another host: ansible/playbooks/upgrade-back.yml.)"""
+    with contextlib.suppress(Failure):  # there is none
+        if pgbackrest.info("1")["systems"]:
+            pgbackrest.run("--no-online", f"--pg1-path={old}", "stanza-upgrade", check=False)

@@ -11,6 +11,8 @@ from user_errors import UserError
 OVERLAY = "docker/compose/monitoring.yml"
 PRODUCTION = "docker/compose/production.yml"
 PRODUCTION_OVERLAY = "docker/compose/monitoring-production.yml"
+CLUSTER = "docker/compose/cluster.yml"
+CLUSTER_OVERLAY = "docker/compose/cluster-monitoring.yml"
 HOST = "docker/compose/host-monitoring.yml"  # of an inventory's monitoring host
 MONITORED = "docker/compose/host-exporters.yml"  # of its other hosts
 
@@ -19,7 +21,11 @@ def with_monitoring(files: list[str]) -> list[str]:
     """The compose files with monitoring's, each once."""
     if HOST in files:
         return files
-    wanted = [OVERLAY, PRODUCTION_OVERLAY] if PRODUCTION in files else [OVERLAY]
+    wanted = [
+        OVERLAY,
+        *([PRODUCTION_OVERLAY] if PRODUCTION in files else []),
+        *([CLUSTER_OVERLAY] if CLUSTER in files else []),
+    ]
     return [*files, *(file for file in wanted if file not in files)]
 
 

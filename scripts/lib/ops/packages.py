@@ -181,6 +181,40 @@ def metrics(found: dict[str, list[Update]], checked: float, reboot_since: float 
     return "\n".join(lines) + "\n"
 
 
+def first_seen(
+    known: dict[str, list[Known]], before: dict[str, list[dict[str, Any]]], now: float
+) -> dict[str, list[dict[str, Any]]]:
+    """The known vulnerabilities by image, each with `since`: when a look-up first found that it has a fix, in seconds
+    since 1970; 0 without a fix. `before`: what this returned at the look-up before."""
+    seen = {(where, one["package"], one["id"]): one["since"] for where, ones in before.items() for one in ones}
+    return {
+        where: [
+            {**one._asdict(), "since": (seen.get((where, one.package, one.id)) or now) if one.fix else 0}
+            for one in ones
+        ]
+        for where, ones in known.items()
+    }
+
+
+def vulnerability_metrics(known: dict[str, list[dict[str, Any]]], files: dict[str, float]) -> str:
+    """For Prometheus. `known`: what first_seen() returned; `files`: advisories → their time, in seconds since 1970."""
+    name = "flaglearning_vulnerabilities"
+    lines = [f"# HELP {name} Known vulnerabilities of installed packages.", f"# TYPE {name} gauge"]
+    for where, ones in known.items():
+        for label, wanted in (("yes", True), ("no", False)):
+            count = sum(bool(one["fix"]) is wanted for one in ones)
+            lines.append(f'{name}{{image="{where}",fix="{label}"}} {count}')
+    since = f"{name}_fixable_since_timestamp_seconds"
+    lines += [f"# HELP {since} When the oldest one that has a fix was first found.", f"# TYPE {since} gauge"]
+    for where, ones in known.items():
+        if times := [one["since"] for one in ones if one["fix"]]:
+            lines.append(f'{since}{{image="{where}"}} {min(times):.0f}')
+    age = "flaglearning_advisories_timestamp_seconds"
+    lines += [f"# HELP {age} How old the advisories are.", f"# TYPE {age} gauge"]
+    lines += [f'{age}{{file="{file}"}} {time:.0f}' for file, time in files.items()]
+    return "\n".join(lines) + "\n"
+
+
 def oldest(updates: list[Update], checked: float) -> float | None:
     """When the oldest pending security update was published; the time of the check where no changelog tells."""
     times = [one.since or checked for one in updates if one.security]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from ops import containers, docker
@@ -18,14 +19,15 @@ Row = dict[str, Any]
 PSQL = ("psql", "--no-psqlrc", "--no-password", "--host=/run/pgbouncer", "--port=6432")
 CONSOLE = (*PSQL, "--username=pgbouncer", "--csv", "pgbouncer")
 END = "-- end --"
+HOLD = Path("docker/pgbouncer/hold-clients")
+HELD_FOR = 8  # seconds; less than query_wait_timeout in pg/pgbouncer.ini
 PAUSE_LIMIT = 4.0  # seconds; PAUSE waits for running transactions
 # "$@" is the console's command line. psql prints PAUSE when the pooler has paused. It runs in the background, so that
-# the end of standard input resumes even while it still waits; PgBouncer then never answers it. $0 is a limit in seconds
-# (0: none): after it the pooler resumes, whatever has happened to the orchestrator.
+# the end of standard input resumes even while it still waits; PgBouncer then never answers it.
 PAUSE = """
 "$@" --command=PAUSE &
 pausing=$!
-timeout "$0" cat >/dev/null
+cat >/dev/null
 answer=$("$@" --command=RESUME 2>&1) || case $answer in *"not paused"*) ;; *) echo "$answer" >&2 ;; esac
 kill $pausing 2>/dev/null
 exit 0
@@ -77,17 +79,17 @@ def failure(printed: str) -> OperationError:
 
 
 @contextlib.contextmanager
-def paused(limit: float = PAUSE_LIMIT, guard: int = 0) -> Iterator[bool]:
+def paused(limit: float = PAUSE_LIMIT) -> Iterator[bool]:
     """Let the pooler's clients wait while the block runs, instead of getting errors; the value: whether they do.
 
     After `limit` seconds the block runs without waiting longer for transactions that are still open. RESUME always
     follows, even when this process is killed. It is the whole pooler that pauses: after `PAUSE database` PgBouncer
-    refuses new clients of that database (PgBouncer issue 498). After `guard` seconds the pooler resumes by itself.
+    refuses new clients of that database (PgBouncer issue 498).
     """
     with contextlib.ExitStack() as stack:
         try:
             end_sessions()
-            answer = stack.enter_context(containers.held(pause_argv(guard), limit))
+            answer = stack.enter_context(containers.held(pause_argv(), limit))
         except (containers.Failed, OperationError):
             note("the service pgbouncer is not running: its clients can't be paused")
             answer = ""
@@ -107,6 +109,29 @@ def enders(POOLS: list[Row], CLIENTS: list[Row]) -> list[str]:  # noqa: N803 - S
     return [f"KILL_CLIENT {row['id']}" for row in CLIENTS if (row["database"], row["user"]) in pools]
 
 
-def pause_argv(guard: int = 0) -> list[str]:
-    """The program that pauses until its standard input ends, or for `guard` seconds."""
-    return docker.exec_in("pgbouncer", "sh", "-c", PAUSE, str(guard), *CONSOLE)
+def pause_argv() -> list[str]:
+    """The program that pauses until its standard input ends."""
+    return docker.exec_in("pgbouncer", "sh", "-c", PAUSE, "pause", *CONSOLE)
+
+
+# ------------------------------------------------------------ while the server is replaced
+
+
+def hold(what: str) -> None:
+    """Let clients wait until another server process takes writes, for up to HELD_FOR seconds while this one stays
+    (docker/pgbouncer/hold-clients). Raises OperationError when they don't wait; `what` has not happened then."""
+    end_sessions()
+    done = containers.completed(hold_argv(str(HELD_FOR)), quiet=True)
+    if done.returncode:
+        reason = done.stderr.strip().partition("\n")[0].removeprefix("ERROR: ")
+        raise OperationError(what, "./scripts/ops sessions --over 0; then the same command again", reason)
+
+
+def resume() -> None:
+    """Clients that were told to wait go on."""
+    containers.run(hold_argv("end"), check=False)
+
+
+def hold_argv(word: str) -> list[str]:
+    """hold-clients with a number of seconds, `wait` or `end`: the checkout's, as the image may be an older one."""
+    return docker.exec_in("pgbouncer", "bash", "-c", HOLD.read_text(encoding="utf-8"), "hold-clients", word)

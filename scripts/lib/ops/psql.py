@@ -168,11 +168,6 @@ def literal(value: str) -> str:
     return " E'" + quoted.replace("\\", "\\\\") + "'" if "\\" in value else f"'{quoted}'"
 
 
-def identifier(*names: str) -> str:
-    """A quoted name."""
-    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
-
-
 HINTS = {  # SQLSTATE, or its class → the next command
     "55P03": "./scripts/ops blocking shows which session holds the lock",
     "57014": "./scripts/ops sessions shows what the server is busy with",

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from ops import psql
-from ops.catalog import Relation
 from ops.commands import maintain
+from relations import Relation
 from user_errors import UserError
 
 

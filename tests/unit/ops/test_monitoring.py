@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ops import cli, dotenv, monitoring
-from ops.monitoring import OVERLAY, PRODUCTION, PRODUCTION_OVERLAY, with_monitoring
+from ops.monitoring import CLUSTER, CLUSTER_OVERLAY, OVERLAY, PRODUCTION, PRODUCTION_OVERLAY, with_monitoring
 from user_errors import UserError
 
 
@@ -19,6 +19,11 @@ def test_the_overlay_is_added_once() -> None:
 def test_production_gets_its_certificates_and_the_check_of_receivers() -> None:
     files = with_monitoring(["docker-compose.yml", PRODUCTION, OVERLAY])
     assert files == ["docker-compose.yml", PRODUCTION, OVERLAY, PRODUCTION_OVERLAY]
+
+
+def test_a_cluster_is_monitored_with_its_members() -> None:
+    files = with_monitoring(["docker-compose.yml", CLUSTER])
+    assert files == ["docker-compose.yml", CLUSTER, OVERLAY, CLUSTER_OVERLAY]
 
 
 def test_the_files_are_those_of_the_environment_or_of_dotenv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

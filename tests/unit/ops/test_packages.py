@@ -112,3 +112,21 @@ def test_what_debsecan_knows() -> None:
         packages.Known("zlib1g", "1:1.3-1", "CVE-2026-2"),
         packages.Known("gone", "", "TEMP-1"),
     ]
+
+
+def test_a_vulnerability_is_as_old_as_the_first_look_up_that_found_its_fix() -> None:
+    fixed, unfixed = packages.Known("a", "1", "CVE-1", "2"), packages.Known("b", "1", "CVE-2")
+    first = packages.first_seen({"proxy": [fixed, unfixed]}, {}, 100.0)
+    now_fixed = unfixed._replace(fix="archive")
+    second = packages.first_seen({"proxy": [fixed, now_fixed], "app": [fixed]}, first, 200.0)
+    assert [one["since"] for one in first["proxy"]] == [100.0, 0]
+    assert [one["since"] for one in second["proxy"]] == [100.0, 200.0]
+    assert second["app"][0]["since"] == 200.0
+    text = packages.vulnerability_metrics({**first, "ops": []}, {"trixie": 50.0})
+    assert 'vulnerabilities{image="proxy",fix="yes"} 1' in text
+    assert 'vulnerabilities{image="proxy",fix="no"} 1' in text
+    assert 'vulnerabilities{image="ops",fix="yes"} 0' in text
+    assert 'fixable_since_timestamp_seconds{image="proxy"} 100' in text
+    assert 'fixable_since_timestamp_seconds{image="ops"}' not in text
+    assert 'advisories_timestamp_seconds{file="trixie"} 50' in text
+    assert all(re.fullmatch(r'# .*|flaglearning_\w+\{[\w="-]+(,[\w="]+)*\} \d+', line) for line in text.splitlines())

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ops import psql
+from ops import containers, psql
 from user_errors import Status
 
 LOCKED = "psql:<stdin>:1: ERROR:  55P03: canceling statement due to lock timeout\nLOCATION:  ProcessInterrupts, x.c:1\n"
@@ -63,7 +63,8 @@ def test_another_database_is_named() -> None:
     assert words[-1] == "--dbname=postgres"
 
 
-def test_a_session_has_a_safe_search_path_and_timeouts() -> None:
+def test_a_session_has_a_safe_search_path_and_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(containers, "server", lambda: "postgres")
     words = psql.in_postgres(["psql"], psql.READ_TIMEOUTS)
     options = next(word for word in words if word.startswith("PGOPTIONS="))
     assert "-c search_path=pg_catalog,pg_temp" in options
@@ -75,7 +76,3 @@ def test_a_session_has_a_safe_search_path_and_timeouts() -> None:
 )
 def test_a_constant_is_quoted(value: str, quoted: str) -> None:
     assert psql.literal(value) == quoted
-
-
-def test_a_name_is_quoted() -> None:
-    assert psql.identifier("public", 'Odd "name"; DROP') == '"public"."Odd ""name""; DROP"'

@@ -8,7 +8,7 @@ import pytest
 
 from ops.flows import restart
 
-QUIET: dict[str, Any] = {"started": 1.5, "sessions": [], "waiting_segments": 0}
+QUIET: dict[str, Any] = {"sessions": [], "waiting_segments": 0}
 BACKUP = {"pid": 7, "role": "flaglearning_backup", "application": "pgBackRest [backup]", "seconds": 61.0}
 DUMP = {"pid": 8, "role": "flaglearning_ops", "application": "", "seconds": 5.0}
 

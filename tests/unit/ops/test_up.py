@@ -6,7 +6,7 @@ import pytest
 
 from ops import dotenv
 from ops.flows import up
-from ops.monitoring import OVERLAY
+from ops.monitoring import CLUSTER_OVERLAY, OVERLAY
 from user_errors import UserError
 
 FILES = "docker-compose.yml:docker-compose.override.yml:docker/compose/cluster.yml"
@@ -35,7 +35,9 @@ def test_twice_changes_nothing(folder: Path) -> None:
 def test_monitoring_stays(folder: Path) -> None:
     folder.write_text(f"COMPOSE_FILE={':'.join((*dotenv.DEVELOPMENT, OVERLAY))}\n")
     up.choose_cluster()
-    assert folder.read_text() == f"COMPOSE_FILE={FILES}:{OVERLAY}\n"
+    assert folder.read_text() == f"COMPOSE_FILE={FILES}:{OVERLAY}:{CLUSTER_OVERLAY}\n"
+    up.choose_cluster()
+    assert folder.read_text() == f"COMPOSE_FILE={FILES}:{OVERLAY}:{CLUSTER_OVERLAY}\n"
 
 
 @pytest.mark.parametrize("where", ["file", "environment"])

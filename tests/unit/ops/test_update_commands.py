@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops import cli
+from ops import cli, dotenv
 from ops.commands import update, upgrade
 from ops.flows import update as update_flow
 from ops.flows import upgrade as upgrade_flow
@@ -31,8 +31,11 @@ def asked(*words: str) -> argparse.Namespace:
 def found(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
     """What the look-ups find: known vulnerabilities by image, and updates under the name `updates`."""
     found: dict[str, list[Any]] = {}
-    monkeypatch.setattr(update_flow, "check", lambda: {"proxy": found.get("updates", [])})
-    monkeypatch.setattr(update_flow, "known", lambda _: {"proxy": found["known"]})
+    monkeypatch.setattr(
+        update_flow,
+        "check",
+        lambda folder: ({"proxy": found.get("updates", [])}, {"proxy": found["known"]} if folder else {}),
+    )
     return found
 
 
@@ -56,6 +59,16 @@ def test_one_with_a_fix_is_listed_and_fails(found: dict[str, list[Any]], capsys:
     with pytest.raises(OperationError):
         update.check(True, FOLDER)
     assert [one["id"] for one in json.loads(capsys.readouterr().out)["vulnerabilities"]] == ["CVE-2026-1", "CVE-2026-2"]
+    assert update.check(True, FOLDER, record=True) == 0
+
+
+def test_the_folder_of_advisories_can_be_set_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dotenv, "read", lambda: "")
+    monkeypatch.delenv("ADVISORIES_DIR", raising=False)
+    assert update_flow.folder_of_advisories(None) is None
+    monkeypatch.setattr(dotenv, "read", lambda: "ADVISORIES_DIR=/srv/advisories\n")
+    assert update_flow.folder_of_advisories(None) == Path("/srv/advisories")
+    assert update_flow.folder_of_advisories(FOLDER) == FOLDER
 
 
 def test_without_advisories_the_listing_is_that_of_updates(
@@ -67,7 +80,15 @@ def test_without_advisories_the_listing_is_that_of_updates(
     assert json.loads(capsys.readouterr().out)[0]["package"] == "nginx"
 
 
-@pytest.mark.parametrize("words", [("update", "--advisories", "x"), ("upgrade", "--statements", "x")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("update", "--advisories", "x"),
+        ("update", "--record"),
+        ("upgrade", "--statements", "x"),
+        ("upgrade", "--check", "--no-backup"),
+    ],
+)
 def test_an_option_that_would_do_nothing_is_refused(words: tuple[str, ...]) -> None:
     given = asked(*words)
     with pytest.raises(UserError, match="belongs to"):

@@ -7,11 +7,12 @@ import contextlib
 import time
 from collections.abc import Iterator
 
+import relations
 from ops import catalog, psql
-from ops.catalog import Relation
 from ops.cli import DRY_RUN, MAINTAIN, YES, command, flag, option
 from ops.output import note, say, size
 from ops.prompt import confirm
+from relations import Relation
 from user_errors import Failure, UserError
 
 ANY_TABLE = option("table", nargs="?", metavar="TABLE", help="only this table (default: the whole database)")
@@ -130,7 +131,7 @@ def left_alone(row: psql.Row) -> str:
     if row["being_built_by"]:
         return f"{name} is being built by session {row['being_built_by']}: not dropped"
     if row["leftover"]:
-        drop = f"DROP INDEX {psql.identifier(row['schema'], row['name'])}"
+        drop = f"DROP INDEX {relations.identifier(row['schema'], row['name'])}"
         return f"{name} was left by a REINDEX; only the superuser may drop it:\n{superuser(drop)}"
     return (
         f"{name} is invalid, and not of an interrupted REINDEX: "
@@ -146,7 +147,7 @@ def superuser(statement: str) -> str:
 def drop(leftovers: list[psql.Row]) -> None:
     """Only an index's owner may drop it: as the migrator, who acts as the owner."""
     for row in leftovers:
-        name = psql.identifier(row["schema"], row["name"])
+        name = relations.identifier(row["schema"], row["name"])
         psql.maintain(f"DROP INDEX CONCURRENTLY IF EXISTS {name}", role="migrator")
         say(f"dropped {row['schema']}.{row['name']}")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from ops import catalog, containers, psql
+import relations
+from ops import containers, psql
 from ops.cli import DRY_RUN, JSON, MAINTAIN, YES, command, option
 from ops.output import note, say, show, size
 from ops.prompt import confirm
@@ -67,7 +68,7 @@ def drop(orphans: list[psql.Row]) -> None:
 def dropped(name: str) -> bool:
     """Whether the database could be dropped; False when a session uses it."""
     try:
-        psql.maintain(f"DROP DATABASE IF EXISTS {psql.identifier(name)}", role="app")
+        psql.maintain(f"DROP DATABASE IF EXISTS {relations.identifier(name)}", role="app")
     except psql.Refused as refused:
         if refused.sqlstate != IN_USE:
             raise
@@ -79,7 +80,7 @@ def not_djangos(name: str, found: dict[str, psql.Row]) -> Exception:
     """The error for a database that can't be dropped here: it doesn't exist, or Django's test runner didn't make it."""
     everything = [row["name"] for row in psql.rows("databases")]
     if name not in everything:
-        return catalog.not_found("test database", name, found or everything, "./scripts/ops test-databases list")
+        return relations.not_found("test database", name, found or everything, "./scripts/ops test-databases list")
     expected = names()
     return UserError(
         f"'{name}' was not made by Django's test runner",

@@ -19,8 +19,10 @@ from user_errors import OperationError, Status, UserError
     "update", DEPLOY, "Rebuild the images with current Debian packages, and roll them out without a failed request",
     flag("--check", exclusive="?what", help="only list what is pending; exit status 1 if a security update is"),
     option(
-        "--advisories", type=Path, metavar="FOLDER", help="with --check: also known vulnerabilities, by files in FOLDER"
+        "--advisories", type=Path, metavar="FOLDER",
+        help="with --check: also known vulnerabilities, by files in FOLDER (default: ADVISORIES_DIR of .env, or none)",
     ),
+    flag("--record", help="with --check: exit status 0 whatever is pending (for the timer: alerts judge the age)"),
     flag("--back", exclusive="?what", help="return to the images of before the last update"),
     flag("--build-only", exclusive="?what", help="build and show what changes; roll nothing out"),
     flag("--base-only", exclusive="?what", help="make the base image only (for update.yml)"),
@@ -31,9 +33,10 @@ def update(asked: argparse.Namespace) -> int:
     """PostgreSQL restarts with the pooler paused; pooler, app and proxy are exchanged. The images of before keep a tag
     for --back. A check is recorded in REPORTS_DIR."""
     if asked.check:
-        return check(asked.json, asked.advisories)
-    if asked.advisories:
-        raise UserError("--advisories belongs to --check", "./scripts/ops update --check --advisories FOLDER")
+        return check(asked.json, flow.folder_of_advisories(asked.advisories), asked.record)
+    if asked.advisories or asked.record:
+        name = "--advisories" if asked.advisories else "--record"
+        raise UserError(f"{name} belongs to --check", f"./scripts/ops update --check {name}")
     if asked.back:
         confirm("The images of before the last update serve again.", asked.yes)
         flow.back()
@@ -51,11 +54,10 @@ def update(asked: argparse.Namespace) -> int:
     return Status.OK
 
 
-def check(as_json: bool, advisories: Path | None) -> int:
-    """List what is pending, and what is known to be vulnerable."""
-    found = flow.check()
+def check(as_json: bool, advisories: Path | None, record: bool = False) -> int:
+    """List what is pending, and what is known to be vulnerable. `record`: either is no failure."""
+    found, known = flow.check(advisories)
     rows = [row(where, one) for where, updates in found.items() for one in updates]
-    known = flow.known(advisories) if advisories else {}
     vulnerable = [{"image": where, **one._asdict()} for where, ones in known.items() for one in ones]
     fixable = [one for one in vulnerable if one["fix"]]
     if as_json:
@@ -68,6 +70,8 @@ def check(as_json: bool, advisories: Path | None) -> int:
             note(f"{len(vulnerable) - len(fixable)} more have no fix yet: --json lists them")
     if flow.REBOOT.exists():
         note("this host wants a reboot: its kernel or a library was updated")
+    if record:
+        return Status.OK
     secure = [one for one in rows if one["security"]]
     if secure:
         raise OperationError(f"{len(secure)} security updates are pending", "./scripts/ops update")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ops.cli import DEPLOY, JSON, YES, command, flag, option
 from ops.flows import upgrade as flow
-from ops.output import note, show, show_json
+from ops.output import note, say, show, show_json
 from user_errors import OperationError, UserError
 
 
@@ -20,6 +20,11 @@ from user_errors import OperationError, UserError
         help="with --rehearse: compare the plans of these (./scripts/ops slow-queries --json >FILE)",
     ),
     flag("--back", exclusive="?what", help="set the new data directory aside; the old one is kept unchanged"),
+    flag("--no-backup", help="make no full backup afterwards (for upgrade.yml, which makes it)"),
+    option(
+        "--image", exclusive="?what", default="", metavar="MAJOR",
+        help="build the image with both versions only (for upgrade.yml)",
+    ),
     option("--suite", default="", metavar="NAME", help="the Debian release that has the older version"),
     YES, JSON,
 )  # fmt: skip
@@ -28,12 +33,16 @@ def upgrade(asked: argparse.Namespace) -> None:
     until the new version serves. Afterwards the statistics are made anew, and a full backup where backups are made."""
     if asked.statements and not asked.rehearse:
         raise UserError("--statements belongs to --rehearse", "./scripts/ops upgrade --rehearse --statements FILE")
-    if asked.rehearse:
+    if asked.no_backup and (asked.image or asked.rehearse or asked.back or asked.check):
+        raise UserError("--no-backup belongs to the upgrade itself", "./scripts/ops upgrade --no-backup")
+    if asked.image:
+        say(flow.image(asked.image, asked.suite))
+    elif asked.rehearse:
         rehearse(asked)
     elif asked.back:
         flow.back(asked.yes)
     else:
-        flow.run(asked.suite, asked.check, asked.yes)
+        flow.run(asked.suite, asked.check, asked.yes, not asked.no_backup)
 
 
 def rehearse(asked: argparse.Namespace) -> None:

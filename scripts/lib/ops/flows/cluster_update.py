@@ -162,6 +162,6 @@ def update_haproxy() -> bool:
     if not stale(["haproxy"]):
         return False
     note("haproxy: new container")
-    with pooler.paused(switchover.PAUSED_WITHIN):
+    with pooler.paused():
         replace("haproxy")
     return True

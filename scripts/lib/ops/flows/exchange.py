@@ -105,12 +105,14 @@ def in_place(service: str, old: str, new: str) -> None:
     """Stop the old container, start the new one; if that one does not become healthy, the old one serves again."""
     ports = publishes(old)
     began = time.monotonic()
-    with restart.uninterrupted(), held(ports) as is_held:
+    exchanging = containers.prepared(restart.exchange_argv(old, new))
+    with restart.uninterrupted(), held(ports) as is_held, exchanging as docker_commands:
         try:
-            containers.run(["docker", "stop", old])
-            containers.run(["docker", "start", new])
+            docker_commands.go()
+            if docker_commands.process.wait():
+                raise OperationError(f"the new container of {service} did not start", "correct what Docker says above")
             restart.wait_until_healthy(new, service)
-        except (containers.Failed, OperationError):
+        except OperationError:
             note(f"starting the previous container of {service} again")
             containers.completed(["docker", "rm", "--force", "--volumes", new], quiet=True)
             containers.run(["docker", "start", old])

@@ -2,8 +2,8 @@
 
 Refuse what would be interrupted → create the new container beside the running one → CHECKPOINT → pause PgBouncer →
 stop the old container, start the new one → wait until it takes writes, seen from the pooler → resume. The old container
-is removed then. If the new one ends or does not become healthy, the old one is started again. PgBouncer resumes
-whatever happens: when this process ends, and by itself after GUARD seconds.
+is removed then. If the new one ends or does not become healthy, the old one is started again. A program in PgBouncer's
+container resumes (docker/pgbouncer/hold-clients), whatever happens to this process.
 """
 
 from __future__ import annotations
@@ -14,36 +14,21 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from ops import cluster, containers, docker, pooler, psql
+from ops import containers, docker, pooler, psql
 from ops.flows import rollout
 from ops.output import note
 from user_errors import OperationError, UserError
 
 SERVICE = "postgres"
-PAUSE_WITHIN = 3.0  # seconds for running transactions to end
-GUARD = 8  # seconds; less than query_wait_timeout in pg/pgbouncer.ini
 POLL = 0.5  # seconds between two looks at the new container, whose end would not be seen otherwise
 MOST_SEGMENTS = 2  # not archived yet: a shutdown waits for them
-# In the pooler's container, on its way to the server. $1: when the present server started, which does not count.
-LOOK_UNTIL = (
-    cluster.LOOK
-    + """
-echo ready
-read -r _ || exit 0
-until found=$(psql --no-psqlrc --no-password --tuples-only --no-align --command="
-	SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())
-	WHERE NOT pg_catalog.pg_is_in_recovery()" 2>/dev/null) && [ -n "$found" ] && [ "$found" != "$1" ]
-do sleep 0.03; done
-echo "$found"
-"""
-)
-# One program, which goes on when the orchestrator is killed: there is no moment in which nothing would start a server.
+# One program, which goes on when the orchestrator is killed: one of the containers always runs again.
 # Never two servers on one data directory: from container to container PostgreSQL's own lock does not work.
 EXCHANGE = """
 echo ready
 read -r _ || exit 0
 docker stop "$1" >/dev/null || exit 1
-docker start "$2" >/dev/null || docker start "$1" >/dev/null
+docker start "$2" >/dev/null || { docker start "$1" >/dev/null; exit 1; }
 """
 
 
@@ -87,7 +72,7 @@ def exchange(old: str, new: str, image: str) -> float:
         for name in one_shots(SERVICE):  # certificates are checked, the repository is prepared
             containers.run(docker.run_in(name))
         checkpoint()
-        waited = under_pause(old, new, str(facts["started"]))
+        waited = under_pause(old, new)
     except BaseException:
         undo(old, new, image)
         raise
@@ -146,41 +131,40 @@ def recreate_one_shots(service: str) -> None:
         containers.run(docker.compose("create", "--no-build", *names), quiet=True)
 
 
-def under_pause(old: str, new: str, started: str) -> float:
+def exchange_argv(old: str, new: str) -> list[str]:
+    """Stops `old` and starts `new`, or `old` again, in one program that outlives the orchestrator. Its exit status is
+    not 0 when `new` was not started."""
+    return ["sh", "-c", EXCHANGE, "exchange", old, new]
+
+
+def under_pause(old: str, new: str) -> float:
     """Stop `old` and start `new` while clients wait; for how long, in seconds. Raises OperationError."""
-    with contextlib.ExitStack() as stack:
-        docker_commands = stack.enter_context(containers.prepared(["sh", "-c", EXCHANGE, "exchange", old, new]))
-        looking = None
-        if containers.is_running("pgbouncer"):
-            looker = docker.exec_in("pgbouncer", "sh", "-c", LOOK_UNTIL, "look", started)
-            looking = stack.enter_context(containers.prepared(looker))
-            stack.callback(looking.process.kill)  # if no server came, it looks still
+    with containers.prepared(exchange_argv(old, new)) as exchanging, uninterrupted():
+        has_pooler = containers.is_running("pgbouncer")
+        if has_pooler:
+            pooler.hold("PostgreSQL was not restarted")
         began = time.monotonic()
-        pause = pooler.paused(PAUSE_WITHIN, GUARD) if looking else contextlib.nullcontext(True)
-        with uninterrupted(), pause as is_paused:
-            if not is_paused:
-                raise OperationError(
-                    "PostgreSQL was not restarted: PgBouncer did not pause, as transactions went on",
-                    "./scripts/ops sessions --over 0; then the same command again",
-                )
-            docker_commands.go()
-            if looking:
-                looking.go()
-                wait_until_it_takes_writes(new, looking, began + GUARD)
-        waited = time.monotonic() - began
-        docker_commands.process.wait()
+        exchanging.go()
+        waited = wait_for_clients(new) if has_pooler else None
+        if exchanging.process.wait():
+            raise OperationError("the new container did not start", "correct what Docker says above")
         wait_until_healthy(new)
-        return waited
+        return time.monotonic() - began if waited is None else waited
 
 
-def wait_until_it_takes_writes(new: str, looking: containers.Prepared, deadline: float) -> None:
-    """Until the pooler's side sees the new server, or time is up: the pooler resumes then, and its clients wait for
-    their login. Raises OperationError when the new container has failed."""
-    while not looking.line(POLL):
-        if time.monotonic() > deadline:
-            return
-        if rollout.verdict(rollout.inspect(new)) == "failed":
-            raise OperationError("the new container ended", "correct what its log above says; ./scripts/ops doctor")
+def wait_for_clients(new: str) -> float:
+    """Until the pooler's clients go on; how long they waited, in seconds. Raises OperationError when the new container
+    has failed; they go on with the old one then, which is started again."""
+    with containers.prepared(pooler.hold_argv("wait")) as clients:
+        try:
+            while not (milliseconds := clients.line(POLL)) and clients.process.poll() is None:
+                if rollout.verdict(rollout.inspect(new)) == "failed":
+                    raise OperationError(
+                        "the new container ended", "correct what its log above says; ./scripts/ops doctor"
+                    )
+        finally:
+            clients.process.kill()  # they go on when the old container is back, which starts after this
+    return float(milliseconds or 0) / 1e3
 
 
 @contextlib.contextmanager

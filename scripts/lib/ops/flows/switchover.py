@@ -1,22 +1,25 @@
 """A planned switchover without a failed request: the pooler's clients wait while another member becomes the primary.
 
 Refuse what can't work → CHECKPOINT → pause PgBouncer → Patroni hands over → wait until HAProxy leads to the new primary
-→ resume. The program in PgBouncer's container that pauses also waits and resumes (ops.cluster.SWITCH): it does so
-whatever happens to this process.
+→ resume. A program in PgBouncer's container resumes (docker/pgbouncer/hold-clients), whatever happens to this process.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from typing import NamedTuple
 
 import cluster_health
-from ops import cluster, containers, docker, pooler
+from ops import cluster, containers, docker, dotenv, monitoring, pooler
 from ops.output import note
 from user_errors import OperationError
 
-PAUSED_WITHIN = 3.0  # seconds; the program in the container gives up after one
+WITHOUT_PRIMARY = 40.0  # seconds; more than hold-clients holds clients for
 ARCHIVED_WITHIN = 60.0  # seconds to wait for the archive before the switchover is refused
+
+
+METRIC = "flaglearning_switchover_timestamp_seconds"
 
 
 class Done(NamedTuple):
@@ -31,30 +34,31 @@ def run(candidate: str = "") -> Done:
     """The whole flow. Raises UserError or OperationError; then the cluster is as it was, or as the error says."""
     facts = ready(candidate)
     old = str(facts["primary"])
+    if monitoring.OVERLAY in dotenv.named_files():
+        containers.client("report-write", stdin=json.dumps({"flaglearning_switchover.prom": metrics(time.time())}))
     handing_over = docker.exec_in(
         old, "pgcluster", *docker.verb("switchover", {"candidate": candidate} if candidate else {})
     )
-    pooler.end_sessions()
-    with containers.prepared(handing_over) as patroni, containers.prepared(cluster.switch_argv(old)) as switch:
-        switch.go()
-        answer = switch.line(PAUSED_WITHIN)
-        if answer != "PAUSE":
-            raise OperationError(
-                "no switchover was started: PgBouncer did not pause within a second, because transactions went on",
-                "./scripts/ops sessions --over 0; then the same command again",
-            )
+    with containers.prepared(handing_over) as patroni:
+        pooler.hold("no switchover was started")
         patroni.go()
-        if containers.first(patroni, switch) is patroni and not patroni.line(0):
-            switch.go()  # Patroni has refused, and its reason is on standard error
-        new, _, microseconds = switch.line(cluster.WITHOUT + PAUSED_WITHIN).partition(" ")
-    took = float(microseconds or 0) / 1e6
-    if new in ("", "-", old):
+        with containers.prepared(pooler.hold_argv("wait")) as clients:
+            if containers.first(patroni, clients) is patroni and not patroni.line(0):
+                pooler.resume()  # Patroni has refused, and its reason is on standard error
+            took = float(clients.line(WITHOUT_PRIMARY) or 0) / 1e3
+    new = cluster.seen_by_the_pooler()
+    if new in ("", old):
         raise OperationError(
-            f"no other primary after {took:.0f} s: PgBouncer's clients go on, on {new.strip('-') or 'no server'}",
+            f"no other primary after {took:.0f} s: PgBouncer's clients go on, on {new or 'no server'}",
             f"./scripts/ops cluster status; docker compose logs --tail 30 {old}",
         )
     note(f"{new} is the primary; clients waited {took:.2f} s")
     return Done(old, new, took)
+
+
+def metrics(at: float) -> str:
+    """The metrics file that tells the alert FailoverHappened that this one is planned. `at`: seconds since 1970."""
+    return f"# HELP {METRIC} When a planned switchover began.\n# TYPE {METRIC} gauge\n{METRIC} {at:.0f}\n"
 
 
 def ready(candidate: str) -> cluster_health.Facts:

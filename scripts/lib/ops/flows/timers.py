@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import containers
+from ops.flows import failure_reports
 from ops.output import note, say
 from user_errors import UserError
 
@@ -67,9 +68,12 @@ def install(dry_run: bool) -> None:
     containers.require_same_deployment()
     timers = wanted()
     texts = units(timers, Path.cwd())
+    reporting = failure_reports.wanted()
     if dry_run:
-        for name, text in texts.items():
-            say(f"--- {UNITS / name}\n{text}")
+        shown = {UNITS / name: text for name, text in texts.items()}
+        for file, text in {**shown, **(failure_reports.files(UNITS, containers.config()) if reporting else {})}.items():
+            if file != failure_reports.INSTALLED:
+                say(f"--- {file}\n{text}")
         return
     if containers.environment_of("ops")["DEPLOYMENT"] == "development":
         raise UserError("timers are for production, and this folder means development", "docs/production.md")
@@ -83,8 +87,13 @@ def install(dry_run: bool) -> None:
     ]
     for name in changed:
         (UNITS / name).write_text(texts[name], encoding="utf-8")
+    if reporting:
+        changed += failure_reports.install(UNITS)
     containers.run(["systemctl", "daemon-reload"])
-    containers.run(["systemctl", "enable", "--now", *(f"{name}.timer" for name in timers)])
+    enabled = [*(f"{name}.timer" for name in timers), *([failure_reports.TIMER] if reporting else [])]
+    containers.run(["systemctl", "enable", "--now", *enabled])
+    if not reporting and not failure_reports.OF_ANSIBLE.exists():
+        note("no monitoring is configured: a failed unit is seen with systemctl --failed only (docs/monitoring.md)")
     at_once = [service for name in first for service in timers[name]["first"]]
     if at_once:
         containers.run(["systemctl", "start", "--no-block", *(f"{service}.service" for service in at_once)])

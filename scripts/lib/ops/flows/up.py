@@ -79,16 +79,19 @@ def choose_cluster() -> None:
     text = dotenv.read()
     files = os.environ.get("COMPOSE_FILE") or dotenv.value(text, "COMPOSE_FILE")
     named = files.split(":") if files else []
-    if set(CLUSTER_FILES) <= set(named):
+    beside = [file for file in named if file not in CLUSTER_FILES]
+    wanted = named if set(CLUSTER_FILES) <= set(named) else [*CLUSTER_FILES, *beside]
+    if monitoring.OVERLAY in wanted:
+        wanted = monitoring.with_monitoring(wanted)
+    if wanted == named:
         return
-    if not {*named} <= {*CLUSTER_FILES, monitoring.OVERLAY}:
+    if not {*named} <= {*CLUSTER_FILES, monitoring.OVERLAY, monitoring.CLUSTER_OVERLAY}:
         raise UserError(
             "a cluster on one machine is for development, and COMPOSE_FILE names another deployment",
             "unset COMPOSE_FILE (in .env or in the environment), or use another checkout",
             files,
         )
-    beside = [file for file in named if file not in CLUSTER_FILES]
-    os.environ["COMPOSE_FILE"] = ":".join([*CLUSTER_FILES, *beside])
+    os.environ["COMPOSE_FILE"] = ":".join(wanted)
     containers.config.cache_clear()
     containers.members.cache_clear()
     if dotenv.write(dotenv.with_variable(text, "COMPOSE_FILE", os.environ["COMPOSE_FILE"])):

@@ -33,6 +33,7 @@ RUN apt-get update -qq && apt-get upgrade -y -qq && rm -rf /var/lib/apt/lists/* 
 """
 REBOOT = Path("/run/reboot-required")
 METRICS, FACTS = "flaglearning_updates.prom", "updates.json"
+ADVISORIES = "ADVISORIES_DIR"  # in .env: the folder of advisories for every look-up
 SUITE, PYTHON_ADVISORIES = "trixie", "osv-pypi.zip"
 # $1: the release. Standard input is a pipe of another user's, which debsecan could not open again by its name.
 DEBSECAN = """
@@ -74,18 +75,42 @@ def bill_of_materials(image: str) -> dict[str, Any]:
 # ------------------------------------------------------------ what is pending
 
 
-def check() -> dict[str, list[Update]]:
-    """What the archive has newer, by image, and by `host` in production on Debian. Recorded in REPORTS_DIR, for
-    Prometheus and the checklist. Raises OperationError when the archive can't be reached."""
+def check(advisories: Path | None = None) -> tuple[dict[str, list[Update]], dict[str, list[Known]]]:
+    """What the archive has newer, by image, and by `host` in production on Debian; and what is known to be vulnerable,
+    by the `advisories` in a folder. Recorded in REPORTS_DIR, for Prometheus and the checklist. Raises OperationError
+    when the archive can't be reached, UserError when an advisory file is not there."""
+    vulnerable = known(advisories) if advisories else {}
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(images(), pool.map(pending, images().values())))
     if production() and Path("/etc/debian_version").exists():
         found["host"] = host()
     now, reboot = time.time(), REBOOT.stat().st_mtime if REBOOT.exists() else None
-    facts = {"checked": now, "reboot_since": reboot, "pending": {k: [u._asdict() for u in v] for k, v in found.items()}}
-    files = {METRICS: packages.metrics(found, now, reboot), FACTS: json.dumps(facts, indent=1) + "\n"}
-    containers.client("report-write", stdin=json.dumps(files))
+    facts: dict[str, Any] = {
+        "checked": now,
+        "reboot_since": reboot,
+        "pending": {k: [u._asdict() for u in v] for k, v in found.items()},
+    }
+    metrics = packages.metrics(found, now, reboot)
+    if advisories:
+        files = {file.name: file.stat().st_mtime for file in needed(advisories)}
+        seen = packages.first_seen(vulnerable, recorded().get("vulnerabilities", {}), now)
+        facts |= {"advisories": files, "vulnerabilities": seen}
+        metrics += packages.vulnerability_metrics(seen, files)
+    containers.client("report-write", stdin=json.dumps({METRICS: metrics, FACTS: json.dumps(facts, indent=1) + "\n"}))
+    return found, vulnerable
+
+
+def recorded() -> dict[str, Any]:
+    """What the look-up before has recorded; {} at the first."""
+    printed = containers.run(docker.run_in("ops", "-c", f"cat /reports/{FACTS} || true", entrypoint="sh"), quiet=True)
+    found: dict[str, Any] = json.loads(printed or "{}")
     return found
+
+
+def folder_of_advisories(given: Path | None) -> Path | None:
+    """The folder that an option names, or else .env; None without one."""
+    named = os.environ.get(ADVISORIES) or dotenv.value(dotenv.read(), ADVISORIES)
+    return given or (Path(named) if named else None)
 
 
 def production() -> bool:
@@ -124,17 +149,27 @@ def host() -> list[Update]:
 def known(folder: Path) -> dict[str, list[Known]]:
     """By image, and by `host` as in check(), of advisories in a folder: what debsecan reads, by the name of Debian's
     release, and PYTHON_ADVISORIES. No feed is asked. Raises UserError when a file is not there."""
-    suites = dict.fromkeys(images(), SUITE)
-    system = Path("/etc/os-release")
-    release = system.read_text(encoding="utf-8") if system.exists() else ""
-    if production() and dotenv.value(release, "ID") == "debian":
-        suites["host"] = dotenv.value(release, "VERSION_CODENAME")
-    for file in sorted({*suites.values(), PYTHON_ADVISORIES}):
-        note(f"{folder / file}: {age_of(folder / file)}")
-    found = {name: of_debian(folder, suite, name) for name, suite in suites.items()}
+    for file in needed(folder):
+        note(f"{file}: {age_of(file)}")
+    found = {name: of_debian(folder, suite, name) for name, suite in suites().items()}
     if "app" in found:
         found["app"] += of_python(folder, images()["app"])
     return found
+
+
+def suites() -> dict[str, str]:
+    """Image, and `host` as in check() → its Debian release."""
+    found = dict.fromkeys(images(), SUITE)
+    system = Path("/etc/os-release")
+    release = system.read_text(encoding="utf-8") if system.exists() else ""
+    if production() and dotenv.value(release, "ID") == "debian":
+        found["host"] = dotenv.value(release, "VERSION_CODENAME")
+    return found
+
+
+def needed(folder: Path) -> list[Path]:
+    """The files of advisories that known() reads."""
+    return [folder / name for name in sorted({*suites().values(), PYTHON_ADVISORIES})]
 
 
 def age_of(file: Path) -> str:

@@ -2,6 +2,7 @@
 
 Build an image with both versions → stop PostgreSQL → pg_upgrade --check, then pg_upgrade, which copies → start →
 roles → statistics → a full backup. Until pg_upgrade has ended nothing has changed. The way back is the old directory.
+On hosts ansible/playbooks/upgrade.yml calls it, and brings the image.
 """
 
 from __future__ import annotations
@@ -13,26 +14,33 @@ from pathlib import Path
 from typing import Any
 
 from ops import containers, docker
-from ops.flows import restart, sandbox
+from ops.flows import restart, sandbox, update
 from ops.output import note, say, size
 from ops.prompt import confirm
 from user_errors import OperationError, UserError
 
 SUITES = {"13": "bullseye", "15": "bookworm", "17": "trixie"}  # Debian's release with each major version
+CONTEXT = Path("docker/upgrade")  # where images are built; hosts have no such folder
+# What reads the data directory, beside the server itself.
+BESIDE = ("backup", "pgbackrest-server")
 ANALYZE = ("vacuumdb", "--host=/run/postgresql", "--username=postgres", "--all", "--quiet", "--analyze-in-stages")
 
 
 def image(major: str, suite: str) -> str:
-    """The tag of an image with the server of `major` beside this version's."""
+    """The tag of an image with the server of `major` beside this version's. Raises UserError."""
     server = str(containers.config()["services"][restart.SERVICE]["image"])
     tag = f"{server.rpartition(':')[2]}-from-{major}"
+    name = f"{server.rpartition(':')[0]}:{tag}"
+    if not CONTEXT.is_dir():
+        if update.present(name):
+            return tag
+        raise UserError(f"this folder builds no image, and {name} is not here", "ansible/playbooks/upgrade.yml")
     arguments = {"POSTGRES_IMAGE": server, "OLD_MAJOR": major, "OLD_SUITE": suite or SUITES.get(major, "")}
     if not arguments["OLD_SUITE"]:
         raise UserError(f"no Debian release is known that has PostgreSQL {major}", "--suite names one")
     words = [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     note(f"building an image with PostgreSQL {major}")
-    name = f"{server.rpartition(':')[0]}:{tag}"
-    containers.run(["docker", "build", "--quiet", *words, "--tag", name, "docker/upgrade"])
+    containers.run(["docker", "build", "--quiet", *words, "--tag", name, str(CONTEXT)])
     return tag
 
 
@@ -53,7 +61,7 @@ def verb(name: str, tag: str = "", service: str = "restore", stdin: str | None =
 def prepare(suite: str) -> tuple[dict[str, Any], str]:
     """What there is to upgrade, and the tag of the image that can. Raises UserError."""
     if containers.members():
-        raise UserError("a cluster is upgraded as one server: not provided yet", "docs/runbooks/upgrade.md")
+        raise UserError("a cluster has no upgrade in place", "docs/runbooks/upgrade.md#a-cluster")
     containers.require_same_deployment()
     found = verb("facts")
     if found["old"] is None or found["has_new"]:
@@ -66,8 +74,9 @@ def prepare(suite: str) -> tuple[dict[str, Any], str]:
     return found, image(found["old"], suite)
 
 
-def run(suite: str, check_only: bool, yes: bool) -> None:
-    """The upgrade, or its check. Raises UserError and OperationError."""
+def run(suite: str, check_only: bool, yes: bool, full_backup: bool = True) -> None:
+    """The upgrade, or its check; `full_backup`: make one at the end, where backups are made. Raises UserError and
+    OperationError."""
     found, tag = prepare(suite)
     what = f"PostgreSQL {found['old']} → {found['new']}, {size(found['bytes'])}"
     if not check_only:
@@ -77,17 +86,18 @@ def run(suite: str, check_only: bool, yes: bool) -> None:
             yes,
         )
     began = time.monotonic()
-    containers.run(docker.compose("stop", restart.SERVICE), quiet=True)
+    beside = readers()
+    containers.run(docker.compose("stop", restart.SERVICE, *beside), quiet=True)
     done = verb("run", tag, check_only=check_only)
     if check_only:
         say(f"{what}: pg_upgrade --check has passed")
         return
-    start()
+    start(beside)
     down = time.monotonic() - began
     note(f"PostgreSQL {done['new']} serves after {down:.1f} s, {done['seconds']:.1f} s of them pg_upgrade")
-    # The first of its three stages takes seconds, and is enough for sensible plans.
-    containers.run(docker.exec_in(restart.SERVICE, *ANALYZE))
-    backup()
+    containers.run(docker.exec_in(restart.SERVICE, *analyze(done["new"])))
+    if full_backup:
+        backup()
     say(json.dumps({**done, "down_seconds": round(down, 1)}))
     note("when all is well: ./scripts/ops retained list; the way back, which loses what is written from now on: --back")
 
@@ -124,11 +134,24 @@ def read_statements(file: Path) -> list[str]:
         ) from None
 
 
-def start() -> None:
-    """The server, today's roles and privileges, and the pooler's connections."""
-    up = ("up", "--detach", "--no-deps", "--no-recreate", "--no-build", "--wait", restart.SERVICE)
-    containers.run(docker.compose(*up))
+def readers() -> list[str]:
+    """The services that read the data directory, where they run or a start of everything would start them."""
+    enabled = containers.run(docker.compose("config", "--services")).split()
+    return [name for name in BESIDE if name in enabled or containers.is_running(name)]
+
+
+def start(beside: list[str]) -> None:
+    """The server, today's roles and privileges, and what reads the data directory. The pooler connects by itself."""
+    containers.run(docker.compose("up", "--detach", "--no-build", "--wait", restart.SERVICE))
     containers.pgadmin("apply")
+    if beside:
+        containers.run(docker.compose("up", "--detach", "--no-build", "--wait", *beside))
+
+
+def analyze(major: str) -> tuple[str, ...]:
+    """What makes the statistics that pg_upgrade has not brought along: since 18 it brings most (PostgreSQL 18 docs,
+    pg_upgrade, "Statistics"). The first of the three stages takes seconds, and is enough for sensible plans."""
+    return (*ANALYZE, "--missing-stats-only") if int(major) >= 18 else ANALYZE
 
 
 def backup() -> None:
@@ -147,7 +170,7 @@ def back(yes: bool) -> None:
         "The data directory of the new version is set aside. What was written since the upgrade is in that one only.",
         yes,
     )
-    containers.run(docker.compose("stop", restart.SERVICE), quiet=True)
+    containers.run(docker.compose("stop", restart.SERVICE, *readers()), quiet=True)
     done = verb("back")
     if not done["retained"]:
         raise OperationError("there is no data directory of the new version", "./scripts/ops upgrade")

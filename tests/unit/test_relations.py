@@ -2,9 +2,9 @@
 
 import pytest
 
-from ops import catalog
-from ops.catalog import Relation
-from user_errors import Status
+import relations
+from relations import Relation
+from user_errors import Status, UserError
 
 COUNTRY = Relation("1", "public", "flags_country", "table", "public.flags_country")
 ODD = Relation("2", "public", "it's", "table", 'public."it\'s"')
@@ -23,11 +23,11 @@ ALL = [OTHER, COUNTRY, ODD, CAPITAL]
     ],
 )  # fmt: skip
 def test_names_of_a_table(name: str, found: Relation | None) -> None:
-    assert catalog.match(name, ALL) == found
+    assert relations.match(name, ALL) == found
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
-    error = catalog.not_found("table", "flags_countri", ["flags_country", "users_user"], "./scripts/ops tables")
+    error = relations.not_found("table", "flags_countri", ["flags_country", "users_user"], "./scripts/ops tables")
     assert str(error) == (
         "ERROR: there is no table 'flags_countri'\nHINT:  did you mean flags_country? ./scripts/ops tables"
     )
@@ -35,10 +35,18 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
 
 
 def test_a_name_without_a_near_one_names_the_listing() -> None:
-    assert catalog.not_found("table", "x" * 5000, ["flags_country"], "./scripts/ops tables").hint == (
+    assert relations.not_found("table", "x" * 5000, ["flags_country"], "./scripts/ops tables").hint == (
         "./scripts/ops tables"
     )
 
 
 def test_a_statement_gets_the_quoted_name() -> None:
     assert ODD.sql == '"public"."it\'s"'
+    assert relations.identifier("public", 'Odd "name"; DROP') == '"public"."Odd ""name""; DROP"'
+
+
+def test_a_relation_of_another_kind_is_not_found() -> None:
+    rows = [{**COUNTRY._asdict(), "oid": 1}, {**OTHER._asdict(), "oid": 3, "kind": "index"}]
+    assert relations.find("flags_country", rows, relations.TABLES, "table", "") == COUNTRY
+    with pytest.raises(UserError):
+        relations.find("audit.flags_country", rows, relations.TABLES, "table", "")

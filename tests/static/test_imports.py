@@ -1,6 +1,7 @@
-"""The packages of app/ import in one direction: config → flags → users → core."""
+"""The packages of app/ import in one direction: config → flags → users → core; ./scripts/ops imports no package."""
 
 import ast
+import sys
 
 import pytest
 
@@ -45,3 +46,19 @@ def test_a_package_imports_only_what_is_below_it(package: str) -> None:
 def test_users_reads_no_table_of_flags() -> None:
     files = [file for file in (ROOT / "app/users").rglob("*") if file.suffix in (".py", ".sql")]
     assert [str(file.relative_to(ROOT)) for file in files if "flags_" in file.read_text()] == []
+
+
+def test_ops_needs_the_standard_library_alone() -> None:
+    """It runs where there is no virtual environment."""
+    lib = ROOT / "scripts/lib"
+    ours = {path.stem for path in lib.iterdir()}
+    seen, unseen = set[str](), {"ops"}
+    while unseen:
+        seen |= unseen
+        files = [
+            file for name in unseen for file in (lib / f"{name}.py", *(lib / name).rglob("*.py")) if file.is_file()
+        ]
+        names = set.union(*(imported(file.read_text()) for file in files))
+        assert names <= sys.stdlib_module_names | ours
+        unseen = names & ours - seen
+    assert "user_errors" in seen
