@@ -48,6 +48,8 @@ MAY_BE_ABSENT = {
     r"flaglearning_units_checked_.*": "UnitCheckOld",
     r"flaglearning_unit_failed": "while no unit has failed; UnitCheckOld",
     r"flaglearning_(updates_security|reboot_required)_since_.*": "while none is pending; UpdateCheckOld, JobNeverRan",
+    r"flaglearning_vulnerabilities_fixable_since_.*": "while none is known that has a fix; AdvisoriesOld",
+    r"flaglearning_advisories_.*": "without ADVISORIES_DIR; UpdateCheckOld, as the same look-up writes it",
     r"flaglearning_switchover_.*": "until the first switchover",
 }
 METRIC = re.compile(r"\b(?:alertmanager|app|etcd|flaglearning|haproxy|http|node|patroni|pg|pgbouncer|prometheus)_\w+")
