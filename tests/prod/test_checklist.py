@@ -62,7 +62,7 @@ FAULTS: list[tuple[str, str, dict[str, str]]] = [
     (
         "ALTER ROLE flaglearning_prod CREATEDB",
         "ALTER ROLE flaglearning_prod NOCREATEDB",
-        {"PRIV-01": "CREATEDB: flaglearning_prod", "PRIV-02": "created a database at: postgres, pgbouncer"},
+        {"PRIV-01": "CREATEDB: flaglearning_prod", "PRIV-02": "created a database at: postgres:5432, pgbouncer:6432"},
     ),
     (
         "GRANT flaglearning_owner TO flaglearning_prod",
