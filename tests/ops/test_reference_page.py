@@ -4,6 +4,7 @@ That each command exists, and that the page has all of them: tests/unit/ops/test
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_it_works(ops: Ops, players: None, command: str) -> None:
-    result = ops.script(*shlex.split(command))
+def test_it_works(ops: Ops, players: None, tmp_path: Path, command: str) -> None:
+    result = ops.script(*shlex.split(command.replace("FOLDER", str(tmp_path / "folder"))))
     assert result.status == 0, result.out + result.err
     assert result.out.strip() or result.err.strip()
