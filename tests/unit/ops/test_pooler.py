@@ -1,6 +1,7 @@
 """PgBouncer's console: psql's CSV, errors."""
 
 from ops import pooler
+from testing.shell import ROOT
 from user_errors import Status
 
 POOLS = "database,user,cl_active,pool_mode\nflaglearning_dev,flaglearning_user,12,transaction\npostgres,pgbouncer,0,\n"
@@ -35,3 +36,9 @@ def test_the_clients_of_session_pools_are_ended_before_a_pause() -> None:
         {"id": 3, "database": "other", "user": "readonly"},
     ]
     assert pooler.enders(pools, clients) == ["KILL_CLIENT 2"]
+
+
+def test_the_program_that_holds_clients_is_on_hosts_too() -> None:
+    """Of docker/ they get the compose files alone (ansible/roles/stack/tasks/files.yml)."""
+    assert pooler.HOLD.parts[0] == "scripts"
+    assert (ROOT / pooler.HOLD).is_file()
