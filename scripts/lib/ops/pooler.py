@@ -19,7 +19,7 @@ Row = dict[str, Any]
 PSQL = ("psql", "--no-psqlrc", "--no-password", "--host=/run/pgbouncer", "--port=6432")
 CONSOLE = (*PSQL, "--username=pgbouncer", "--csv", "pgbouncer")
 END = "-- end --"
-HOLD = Path("scripts/lib/hold-clients")
+HOLD = Path("scripts/lib/ops/hold-clients")
 HELD_FOR = 8  # seconds; less than query_wait_timeout in pg/pgbouncer.ini
 PAUSE_LIMIT = 4.0  # seconds; PAUSE waits for running transactions
 # "$@" is the console's command line. psql prints PAUSE when the pooler has paused. It runs in the background, so that
@@ -119,7 +119,7 @@ def pause_argv() -> list[str]:
 
 def hold(what: str) -> None:
     """Let clients wait until another server process takes writes, for up to HELD_FOR seconds while this one stays
-    (scripts/lib/hold-clients). Raises OperationError when they don't wait; `what` has not happened then."""
+    (scripts/lib/ops/hold-clients). Raises OperationError when they don't wait; `what` has not happened then."""
     end_sessions()
     done = containers.completed(hold_argv(str(HELD_FOR)), quiet=True)
     if done.returncode:

@@ -39,6 +39,7 @@ def test_the_clients_of_session_pools_are_ended_before_a_pause() -> None:
 
 
 def test_the_program_that_holds_clients_is_on_hosts_too() -> None:
-    """Of docker/ they get the compose files alone (ansible/roles/stack/tasks/files.yml)."""
-    assert pooler.HOLD.parts[0] == "scripts"
+    """They get this folder, not the whole checkout (stack_files in ansible/roles/stack/vars/main.yml)."""
+    assert pooler.HOLD.parent.as_posix() == "scripts/lib/ops"
+    assert "'scripts/lib/ops'" in (ROOT / "ansible/roles/stack/vars/main.yml").read_text()
     assert (ROOT / pooler.HOLD).is_file()

@@ -3,7 +3,7 @@
 Refuse what would be interrupted → create the new container beside the running one → CHECKPOINT → pause PgBouncer →
 stop the old container, start the new one → wait until it takes writes, seen from the pooler → resume. The old container
 is removed then. If the new one ends or does not become healthy, the old one is started again. A program in PgBouncer's
-container resumes (scripts/lib/hold-clients), whatever happens to this process.
+container resumes (scripts/lib/ops/hold-clients), whatever happens to this process.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A planned switchover without a failed request: the pooler's clients wait while another member becomes the primary.
 
 Refuse what can't work → CHECKPOINT → pause PgBouncer → Patroni hands over → wait until HAProxy leads to the new primary
-→ resume. A program in PgBouncer's container resumes (scripts/lib/hold-clients), whatever happens to this process.
+→ resume. A program in PgBouncer's container resumes (scripts/lib/ops/hold-clients), whatever happens to this process.
 """
 
 from __future__ import annotations
