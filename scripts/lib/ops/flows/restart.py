@@ -162,8 +162,9 @@ def wait_for_clients(new: str) -> float:
                     raise OperationError(
                         "the new container ended", "correct what its log above says; ./scripts/ops doctor"
                     )
-        finally:
-            clients.process.kill()  # they go on when the old container is back, which starts after this
+        except BaseException:
+            clients.process.kill()  # clients go on when the old container is back, which is started after this
+            raise
     return float(milliseconds or 0) / 1e3
 
 
