@@ -123,8 +123,15 @@ def hold(what: str) -> None:
     end_sessions()
     done = containers.completed(hold_argv(str(HELD_FOR)), quiet=True)
     if done.returncode:
-        reason = done.stderr.strip().partition("\n")[0].removeprefix("ERROR: ")
-        raise OperationError(what, "./scripts/ops sessions --over 0; then the same command again", reason)
+        raise not_held(what, done.stderr)
+
+
+def not_held(what: str, printed: str) -> OperationError:
+    """The error for what hold-clients, or Docker, printed."""
+    reason, _, hint = printed.strip().partition("\nHINT:")
+    if not hint:
+        containers.require_engine()
+    return OperationError(what, hint.strip() or "./scripts/ops doctor", " ".join(reason.removeprefix("ERROR:").split()))
 
 
 def resume() -> None:

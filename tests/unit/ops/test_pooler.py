@@ -43,3 +43,11 @@ def test_the_program_that_holds_clients_is_on_hosts_too() -> None:
     assert pooler.HOLD.parent.as_posix() == "scripts/lib/ops"
     assert "'scripts/lib/ops'" in (ROOT / "ansible/roles/stack/vars/main.yml").read_text()
     assert (ROOT / pooler.HOLD).is_file()
+
+
+def test_the_program_that_holds_clients_says_why_and_what_next() -> None:
+    printed = "ERROR: PgBouncer is led to no server that takes writes\nHINT:  ./scripts/ops cluster status\n"
+    assert str(pooler.not_held("no switchover was started", printed)) == (
+        "ERROR: no switchover was started: PgBouncer is led to no server that takes writes\n"
+        "HINT:  ./scripts/ops cluster status"
+    )
