@@ -38,6 +38,8 @@ WITHOUT_FIGURES = {
     "drill: drill",
     "updates: update of {{image}}",  # no update was looked for, and no reboot is due
     "updates: reboot",
+    "updates: vulnerability of {{image}}",
+    "updates: {{file}}",  # of advisories
     "updates: last look",
     "app-failures: {{type}} in {{place}}",  # none yet: the alert's fault has some
     "backups: dump",
