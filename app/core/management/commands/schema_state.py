@@ -25,14 +25,19 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         loader = MigrationLoader(connection)
-        plan = [key for leaf in loader.graph.leaf_nodes() for key in loader.graph.forwards_plan(leaf)]
-        applied = loader.applied_migrations or {}
         found = {
-            "pending": [".".join(key) for key in dict.fromkeys(plan) if key not in applied],
+            "pending": pending(loader),
             "missing": missing(),
             "changes": changes(loader) if options["changes"] else [],
         }
         self.stdout.write(json.dumps(found))
+
+
+def pending(loader: MigrationLoader) -> list[str]:
+    """Migrations that are not applied."""
+    plan = [key for leaf in loader.graph.leaf_nodes() for key in loader.graph.forwards_plan(leaf)]
+    applied = loader.applied_migrations or {}
+    return [".".join(key) for key in dict.fromkeys(plan) if key not in applied]
 
 
 def missing() -> list[str]:
