@@ -39,6 +39,7 @@ UIDS = {
     "pgbouncer": 6432,
     "postgres": 5432,
     "postgres-exporter": 9090,
+    "rehearsal": 8000,
     "repository": 5432,
     "restore": 5432,
     "roles": 5432,
@@ -77,13 +78,13 @@ class Secret:
 
 REPOSITORY_READERS = ("postgres", "backup", "restore", "sandbox")
 SECRETS = {
-    "app_password": Secret("password", ("roles", "sandbox", "app", "ops")),
+    "app_password": Secret("password", ("roles", "sandbox", "app", "ops", "rehearsal")),
     "migrator_password": Secret("password", ("roles", "sandbox", "migrate", "ops")),
     "readonly_password": Secret("password", ("roles", "sandbox", "ops")),
     "ops_password": Secret("password", ("roles", "sandbox", "ops")),
     "monitor_password": Secret("password", ("roles", "sandbox", "postgres-exporter", "pgbouncer-exporter")),
     "pgbouncer_password": Secret("password", ("roles", "sandbox", "pgbouncer")),
-    "django_secret_key": Secret("key", ("migrate", "app"), minimum=MINIMUM_KEY_LENGTH, length=64),
+    "django_secret_key": Secret("key", ("migrate", "app", "rehearsal"), minimum=MINIMUM_KEY_LENGTH, length=64),
     # pgBackRest reads these two as files of settings.
     "backup_cipher": Secret("cipher", (*REPOSITORY_READERS, "repository"), length=48),
     "backup_cipher_offhost": Secret("cipher", (*REPOSITORY_READERS, "pgbackrest-server"), copy_of="backup_cipher"),

@@ -91,7 +91,8 @@ SELECT = "SELECT code FROM flags_country WHERE code > $1"
 def test_a_backup_of_the_old_version_is_upgraded_beside_the_stack(
     old: tuple[Stack, str], tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    """Nothing of the stack changes, and nothing of the rehearsal stays."""
+    """Nothing of the stack changes, and nothing of the rehearsal stays. The application's requests are answered by the
+    upgraded server: the stack's own is stopped."""
     stack, _ = old
     statements = tmp_path / "slow.json"
     statements.write_text(json.dumps([{"query": SELECT}, {"query": "SELECT nothing FROM flags_country"}]))
@@ -102,7 +103,12 @@ def test_a_backup_of_the_old_version_is_upgraded_beside_the_stack(
     record_property("measured", f"rehearsal: {report['seconds']}")
     assert (report["old"], report["new"]) == (OLD, "17")
     assert all(one["ok"] for one in report["checks"]), report["checks"]
-    assert len(report["checks"]) == 3
+    assert len(report["checks"]) == 4
+    assert report["image"] == f"flaglearning/app:{TAG}"
+    assert [one for one in report["requests"] if one["error"]] == []
+    assert report["untried"] == []
+    answered = {one["request"]: one["status"] for one in report["requests"]}
+    assert (answered["POST /api/answers"], answered["POST /accounts/delete/"]) == (201, 302)
     same, wrong = report["statements"]
     assert (same["plan"], same["nodes_after"]) == ("same", ["Seq Scan on flags_country"])
     assert "does not exist" in wrong["plan"]

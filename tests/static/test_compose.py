@@ -371,3 +371,28 @@ def test_mail_gives_the_application_alone_a_way_out_and_a_secret() -> None:
     assert (on_mail, knowing) == (["app"], ["app"])
     assert "application" in config["services"]["app"]["networks"]
     assert not config["networks"]["mail"].get("internal")
+
+
+EVERYTHING = (*PRODUCTION_MONITORING, "docker/compose/mail.yml", "docker/compose/sentry.yml")
+
+
+@pytest.mark.parametrize("files", [DEVELOPMENT, EVERYTHING, CLUSTER], ids=" + ".join)
+def test_the_rehearsals_requests_reach_its_server_and_nothing_else(files: tuple[str, ...]) -> None:
+    """No network, no other service's socket; no mail server, error tracker or database that its environment names."""
+    needed = {
+        **NEEDED,
+        "EMAIL_HOST": "smtp.example.org",
+        "EMAIL_FROM": "flags@example.org",
+        "SENTRY_DSN": "https://k@example.org/1",
+    }
+    config = Stack(f"{PROJECT}-static", files, **needed).config
+    service, sandbox = (config["services"][name] for name in ("rehearsal", "sandbox"))
+    assert (service["network_mode"], service.get("networks"), service.get("ports")) == ("none", None, None)
+    volumes = [(one["source"], one.get("read_only", False)) for one in service["volumes"] if one["type"] == "volume"]
+    assert volumes == [("sandbox-data", True)]
+    assert "sandbox-data" in [one["source"] for one in sandbox["volumes"]]
+    assert {one["source"] for one in service["secrets"]} == {"app_password", "django_secret_key"}
+    environment = service["environment"]
+    assert not {"EMAIL_HOST", "SENTRY_DSN", "PROMETHEUS_URL"} & environment.keys()
+    role, database = sandbox["environment"]["APP_ROLE"], sandbox["environment"]["APP_DATABASE"]
+    assert environment["DATABASE_URL"] == f"postgresql://{role}@/{database}?host=/sandbox/socket&sslmode=verify-full"

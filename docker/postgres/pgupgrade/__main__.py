@@ -13,6 +13,7 @@ VERBS: dict[str, Callable[..., Any]] = {
     "back": upgrade.back,
     "newest": rehearsal.newest,
     "rehearse": rehearsal.rehearse,
+    "serve": rehearsal.serve,
 }
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """A rehearsal of the upgrade: the newest backup is restored into the sandbox's volume, upgraded there, and compared.
 
-The repository is only read, and no client can connect: the servers listen on a socket of this container alone.
+The repository is only read, and no client can connect: the servers listen on a socket of this container alone. Then,
+by `serve`, the application can, from a container without a network that has the same volume.
 """
 
 import contextlib
@@ -25,6 +26,8 @@ from pgupgrade import upgrade
 from user_errors import OperationError
 
 SOCKET = recovery.PRIVATE
+OF_APPLICATION = upgrade.VOLUME / "socket"  # a folder; the service `rehearsal` has the volume, too
+NAME = "rehearsal"  # by which `manage.py try_requests` knows that it may write rows
 SINCE_17 = re.compile(r"-c (?:event_triggers|transaction_timeout)=\S+ ?")
 Plan = dict[str, Any]
 Contents = dict[str, Any]
@@ -83,6 +86,42 @@ def rehearse() -> dict[str, Any]:
     }
 
 
+def serve() -> None:
+    """Be the server of the upgraded rows until standard input ends, with the settings, roles and privileges of now.
+
+    Its word `ready` is a line of standard output. It admits the application's role, with its password, and no other.
+    """
+    OF_APPLICATION.mkdir(mode=0o755, exist_ok=True)
+    SOCKET.mkdir(mode=0o700, exist_ok=True)
+    access = SOCKET / "pg_hba.conf"
+    access.write_text(admitting(os.environ["APP_DATABASE"], os.environ["APP_ROLE"]))
+    settings = {
+        "listen_addresses": "",
+        "unix_socket_directories": f"{SOCKET},{OF_APPLICATION}",
+        "unix_socket_permissions": "0777",
+        "hba_file": str(access),
+        "archive_mode": "off",
+        "cluster_name": NAME,
+    }
+    child = recovery.start(upgrade.DATA, *(word for one in settings.items() for word in ("-c", "=".join(one))))
+    try:
+        wait_until_ready(child, upgrade.MAJOR)
+        applied = subprocess.run(
+            ["pgadmin", "apply"], env={**os.environ, "PGHOST": str(SOCKET)}, stdout=subprocess.DEVNULL, check=False
+        )
+        if applied.returncode:
+            raise OperationError("the upgraded server does not take pg/sql/apply.sql", "correct what psql names above")
+        print("ready", flush=True)
+        sys.stdin.read()
+    finally:
+        recovery.stop(child)
+
+
+def admitting(database: str, role: str) -> str:
+    """A pg_hba.conf: the superuser by its user id, which another container's is not, and one role by its password."""
+    return f"local all postgres peer\nlocal {database} {role} scram-sha-256\nlocal all all reject\n"
+
+
 @contextlib.contextmanager
 def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     """Record how long the block takes."""
@@ -124,7 +163,11 @@ def wait_until_ready(child: "subprocess.Popen[bytes]", major: str) -> None:
             return
         time.sleep(0.2)
     said = recovery.tail(recovery.LOG.read_text(errors="replace"))
-    raise OperationError("the restored server did not start", "./scripts/ops backup verify", said)
+    raise OperationError(
+        f"PostgreSQL {major} did not start on the restored rows",
+        "correct what its log says; ./scripts/ops backup verify",
+        said,
+    )
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops import cli, dotenv
+from ops import cli, containers, dotenv
 from ops.commands import update, upgrade
 from ops.flows import update as update_flow
 from ops.flows import upgrade as upgrade_flow
@@ -95,10 +95,8 @@ def test_an_option_that_would_do_nothing_is_refused(words: tuple[str, ...]) -> N
         given.run(given)
 
 
-@pytest.mark.parametrize("same", [True, False])
-def test_a_rehearsal_with_other_rows_fails(
-    same: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def rehearsed(**changed: Any) -> dict[str, Any]:
+    """The report of a rehearsal in which nothing failed, but for what is changed."""
     statement = {
         "plan": "another",
         "cost_before": 1.0,
@@ -107,17 +105,86 @@ def test_a_rehearsal_with_other_rows_fails(
         "nodes_before": ["Result"],
     }
     report = {
-        "seconds": {"restore": 9.0, "pg_upgrade": 20.2, "start": 0.4},
-        "checks": [{"check": "every table has as many rows", "ok": same, "saw": "7 rows"}],
+        "seconds": {"restore": 9.0, "pg_upgrade": 20.2, "start": 0.4, "requests": 3.0},
+        "checks": [{"check": "every table has as many rows", "ok": True, "saw": "7 rows"}],
         "statements": [statement],
     }
+    page = {"request": "GET /leaderboard/", "session": False, "status": 200, "ms": 3.4, "error": ""}
+    requested = {"image": "flaglearning/app:7", "pending": [], "missing": [], "requests": [page], "untried": []}
+    return upgrade_flow.with_requests({**report, **changed}, {**requested, **changed})
+
+
+def run_rehearsal(report: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upgrade_flow, "rehearse", lambda suite, file: report)
-    given = asked("upgrade", "--rehearse")
-    if same:
-        upgrade.upgrade(given)
-    else:
-        with pytest.raises(OperationError, match="every table has as many rows"):
-            upgrade.upgrade(given)
+    upgrade.upgrade(asked("upgrade", "--rehearse"))
+
+
+def test_a_rehearsal_shows_rows_plans_and_requests(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_rehearsal(rehearsed(untried=["notes/<int:note>/"]), monkeypatch)
     printed = capsys.readouterr()
-    assert "SELECT 1" in printed.out
+    for shown in ("SELECT 1", "GET /leaderboard/", "flaglearning/app:7", upgrade_flow.SCHEMA):
+        assert shown in printed.out
     assert "the downtime would be about 21 s" in printed.err
+    assert "not tried" in printed.err
+    assert "notes/<int:note>/" in printed.err
+
+
+FAILED = {
+    "request": "POST /accounts/login/",
+    "session": False,
+    "status": 503,
+    "ms": 9.0,
+    "error": "UndefinedColumn: no",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "hint"),
+    [
+        (
+            {"checks": [{"check": "every table has as many rows", "ok": False, "saw": "6 rows"}]},
+            r"differs: not true: every table has as many rows \(6 rows\)",
+            "keep the version of before",
+        ),
+        ({"pending": ["flags.0007"]}, "not of flaglearning/app:7: it lacks: flags.0007", "backup create"),
+        ({"missing": ["users_user.name"]}, r"it lacks: users_user\.name", "APP_TAG=TAG"),
+        (
+            {"requests": [FAILED, {**FAILED, "error": ""}]},
+            r"1 of 2 requests of flaglearning/app:7 fail .*: POST /accounts/login/: UndefinedColumn: no",
+            "rollout TAG",
+        ),
+    ],
+)
+def test_a_rehearsal_fails_with_what_failed_and_the_next_command(
+    changed: dict[str, Any], error: str, hint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OperationError, match=error) as failed:
+        run_rehearsal(rehearsed(**changed), monkeypatch)
+    assert hint in failed.value.hint
+
+
+@pytest.mark.parametrize(
+    ("environment", "running", "present", "tag"),
+    [
+        ({"APP_TAG": "7"}, {"app": "c1"}, True, ""),
+        ({}, {"app": "c1"}, True, "8"),
+        ({}, {}, True, "serving"),
+        ({}, {}, False, ""),
+    ],
+)
+def test_the_application_that_serves_is_tried(
+    environment: dict[str, str],
+    running: dict[str, str],
+    present: bool,
+    tag: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("APP_TAG", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(containers, "running", lambda: running)
+    monkeypatch.setattr(containers, "run", lambda *_, **__: "flaglearning/app:8\n")
+    monkeypatch.setattr(update_flow, "present", lambda name: [name] if present else [])
+    assert upgrade_flow.serving("flaglearning/app") == tag

@@ -44,3 +44,13 @@ def test_two_plans_are_the_same_when_their_nodes_are() -> None:
     assert rehearsal.compared("SELECT", before, {"cost": 2.0, "nodes": nodes})["plan"] == "same"
     assert rehearsal.compared("SELECT", before, {"cost": 1.0, "nodes": nodes[:1]})["plan"] == "another"
     assert rehearsal.compared("SELECT", before, {"reason": "ERROR: gone"})["plan"] == "ERROR: gone"
+
+
+def test_the_applications_role_alone_is_admitted_by_its_password() -> None:
+    """The superuser by its user id, which is another one in the application's container; all others are refused."""
+    lines = [line.split() for line in rehearsal.admitting("flaglearning_dev", "flaglearning_user").splitlines()]
+    assert lines == [
+        ["local", "all", "postgres", "peer"],
+        ["local", "flaglearning_dev", "flaglearning_user", "scram-sha-256"],
+        ["local", "all", "all", "reject"],
+    ]

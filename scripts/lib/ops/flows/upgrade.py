@@ -7,13 +7,16 @@ On hosts ansible/playbooks/upgrade.yml calls it, and brings the image.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ops import containers, docker
+from ops.containers import Failed
 from ops.flows import restart, sandbox, update
 from ops.output import note, say, size
 from ops.prompt import confirm
@@ -21,6 +24,7 @@ from user_errors import OperationError, UserError
 
 SUITES = {"13": "bullseye", "15": "bookworm", "17": "trixie"}  # Debian's release with each major version
 CONTEXT = Path("docker/upgrade")  # where images are built; hosts have no such folder
+SCHEMA = "the backup has the schema of the application"  # a check of the rehearsal
 # What reads the data directory, beside the server itself.
 BESIDE = ("backup", "pgbackrest-server")
 ANALYZE = ("vacuumdb", "--host=/run/postgresql", "--username=postgres", "--all", "--quiet", "--analyze-in-stages")
@@ -46,16 +50,23 @@ def image(major: str, suite: str) -> str:
 
 def verb(name: str, tag: str = "", service: str = "restore", stdin: str | None = None, **parameters: Any) -> Any:
     """A verb of pgupgrade, with the volumes of a service (`restore`: the stack's), in the image of this tag."""
-    before = os.environ.get("POSTGRES_TAG")
-    if tag:
-        os.environ["POSTGRES_TAG"] = tag
     words, environment = docker.verb(name, parameters), containers.repository()
-    try:
+    with image_tag("POSTGRES_TAG", tag):
         argv = docker.run_in(service, *words, entrypoint="pgupgrade", environment=environment)
         return containers.answer(argv, stdin)
+
+
+@contextlib.contextmanager
+def image_tag(variable: str, tag: str) -> Iterator[None]:
+    """Let Compose run the image of this tag; with "" that of its own settings."""
+    before = os.environ.get(variable)
+    if tag:
+        os.environ[variable] = tag
+    try:
+        yield
     finally:
         if tag:
-            os.environ.pop("POSTGRES_TAG") if before is None else os.environ.update(POSTGRES_TAG=before)
+            os.environ.pop(variable) if before is None else os.environ.update({variable: before})
 
 
 def prepare(suite: str) -> tuple[dict[str, Any], str]:
@@ -103,8 +114,9 @@ def run(suite: str, check_only: bool, yes: bool, full_backup: bool = True) -> No
 
 
 def rehearse(suite: str, file: Path | None) -> dict[str, Any]:
-    """The upgrade of the newest backup in the sandbox's volume, and what differs then; nothing of it stays. `file`:
-    what `./scripts/ops slow-queries --json` printed. Raises UserError and OperationError."""
+    """The upgrade of the newest backup in the sandbox's volume, what differs then, and what the application's requests
+    get there; nothing of it stays. `file`: what `./scripts/ops slow-queries --json` printed. Raises UserError and
+    OperationError."""
     containers.require_same_deployment()
     statements = read_statements(file) if file else []
     found = verb("newest", service="sandbox")
@@ -119,9 +131,61 @@ def rehearse(suite: str, file: Path | None) -> dict[str, Any]:
     try:
         tag = image(found["major"], suite)
         report: dict[str, Any] = verb("rehearse", tag, "sandbox", json.dumps(statements))
+        began = time.monotonic()
+        requested = request()
+        report["seconds"]["requests"] = round(time.monotonic() - began, 1)
     finally:
         sandbox.drop()
-    return report
+    return with_requests(report, requested)
+
+
+def request() -> dict[str, Any]:
+    """What the application that serves gets from the upgraded server: the report of its `manage.py try_requests`
+    (app/core/visitor.py), and "image". Its container has no network, and the server's socket. Raises OperationError."""
+    serve = docker.run_in(
+        "sandbox", "serve", entrypoint="pgupgrade", environment=containers.repository(), name=sandbox.container_name()
+    )
+    repository, _, tag = str(containers.config()["services"]["rehearsal"]["image"]).rpartition(":")
+    tag = serving(repository) or tag
+    used = f"{repository}:{tag}"
+    note(f"trying the requests of a visitor with {used}")
+    with containers.held(serve), image_tag("APP_TAG", tag):
+        try:
+            report: dict[str, Any] = containers.answer(docker.run_in("rehearsal"))
+        except Failed:
+            raise OperationError(
+                f"{used} did not try its requests",
+                "correct the error above; an image without `manage.py try_requests` is of an older checkout: "
+                "./scripts/ops rollout TAG, ./scripts/ops backup create, and rehearse again",
+            ) from None
+    return {**report, "image": used}
+
+
+def serving(repository: str) -> str:
+    """The tag of the application's image that serves: the running container's; where the application runs on other
+    hosts, that of the version whose migrations are applied (ansible/roles/stack/tasks/version.yml).
+
+    "" on another machine, and with an APP_TAG before the command: Compose's is meant.
+    """
+    if "APP_TAG" in os.environ:
+        return ""
+    container = containers.running().get("app")
+    if container:
+        shown = containers.run(["docker", "inspect", "--format", "{{.Config.Image}}", container], quiet=True)
+        return shown.strip().rpartition(":")[2]
+    return "serving" if update.present(f"{repository}:serving") else ""
+
+
+def with_requests(report: dict[str, Any], requested: dict[str, Any]) -> dict[str, Any]:
+    """The rehearsal's report with the requests, and with a check of the schema that they need."""
+    lacking = [*requested["pending"], *requested["missing"]]
+    schema = {
+        "check": SCHEMA,
+        "ok": not lacking,
+        "saw": f"it lacks: {', '.join(lacking)}" if lacking else "every migration, table and column",
+    }
+    parts = {name: requested[name] for name in ("image", "requests", "untried")}
+    return {**report, "checks": [*report["checks"], schema], **parts}
 
 
 def read_statements(file: Path) -> list[str]:
