@@ -85,7 +85,7 @@ def routes(resolver: URLResolver | None = None, before: str = "") -> Iterator[tu
 class Visitor:
     """A browser without scripts.
 
-    `tried` has each request: {"request", "session" (whether it had one), "status", "ms", "error" ("": as expected)}.
+    `tried` has each request: {"request", "session" (whether it had one), "status", "took_ms", "error" ("" without)}.
     """
 
     def __init__(self) -> None:
@@ -142,7 +142,7 @@ class Visitor:
                 "request": f"{method} {path.partition('?')[0]}",
                 "session": has_session,
                 "status": response.status_code,
-                "ms": milliseconds,
+                "took_ms": milliseconds,
                 "error": self._error(response.status_code, expected),
             }
         )

@@ -109,7 +109,7 @@ def rehearsed(**changed: Any) -> dict[str, Any]:
         "checks": [{"check": "every table has as many rows", "ok": True, "saw": "7 rows"}],
         "statements": [statement],
     }
-    page = {"request": "GET /leaderboard/", "session": False, "status": 200, "ms": 3.4, "error": ""}
+    page = {"request": "GET /leaderboard/", "session": False, "status": 200, "took_ms": 3.4, "error": ""}
     requested = {"image": "flaglearning/app:7", "pending": [], "missing": [], "requests": [page], "untried": []}
     return upgrade_flow.with_requests({**report, **changed}, {**requested, **changed})
 
@@ -135,7 +135,7 @@ FAILED = {
     "request": "POST /accounts/login/",
     "session": False,
     "status": 503,
-    "ms": 9.0,
+    "took_ms": 9.0,
     "error": "UndefinedColumn: no",
 }
 
