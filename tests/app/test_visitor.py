@@ -42,6 +42,9 @@ def test_every_route_is_tried_without_an_error(countries: dict[str, Country], se
     """A new page without parameters is tried by itself; one with parameters, a form or an operation of the API fails
     here until its app's visit has it. Mail stays in the process, whatever the settings say."""
     settings.EMAIL_BACKEND, settings.EMAIL_HOST = "core.mail.BackgroundEmailBackend", "mail.example.org"
+    # as in production
+    settings.SECURE_SSL_REDIRECT = settings.SESSION_COOKIE_SECURE = True
+    settings.ALLOWED_HOSTS = ["play.example.org"]
     handlers = list(logging.getLogger().handlers)
     report = visitor.try_all()
     assert logging.getLogger().handlers == handlers
