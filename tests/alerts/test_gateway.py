@@ -16,12 +16,15 @@ extendedKeyUsage=serverAuth,clientAuth
 authorityKeyIdentifier=keyid
 subjectKeyIdentifier=hash
 """
-CLIENTS = {"monitoring": "ca", "exporters": "ca", "another": "ca", "foreign": "foreign-ca"}
+CLIENTS = {"monitoring": "ca", "exporters": "ca", "dashboard": "ca", "another": "ca", "foreign": "foreign-ca"}
+PROMETHEUS = ("/prometheus/api/v1/query?query=up", "/prometheus/api/v1/alerts", "/prometheus/api/v1/status/config")
+DASHBOARD = ("/api/v1/query?query=up", "/api/v1/alerts", "/api/v1/status/config", "/-/ready", "/metrics")
 ASK = """
 import json, ssl, sys, urllib.request, urllib.error
 answers = {}
-for client in json.loads(sys.argv[1]):
-    for path in ("/node", "/alertmanager", "/prometheus", "/elsewhere"):
+clients, paths, dashboard = map(json.loads, sys.argv[1:])
+for client in clients:
+    for path in ("/node", "/alertmanager", "/prometheus", "/elsewhere", *paths):
         context = ssl.create_default_context(cafile="/tls/ca.crt")
         if client:
             context.load_cert_chain(f"/tls/{client}.crt", f"/tls/{client}.key")
@@ -37,6 +40,12 @@ try:
     answers["plain"] = "200"
 except urllib.error.HTTPError as error:
     answers["plain"] = str(error.code)
+for path, form in [*((path, None) for path in dashboard), (dashboard[0], b"x=1")]:
+    try:
+        with urllib.request.urlopen("http://dashboard:9091" + path, data=form, timeout=10) as answer:
+            answers[f"app {path}" + (" POST" if form else "")] = json.load(answer)["status"]
+    except urllib.error.HTTPError as error:
+        answers[f"app {path}" + (" POST" if form else "")] = str(error.code)
 print(json.dumps(answers))
 """
 
@@ -73,16 +82,23 @@ def answers(stack: Stack, sink_folder: Path) -> Iterator[dict[str, str]]:
     hardened = ("--read-only", "--cap-drop", "ALL", "--init", "--tmpfs", "/tmp:uid=9090")  # noqa: S108
     mount = ("--volume", f"{folder}:/tls:ro")
     image = f"flaglearning/monitoring:{stack.variables['TAG']}"
-    start = ("--detach", "--name", name, "--network-alias", "exporters", *hardened, *mount, image, "gateway")
-    run("docker", "run", *options, *start)
+    aliases = ("--network-alias", "exporters", "--network-alias", "monitoring-host")
+    run("docker", "run", "--detach", "--name", name, *options, *aliases, *hardened, *mount, image, "gateway")
     try:
-        ops = (f"flaglearning/ops:{stack.variables['TAG']}", "-c", ASK, json.dumps([*CLIENTS, ""]))
+        certificate = {"dashboard.crt": "tls.crt", "dashboard.key": "tls.key", "ca.crt": "ca.crt"}
+        files = [
+            word for file, at in certificate.items() for word in ("--volume", f"{folder / file}:/dashboard/{at}:ro")
+        ]
+        named = ("--name", f"{name}-dashboard", "--network-alias", "dashboard")
+        run("docker", "run", "--detach", *named, *options, *hardened, *mount, *files, image, "gateway", "dashboard")
+        words = (json.dumps(one) for one in ([*CLIENTS, ""], PROMETHEUS, DASHBOARD))
+        ops = (f"flaglearning/ops:{stack.variables['TAG']}", "-c", ASK, *words)
         asked = run("docker", "run", "--rm", *options, *mount, "--entrypoint", "python3", *ops)
         yield json.loads(asked.stdout)
     finally:
         with contextlib.suppress(Exception):
             print(run("docker", "logs", name, check=False).stderr[-2000:])
-        run("docker", "rm", "--force", name, check=False)
+        run("docker", "rm", "--force", name, f"{name}-dashboard", check=False)
 
 
 def test_prometheus_reads_metrics(answers: dict[str, str]) -> None:
@@ -92,11 +108,23 @@ def test_prometheus_reads_metrics(answers: dict[str, str]) -> None:
 
 def test_another_host_may_only_ask_whether_the_monitoring_works(answers: dict[str, str]) -> None:
     assert answers["exporters /alertmanager"] == answers["exporters /prometheus"] == "200"
-    assert answers["exporters /node"] == "403"
+    assert {answers[f"exporters {path}"] for path in ("/node", *PROMETHEUS)} == {"403"}
+
+
+def test_a_dashboard_queries_prometheus_and_reads_no_hosts_metrics(answers: dict[str, str]) -> None:
+    assert [answers[f"dashboard {path}"] for path in PROMETHEUS] == ["200", "200", "404"]
+    assert {answers[f"dashboard {path}"] for path in ("/node", "/alertmanager", "/prometheus")} == {"403"}
+
+
+def test_the_app_reaches_prometheus_queries_through_its_own_hosts_gateway(answers: dict[str, str]) -> None:
+    asked = {key.removeprefix("app "): answer for key, answer in answers.items() if key.startswith("app ")}
+    query, alerts, *others = DASHBOARD
+    assert asked == {query: "success", alerts: "success", **dict.fromkeys(others, "404"), f"{query} POST": "403"}
 
 
 def test_every_other_client_is_refused(answers: dict[str, str]) -> None:
-    refused = {key: value for key, value in answers.items() if key.split()[0] not in ("monitoring", "exporters")}
-    assert len(refused) == 13
+    known = ("monitoring", "exporters", "dashboard", "app")
+    refused = {key: value for key, value in answers.items() if key.split()[0] not in known}
+    assert len(refused) == 3 * (4 + len(PROMETHEUS)) + 1
     assert {value for key, value in refused.items() if key.startswith("another")} == {"403"}
     assert not {"metrics", "200"} & set(refused.values()), refused
