@@ -40,8 +40,8 @@ def test_every_host_is_scraped(split: Lab) -> None:
     assert set(up(split)) == wanted
 
 
-def test_nothing_fires_on_a_healthy_fleet(split: Lab) -> None:
-    """But what this machine's own clock may, and its disk and memory, which the hosts share."""
+def test_nothing_fires_on_a_healthy_fleet(split: Lab, webhooks: Webhooks) -> None:
+    """With its receivers there. But what this machine's own clock may, and its disk and memory, which the hosts share."""
     of_this_machine = {"ClockOff", "DiskFilling", "DiskFull", "MemoryLow", "OomKill"}
 
     def is_quiet() -> bool:
