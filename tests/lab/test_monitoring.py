@@ -41,7 +41,7 @@ def test_every_host_is_scraped(split: Lab) -> None:
 
 
 def test_nothing_fires_on_a_healthy_fleet(split: Lab, webhooks: Webhooks) -> None:
-    """With its receivers there. But what this machine's own clock may, and its disk and memory, which the hosts share."""
+    """Its receivers are there. But what this machine's own clock may, and its disk and memory, which hosts share."""
     of_this_machine = {"ClockOff", "DiskFilling", "DiskFull", "MemoryLow", "OomKill"}
 
     def is_quiet() -> bool:
