@@ -38,9 +38,9 @@ ALTER ROLE :"app_role" CREATEDB;
 
 \if :cluster
 -- Up to five poolers, one on each application host: each may look passwords up with three connections (pg/pgbouncer.ini), and they
--- share the application's. The sum stays.
+-- share the application's. The sum stays, with the two of flaglearning_rewinder (70-cluster.sql).
 ALTER ROLE pgbouncer   CONNECTION LIMIT 15;
-ALTER ROLE :"app_role" CONNECTION LIMIT 42;
+ALTER ROLE :"app_role" CONNECTION LIMIT 40;
 \endif
 
 -- Memberships: exactly these.

@@ -39,8 +39,6 @@ def group_problems(groups: Mapping[str, Sequence[str]]) -> list[str]:
         found.append(f"{', '.join(both)} of the group `backup` is in another group, too")
     if len(database) > 1:
         found += cluster_problems(database, application, backup)
-        if groups.get("monitoring"):
-            found.append("a cluster can't be monitored from a host in the group `monitoring` yet")
     return found
 
 

@@ -21,12 +21,15 @@ subjectKeyIdentifier=hash
 CLIENTS = {
     "monitoring": "ca",
     "exporters": "ca",
+    "dashboard": "ca",
     "another": "ca",
     "foreign": "foreign-ca",
     "logs-db1": "ca",
     "logs-app1": "ca",  # without a receiver
     "logs-..": "ca",  # no host's name
 }
+PROMETHEUS = ("/prometheus/api/v1/query?query=up", "/prometheus/api/v1/alerts", "/prometheus/api/v1/status/config")
+DASHBOARD = ("/api/v1/query?query=up", "/api/v1/alerts", "/api/v1/status/config", "/-/ready", "/metrics")
 ASK = """
 import http.server, json, os, socketserver, ssl, sys, threading, urllib.request, urllib.error
 answers = {}
@@ -52,8 +55,9 @@ class Receiver(http.server.BaseHTTPRequestHandler):  # of db1's journal, as syst
 os.umask(0)
 receiver = socketserver.ThreadingUnixStreamServer("/logs/db1.sock", Receiver)
 threading.Thread(target=receiver.serve_forever, daemon=True).start()
-for client in json.loads(sys.argv[1]):
-    for path in ("/node", "/alertmanager", "/prometheus", "/elsewhere"):
+clients, paths, dashboard = map(json.loads, sys.argv[1:])
+for client in clients:
+    for path in ("/node", "/alertmanager", "/prometheus", "/elsewhere", *paths):
         context = ssl.create_default_context(cafile="/tls/ca.crt")
         if client:
             context.load_cert_chain(f"/tls/{client}.crt", f"/tls/{client}.key")
@@ -79,6 +83,12 @@ try:
     answers["plain"] = "200"
 except urllib.error.HTTPError as error:
     answers["plain"] = str(error.code)
+for path, form in [*((path, None) for path in dashboard), (dashboard[0], b"x=1")]:
+    try:
+        with urllib.request.urlopen("http://dashboard:9091" + path, data=form, timeout=10) as answer:
+            answers[f"app {path}" + (" POST" if form else "")] = json.load(answer)["status"]
+    except urllib.error.HTTPError as error:
+        answers[f"app {path}" + (" POST" if form else "")] = str(error.code)
 print(json.dumps({**answers, "received": received}))
 """
 
@@ -117,16 +127,23 @@ def answers(stack: Stack, sink_folder: Path) -> Iterator[dict[str, Any]]:
     hardened = ("--read-only", "--cap-drop", "ALL", "--init", "--tmpfs", "/tmp:uid=9090")  # noqa: S108
     mount = ("--volume", f"{folder}:/tls:ro", "--volume", f"{folder}/logs:/logs")
     image = f"flaglearning/monitoring:{stack.variables['TAG']}"
-    start = ("--detach", "--name", name, "--network-alias", "exporters", *hardened, *mount, image, "gateway")
-    run("docker", "run", *options, *start)
+    aliases = ("--network-alias", "exporters", "--network-alias", "monitoring-host")
+    run("docker", "run", "--detach", "--name", name, *options, *aliases, *hardened, *mount, image, "gateway")
     try:
-        ops = (f"flaglearning/ops:{stack.variables['TAG']}", "-c", ASK, json.dumps([*CLIENTS, ""]))
+        certificate = {"dashboard.crt": "tls.crt", "dashboard.key": "tls.key", "ca.crt": "ca.crt"}
+        files = [
+            word for file, at in certificate.items() for word in ("--volume", f"{folder / file}:/dashboard/{at}:ro")
+        ]
+        named = ("--name", f"{name}-dashboard", "--network-alias", "dashboard")
+        run("docker", "run", "--detach", *named, *options, *hardened, *mount, *files, image, "gateway", "dashboard")
+        words = (json.dumps(one) for one in ([*CLIENTS, ""], PROMETHEUS, DASHBOARD))
+        ops = (f"flaglearning/ops:{stack.variables['TAG']}", "-c", ASK, *words)
         asked = run("docker", "run", "--rm", *options, *mount, "--entrypoint", "python3", *ops)
         yield json.loads(asked.stdout)
     finally:
         with contextlib.suppress(Exception):
             print(run("docker", "logs", name, check=False).stderr[-2000:])
-        run("docker", "rm", "--force", name, check=False)
+        run("docker", "rm", "--force", name, f"{name}-dashboard", check=False)
 
 
 def test_prometheus_reads_metrics(answers: dict[str, Any]) -> None:
@@ -136,13 +153,25 @@ def test_prometheus_reads_metrics(answers: dict[str, Any]) -> None:
 
 def test_another_host_may_only_ask_whether_the_monitoring_works(answers: dict[str, Any]) -> None:
     assert answers["exporters /alertmanager"] == answers["exporters /prometheus"] == "200"
-    assert answers["exporters /node"] == "403"
+    assert {answers[f"exporters {path}"] for path in ("/node", *PROMETHEUS)} == {"403"}
+
+
+def test_a_dashboard_queries_prometheus_and_reads_no_hosts_metrics(answers: dict[str, Any]) -> None:
+    assert [answers[f"dashboard {path}"] for path in PROMETHEUS] == ["200", "200", "404"]
+    assert {answers[f"dashboard {path}"] for path in ("/node", "/alertmanager", "/prometheus")} == {"403"}
+
+
+def test_the_app_reaches_prometheus_queries_through_its_own_hosts_gateway(answers: dict[str, Any]) -> None:
+    asked = {key.removeprefix("app "): answer for key, answer in answers.items() if key.startswith("app ")}
+    query, alerts, *others = DASHBOARD
+    assert asked == {query: "success", alerts: "success", **dict.fromkeys(others, "404"), f"{query} POST": "403"}
 
 
 def test_every_other_client_is_refused(answers: dict[str, Any]) -> None:
+    known = ("monitoring", "exporters", "dashboard", "app")
     paths = {key: value for key, value in answers.items() if key == "plain" or " /" in key}
-    refused = {key: value for key, value in paths.items() if key.split()[0] not in ("monitoring", "exporters")}
-    assert len(refused) == 25
+    refused = {key: value for key, value in paths.items() if key.split()[0] not in known}
+    assert len(refused) == 6 * (4 + len(PROMETHEUS)) + 1
     assert {value for key, value in refused.items() if key.startswith(("another", "logs-"))} == {"403"}
     assert not {"metrics", "200"} & set(refused.values()), refused
 
@@ -154,7 +183,9 @@ def test_a_journal_is_taken_from_the_host_that_the_certificate_names(answers: di
 
 
 def test_no_other_client_sends_a_journal_and_none_reads_or_deletes_one(answers: dict[str, Any]) -> None:
-    posts = {client: answers[f"{client} POST"] for client in ("monitoring", "exporters", "another", "logs-..")}
+    posts = {
+        client: answers[f"{client} POST"] for client in ("monitoring", "exporters", "dashboard", "another", "logs-..")
+    }
     assert set(posts.values()) == {"403"}
     assert not {"200", "202"} & {answers["foreign POST"], answers[" POST"]}
     assert {answers[f"logs-db1 {method}"] for method in ("GET", "DELETE")} == {"405"}

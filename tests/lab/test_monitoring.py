@@ -83,6 +83,28 @@ def test_a_client_without_prometheus_certificate_reads_nothing(split: Lab) -> No
     assert answers == {"monitoring": "200", "exporters": "403", "none": "400"}
 
 
+def test_an_application_hosts_dashboard_queries_prometheus(split: Lab) -> None:
+    """Through both gateways, as the app does it; nothing else leaves the gateway's bridge."""
+    code = (
+        "from core.dashboard import prometheus; import time;"
+        " print(sorted({one['metric']['host'] for one in prometheus.query('up{job=\"node\"}', int(time.time()))}))"
+    )
+    for host in ("app1", "app2"):
+        said = split.exec(
+            host, *HERE, "docker", "compose", "exec", "-T", "app", "python", "manage.py", "shell", "-c", code
+        )
+        assert said.strip().splitlines()[-1] == "['app1', 'app2', 'backup1', 'db1']"
+    leaves = "timeout 3 bash -c '</dev/tcp/{0}' 2>/dev/null && echo open || echo shut"
+    for host, target, answer in (
+        ("app1", f"{split.address('backup1')}/9443", "open"),
+        ("app1", f"{split.address('backup1')}/22", "shut"),
+        ("app1", f"{split.address('db1')}/9443", "shut"),
+        ("db1", f"{split.address('backup1')}/9443", "shut"),
+    ):
+        probe = (*HERE, "docker", "compose", "exec", "-T", "exporters", "sh", "-c", leaves.format(target))
+        assert (host, target, split.exec(host, *probe).strip()) == (host, target, answer)
+
+
 def test_the_test_alert_goes_the_whole_way(split: Lab, webhooks: Webhooks) -> None:
     done = json.loads(split.exec("backup1", *MONITORING, "sh", "-c", "./scripts/ops alert test --json 2>/dev/null"))
     assert done["receivers"] == ["webhook"]

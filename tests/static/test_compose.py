@@ -268,6 +268,7 @@ MONITORING_HOST = tuple(f"docker/compose/host-{name}.yml" for name in ("gateway"
 NEEDED_TO_MONITOR: dict[str, Any] = {
     **NEEDED_IN_A_FLEET,
     "EXPORTERS_ADDRESS": "192.0.2.14",
+    "MONITORING_ADDRESS": "192.0.2.15",
     "PROJECT_DIR": str(ROOT),
     "DISK": "/srv/backup",
     "TARGETS_DIR": "/srv/targets",
@@ -285,6 +286,7 @@ MONITORED = {
         "docker/compose/host-application.yml",
         *EXPORTERS,
         "docker/compose/host-exporters-application.yml",
+        "docker/compose/host-dashboard.yml",
     ),
     # with a cluster: Patroni's own port is read, and etcd's that has metrics only
     "etcd exporters node-exporter ops-exporter postgres-exporter": (
@@ -297,6 +299,7 @@ MONITORED = {
         "docker/compose/host-pooler-and-application.yml",
         *EXPORTERS,
         "docker/compose/host-exporters-pooler.yml",
+        "docker/compose/host-dashboard.yml",
     ),
 }
 
@@ -317,6 +320,8 @@ def test_a_monitored_host_publishes_its_exporters_through_the_gateway_alone(
     assert [(name, port["host_ip"], port["published"]) for name, ports in published.items() for port in ports] == [
         ("exporters", "192.0.2.14", "9443")
     ]
+    if "app" in started:
+        assert stack.config["services"]["app"]["environment"]["PROMETHEUS_URL"] == "http://exporters:9091"
 
 
 def test_the_monitoring_host_publishes_the_gateway_and_on_loopback_prometheus() -> None:

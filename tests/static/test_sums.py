@@ -40,6 +40,18 @@ def test_all_limits_of_the_roles_fit_the_server() -> None:
     assert sum(role.connection_limit or 0 for role in ROLES.values()) <= places()
 
 
+def test_they_fit_the_server_of_a_cluster() -> None:
+    """Where other limits hold, and roles more; those that replicate have places of their own (max_wal_senders)."""
+    changed = re.search(r"\\if :cluster\n(.*?)\\endif", (PG / "sql/10-roles.sql").read_text(), re.DOTALL)
+    assert changed
+    limit = r'^ALTER ROLE :?"?(\w+)"? .*CONNECTION LIMIT (\d+)'
+    more = [line for line in (PG / "sql/70-cluster.sql").read_text().splitlines() if " REPLICATION" not in line]
+    limits = {role.name: role.connection_limit or 0 for role in ROLES.values()}
+    limits |= {name: int(most) for name, most in re.findall(limit, "\n".join([changed[1], *more]), re.MULTILINE)}
+    assert "flaglearning_rewinder" in limits
+    assert sum(limits.values()) <= places()
+
+
 def test_every_role_that_logs_in_has_a_limit() -> None:
     assert [role.name for role in ROLES.values() if "LOGIN" in role.attributes and role.connection_limit is None] == []
 

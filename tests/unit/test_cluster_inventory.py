@@ -35,7 +35,6 @@ def test_these_inventories_can_work(groups: dict[str, list[str]]) -> None:
         ({"application": []}, "`application` has no host"),
         ({"backup": []}, "a cluster needs a host in the group `backup`"),
         ({"backup": ["b1", "b2"]}, "at most one"),
-        ({"monitoring": ["backup1"]}, "a cluster can't be monitored"),
         ({"backup": ["db3"]}, "db3 of the group `backup` is in another group"),
         ({"application": ["db1", "app1"]}, "db1 is in `database` and in `application`"),
         ({"application": [f"app{n}" for n in range(6)]}, "at most 5 PgBouncers"),

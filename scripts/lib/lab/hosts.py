@@ -29,7 +29,7 @@ TOPOLOGIES: dict[str, dict[str, list[str]]] = {
         "database": ["db1", "db2", "db3"],
         "application": ["app1", "app2"],
         "backup": ["backup1"],
-        "monitoring": [],
+        "monitoring": ["backup1"],
     },
 }
 HOSTS = {"db1": 11, "app1": 12, "app2": 13, "backup1": 14, "db2": 15, "db3": 16, "vantage": 99}
