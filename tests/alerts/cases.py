@@ -76,6 +76,25 @@ CASES: dict[str, Case] = {
     "NoPrimary": Case(
         {'patroni_primary{host="db1"}': "1x6 stale", 'up{job="patroni",host="db1"}': "1x6 0x60"}, "85s", "110s"
     ),
+    # the server itself says it, whatever its Patroni says
+    "TwoPrimaries": Case(
+        {
+            'patroni_primary{host="db1"}': "1x66",
+            'patroni_primary{host="db2"}': "0x66",
+            'pg_replication_is_replica{host="db1"}': "0x66",
+            'pg_replication_is_replica{host="db2"}': "1x6 0x60",
+        },
+        "85s",
+        "110s",
+    ),
+    "CommitsWaiting": Case(
+        {
+            'pg_stat_activity_max_tx_duration{host="db1",wait_event="SyncRep"}': "0.1x6 0+10x60",
+            'pg_stat_activity_max_tx_duration{host="db1",wait_event="ClientRead"}': "60x66",
+        },
+        "75s",
+        "100s",
+    ),
     "PrimaryUnreachable": Case(
         {'haproxy_backend_active_servers{proxy="postgres"}': "1x6 0x60", 'patroni_primary{host="db1"}': "1x66"},
         "85s",
@@ -120,6 +139,18 @@ CASES: dict[str, Case] = {
         "100s",
     ),
     "EtcdMemberLost": Case({'up{job="etcd",host="db1"}': "1x6 0x60"}, "115s", "130s"),
+    "EtcdSlow": Case(
+        {
+            'etcd_disk_wal_fsync_duration_seconds_bucket{host="db1",le="0.001"}': "0+10x6 60+0x90",
+            'etcd_disk_wal_fsync_duration_seconds_bucket{host="db1",le="0.256"}': "0+10x6 60+0x90",
+            'etcd_disk_wal_fsync_duration_seconds_bucket{host="db1",le="0.512"}': "0+10x96",
+            'etcd_disk_wal_fsync_duration_seconds_bucket{host="db1",le="+Inf"}': "0+10x96",
+        },
+        "5m50s",
+        "7m",
+        'host="db1"',
+    ),
+    "EtcdUnstable": Case({'etcd_server_leader_changes_seen_total{host="db1"}': "1x12 4x12 8x60"}, "230s", "270s"),
     "EtcdSpace": Case(
         {
             'etcd_mvcc_db_total_size_in_bytes{host="db1"}': "2e8x6 2.2e8x60",

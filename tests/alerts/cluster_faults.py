@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
 from alerts.lab import Lab
@@ -98,6 +99,48 @@ def etcd_fills(lab: Lab, cluster: Cluster) -> Iterator[None]:
         cluster.empty_etcd()
 
 
+@contextlib.contextmanager
+def promoted_by_hand(lab: Lab, cluster: Cluster) -> Iterator[None]:
+    """Patroni is paused, and a person promotes a standby."""
+    with paused(lab, cluster):
+        eventually(lambda: lab.query("max(patroni_is_paused)") == [1.0], within=60)
+        cluster.value(cluster.standbys()[0], "SELECT pg_promote()")
+        yield
+
+
+@contextlib.contextmanager
+def commit_waits(lab: Lab, cluster: Cluster) -> Iterator[None]:
+    """In strict mode, both standbys are killed, and a client writes."""
+    primary = cluster.primary()
+    cluster.strict(True)
+    try:
+        cluster.kill(*cluster.standbys())
+        with ThreadPoolExecutor(1) as pool:
+            write = pool.submit(cluster.value, primary, "SELECT pg_logical_emit_message(true, 'fault', '')")
+            try:
+                yield
+            finally:
+                cluster.mend()
+            write.result()
+    finally:
+        cluster.strict(False)
+
+
+@contextlib.contextmanager
+def etcd_disk_is_slow(lab: Lab, cluster: Cluster) -> Iterator[None]:
+    """Each fdatasync of a follower's etcd takes 0.4 s more."""
+    cluster.lead_etcd(f"etcd-{cluster.primary()}")
+    with cluster.slow_sync(f"etcd-{cluster.standbys()[0]}", 0.4):
+        yield
+
+
+@contextlib.contextmanager
+def leaders_change(lab: Lab, cluster: Cluster) -> Iterator[None]:
+    for member in ("db1", "db2", "db3", "db1", "db2", "db3"):
+        cluster.lead_etcd(f"etcd-{member}")
+    yield
+
+
 def etcds(number: int) -> ClusterFault:
     return killed(lambda cluster: [f"etcd-{name}" for name in cluster.standbys()[:number]])
 
@@ -105,6 +148,8 @@ def etcds(number: int) -> ClusterFault:
 CLUSTER_FAULTS: dict[str, ClusterFault] = {
     "NoPrimary": killed(lambda cluster: ["db1", "db2", "db3"]),
     "PrimaryUnreachable": haproxy_without_a_network,
+    "TwoPrimaries": promoted_by_hand,
+    "CommitsWaiting": commit_waits,
     "NoSyncStandby": killed(lambda cluster: cluster.standbys()),
     "MemberLost": killed(lambda cluster: cluster.standbys()[:1]),
     "FailoverHappened": failover,
@@ -113,5 +158,7 @@ CLUSTER_FAULTS: dict[str, ClusterFault] = {
     "EtcdNoQuorum": etcds(2),
     "EtcdMemberLost": etcds(1),
     "EtcdSpace": etcd_fills,
+    "EtcdSlow": etcd_disk_is_slow,
+    "EtcdUnstable": leaders_change,
     "ReplicationLag": frozen_replay,
 }

@@ -19,7 +19,7 @@ HEALED_WITHIN = 60  # seconds
 SUM = "SELECT count(*) || ' ' || coalesce(sum(id), 0) FROM public.failover_row"
 
 
-IMAGE = f"flaglearning/lab-host:{TAG}"  # a system with `ip`, for routes inside another container's network
+IMAGE = f"flaglearning/lab-host:{TAG}"  # a system with `ip` and `strace`, for faults inside another container
 # In an etcd's container.
 ETCDCTL = (
     'etcdctl --endpoints="$ETCD_ADVERTISE_CLIENT_URLS" --cacert=/tls/ca.crt --cert=/tls/tls.crt --key=/tls/tls.key '
@@ -153,6 +153,27 @@ class Cluster:
         words = ["docker", "run", "--rm", f"--network=container:{self.container(service)}", "--cap-add=NET_ADMIN"]
         words += ["--entrypoint=sh", IMAGE, "-c", script, action, *sorted(self.routes[service])]
         run(*words, check=action == "replace")
+
+    @contextlib.contextmanager
+    def slow_sync(self, service: str, seconds: float) -> Iterator[None]:
+        """The service's process waits so long after each sync to the disk (strace's fault injection)."""
+        run("docker", "build", "--quiet", "--tag", IMAGE, "docker/lab-host", timeout=600)
+        name = f"{self.stack.project}-slow-sync"
+        words = ["docker", "run", "--detach", "--rm", "--name", name, f"--pid=container:{self.container(service)}"]
+        words += [
+            "--label",
+            f"flaglearning-test={self.stack.project}",
+            "--cap-add=SYS_PTRACE",
+            "--entrypoint=sh",
+            IMAGE,
+        ]
+        delay = f"fdatasync,fsync:delay_exit={round(seconds * 1e6)}"
+        script = f"exec strace --follow-forks --quiet=all --inject={delay} --attach=$(pgrep --oldest --exact etcd)"
+        run(*words, "-c", f"{script} --trace=fdatasync,fsync")
+        try:
+            yield
+        finally:
+            run("docker", "rm", "--force", name)
 
     def lead_etcd(self, service: str) -> None:
         """Make this etcd the leader of the three."""
