@@ -13,9 +13,13 @@ ALWAYS = "any"
 # Packages whose update stops every container, or takes effect with a reboot. (live-restore covers Docker itself only.)
 ENGINE = re.compile(r"docker\.io|containerd|runc|linux-image-.*")
 PENDING = re.compile(r"^Inst (\S+) ", re.MULTILINE)
-# Restarted, they end sessions or the host's own work; a reboot takes them along.
+# Restarted, they end sessions, the host's network or its own work; a reboot takes them along. needrestart's own list of
+# these (override_rc in its configuration) does not concern what it prints with -b.
 NOT_RESTARTED = re.compile(
-    r"(dbus|dbus-broker|systemd-logind|systemd-journald|containerd|docker|getty@.*|user@.*|serial-getty@.*)\.service"
+    r"(dbus|dbus-broker|systemd-logind|systemd-journald|containerd|docker|getty@.*|user@.*|serial-getty@.*"
+    r"|network.*|NetworkManager.*|systemd-networkd.*|ifup@.*|wpa_supplicant.*|openvpn.*|wg-quick@.*|strongswan.*"
+    r"|libvirt.*|virtlogd|virtlockd|apt-daily.*|unattended-upgrades|cloud-.*|rc-local|emergency|rescue"
+    r"|flaglearning.*)\.service"
 )
 
 

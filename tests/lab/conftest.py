@@ -10,7 +10,7 @@ from images import BUILT
 from lab.hosts import WEBHOOK, Lab
 from players import Players
 from support.fixtures import KEEP
-from testing.stack import PROJECT, TAG
+from testing.stack import MONITORING, PROJECT, TAG, Stack
 
 
 @pytest.hookimpl(trylast=True)
@@ -48,6 +48,7 @@ def split(lab: Lab, players: Players) -> Lab:
     if "app1" in lab.running():  # KEEP_STACK=1: it has grown before
         return lab
     players.answer()
+    Stack(PROJECT, MONITORING).build("prometheus")  # the runner builds what one host without monitoring has
     lab.up("growing")
     lab.play_and_kill("site.yml", *BUILT, at="Install Docker Engine")
     lab.play("site.yml", *BUILT)

@@ -58,6 +58,15 @@ def test_updates_that_stop_containers_are_known() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "unit",
+    ["networking", "ifup@eth0", "systemd-networkd", "NetworkManager", "docker", "user@1000", "flaglearning-firewall"],
+)
+def test_what_ends_the_network_or_work_waits_for_a_reboot(unit: str) -> None:
+    found = maintenance.running_old(f"NEEDRESTART-KSTA: 1\nNEEDRESTART-SVC: {unit}.service\n")
+    assert found == {"restart": [], "reboot": [f"{unit}.service"]}
+
+
 @pytest.mark.parametrize(("kernel", "reboot"), [("0", []), ("1", []), ("2", ["kernel"]), ("3", ["kernel"])])
 def test_what_needrestart_lists(kernel: str, reboot: list[str]) -> None:
     services = "NEEDRESTART-SVC: ssh.service\nNEEDRESTART-SVC: dbus.service\n"

@@ -73,10 +73,7 @@ def in_volume(check_only: bool = False) -> dict[str, Any]:
     old = old_directory()
     if old is None:
         raise UserError(f"there is no data directory of a version before {MAJOR}", "./scripts/ops server")
-    if (DATA / "PG_VERSION").exists():
-        raise UserError(
-            f"there is a data directory of PostgreSQL {MAJOR} already", "./scripts/ops upgrade --back sets it aside"
-        )
+    refuse_another()
     refuse(old)
     recovery.remove(NEW)
     shutil.rmtree(WORK, ignore_errors=True)
@@ -88,11 +85,20 @@ def in_volume(check_only: bool = False) -> dict[str, Any]:
             pg_upgrade(old)
             if checksums(old) == "0":
                 execute("pg_checksums", "--enable", "--progress", "-D", str(NEW))
+            refuse_another()  # made meanwhile by a run whose orchestrator was killed
             recovery.remove(DATA)
             NEW.rename(DATA)
     finally:
         recovery.remove(NEW)
     return {"old": old.parent.name, "new": MAJOR, "seconds": round(time.monotonic() - began, 1)}
+
+
+def refuse_another() -> None:
+    """Raises UserError when there is a data directory of this version: it may have been written to."""
+    if (DATA / "PG_VERSION").exists():
+        raise UserError(
+            f"there is a data directory of PostgreSQL {MAJOR} already", "./scripts/ops upgrade --back sets it aside"
+        )
 
 
 def refuse(old: Path) -> None:
@@ -179,7 +185,7 @@ def back() -> dict[str, Any]:
         target = DATA.with_name(f"{recovery.BEFORE}{datetime.now(UTC):%Y%m%dt%H%M%S}")
         DATA.rename(target)
         retained = target.name
-        return_repository(old)
+    return_repository(old)  # also when a run that was killed has set the directory aside
     return {"old": old.parent.name, "retained": retained}
 
 

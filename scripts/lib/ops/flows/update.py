@@ -252,7 +252,10 @@ def kept(tagged: list[str]) -> Iterator[None]:
     """Keep the images of before under another tag: those that containers run. (After an update that was killed, or
     built only, the tagged ones are others.) When the block fails, the tags are what they were."""
     running = serving()
-    ids = {image: containers.run([*inspected(image), "--format", "{{.Id}}"]).strip() for image in tagged}
+    ids = {
+        image: containers.run([*inspected(image), "--format", "{{.Id}}"]).strip()
+        for image in [*tagged, *present(base())]
+    }
     for image in tagged:
         containers.run(["docker", "tag", running.get(image, image), f"{image}{BEFORE}"])
     try:
@@ -260,8 +263,8 @@ def kept(tagged: list[str]) -> Iterator[None]:
     except BaseException:
         for image, id in ids.items():
             containers.run(["docker", "tag", id, image])
-        for base_before in present(f"{base()}{BEFORE}"):
-            containers.run(["docker", "tag", base_before, base()])
+        if base() not in ids and present(f"{base()}{BEFORE}"):  # the first update
+            containers.run(["docker", "tag", f"{base()}{BEFORE}", base()])
         raise
 
 

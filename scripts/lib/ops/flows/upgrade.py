@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ops import containers, docker
-from ops.flows import restart, sandbox, update
+from ops.flows import restart, rollout, sandbox, update
 from ops.output import note, say, size
 from ops.prompt import confirm
 from user_errors import OperationError, UserError
@@ -85,17 +85,19 @@ def run(suite: str, check_only: bool, yes: bool, full_backup: bool = True) -> No
             "Requests fail meanwhile with 503. The old directory is kept.",
             yes,
         )
-    began = time.monotonic()
-    beside = readers()
-    containers.run(docker.compose("stop", restart.SERVICE, *beside), quiet=True)
-    done = verb("run", tag, check_only=check_only)
-    if check_only:
-        say(f"{what}: pg_upgrade --check has passed")
-        return
-    start(beside)
-    down = time.monotonic() - began
-    note(f"PostgreSQL {done['new']} serves after {down:.1f} s, {done['seconds']:.1f} s of them pg_upgrade")
-    containers.run(docker.exec_in(restart.SERVICE, *analyze(done["new"])))
+    with rollout.lock():
+        began = time.monotonic()
+        beside = readers()
+        containers.run(docker.compose("stop", restart.SERVICE, *beside), quiet=True)
+        done = verb("run", tag, check_only=check_only)
+        if check_only:
+            say(f"{what}: pg_upgrade --check has passed")
+            note("PostgreSQL is stopped: ./scripts/ops upgrade goes on; or start the older version, with its images")
+            return
+        start(beside)
+        down = time.monotonic() - began
+        note(f"PostgreSQL {done['new']} serves after {down:.1f} s, {done['seconds']:.1f} s of them pg_upgrade")
+        containers.run(docker.exec_in(restart.SERVICE, *analyze(done["new"])))
     if full_backup:
         backup()
     say(json.dumps({**done, "down_seconds": round(down, 1)}))
@@ -170,8 +172,9 @@ def back(yes: bool) -> None:
         "The data directory of the new version is set aside. What was written since the upgrade is in that one only.",
         yes,
     )
-    containers.run(docker.compose("stop", restart.SERVICE, *readers()), quiet=True)
-    done = verb("back")
+    with rollout.lock():
+        containers.run(docker.compose("stop", restart.SERVICE, *readers()), quiet=True)
+        done = verb("back")
     if not done["retained"]:
         raise OperationError("there is no data directory of the new version", "./scripts/ops upgrade")
     say(f"the data directory of PostgreSQL {done['old']} is the newest again; the other is {done['retained']}")
