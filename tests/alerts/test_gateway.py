@@ -39,11 +39,12 @@ class Receiver(http.server.BaseHTTPRequestHandler):  # of db1's journal, as syst
     protocol_version = "HTTP/1.1"
 
     def do_POST(self):
-        body = b""
-        while size := int(self.rfile.readline(), 16):
-            body += self.rfile.read(size)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if "Transfer-Encoding" in self.headers:
+            while size := int(self.rfile.readline(), 16):
+                body += self.rfile.read(size)
+                self.rfile.readline()
             self.rfile.readline()
-        self.rfile.readline()
         received.append([self.path, body.decode()])
         self.send_response(202)
         self.send_header("Content-Length", "0")
