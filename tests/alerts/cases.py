@@ -237,6 +237,7 @@ CASES: dict[str, Case] = {
     "UnitFailed": Case(
         {'flaglearning_unit_failed{unit="flaglearning-dump-nightly.service"}': "_x6 1x10"}, "50s", "80s"
     ),
+    "LogsLate": Case({'flaglearning_logs_unsent_since_timestamp_seconds{host="db1"}': "0x120"}, "14m50s", "15m20s"),
     "ClockOff": Case(
         {"node_timex_offset_seconds": "0.001x6 -0.06x600", "node_timex_sync_status": "1x606"}, "60m", "62m"
     ),

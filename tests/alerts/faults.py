@@ -437,5 +437,6 @@ FAULTS: dict[str, Fault] = {
     "MemoryLow": little_memory,
     "OomKill": out_of_memory,
     # A unit that fails on a host: tests/lab/test_monitoring.py.
+    "LogsLate": file_says("flaglearning_logs_unsent_since_timestamp_seconds AGES_AGO\n", "flaglearning_logs.prom"),
     "UnitFailed": file_says('flaglearning_unit_failed{unit="a.service"} 1\n', "flaglearning_units.prom"),
 }

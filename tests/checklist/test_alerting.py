@@ -2,6 +2,7 @@
 
 import json
 import re
+import secrets
 import time
 from typing import Any
 from urllib.parse import quote
@@ -9,10 +10,11 @@ from urllib.parse import quote
 import yaml
 
 from checklist.api import Evidence, check, does_not_apply, not_proven
-from checklist.machines import Container
+from checklist.machines import Container, Machine
 from checklist.target import Target
 from testing.shell import ROOT
 
+LOG_SECONDS = 75  # systemd-journal-upload waits at most a minute before it tries again
 TEST_AGE = 35  # days: a test a month
 TEST_TIME = "flaglearning_alert_test_timestamp_seconds"
 # What Prometheus reads (docker/monitoring/prometheus.yml), by the group of hosts that has it.
@@ -93,7 +95,8 @@ def wanted(target: Target) -> set[tuple[str, str]]:
 
 @check(
     "MON-09",
-    claim="logs are limited in size; on hosts the journal has them, which outlives containers and is limited by age",
+    claim="logs are limited in size; on hosts the journal has them, which outlives containers and is limited by age;"
+    " a monitoring host has every other host's",
     remedy="one machine: docker/compose/production.yml; hosts: `ansible-playbook playbooks/site.yml`",
 )
 def test_logs_are_kept_and_limited(target: Target, evidence: Evidence) -> None:
@@ -113,3 +116,29 @@ def test_logs_are_kept_and_limited(target: Target, evidence: Evidence) -> None:
         evidence(f"journal: {', '.join(f'{name}={value}' for name, value in sorted(settings.items()))}", host)
         assert settings.get("Storage") == "persistent", f"the journal of {host} ends with a reboot"
         assert {"SystemMaxUse", "MaxRetentionSec"} <= settings.keys(), f"the journal of {host} has no limit"
+    for receiver in (host for host in target.hosts if "monitoring" in host.groups):
+        logs_arrive(receiver, [host for host in target.hosts if host is not receiver], evidence)
+
+
+def logs_arrive(receiver: Machine, senders: list[Machine], evidence: Evidence) -> None:
+    """A line of each host's journal reaches the monitoring host, which limits what it keeps, by size and age."""
+    tag, marker = "flaglearning-checklist", secrets.token_hex(8)
+    for sender in senders:
+        sender.run("logger --tag %s %s", tag, marker)
+    read = "journalctl --quiet --output=cat --since=-5min --directory=/var/log/journal/remote/%s SYSLOG_IDENTIFIER=%s"
+    late = senders
+    for _ in range(LOG_SECONDS):
+        late = [sender for sender in late if marker not in receiver.run(read, sender.name, tag).stdout]
+        if not late:
+            break
+        time.sleep(1)
+    assert not late, (
+        f"{receiver} does not get the log of {', '.join(host.name for host in late)}: docs/runbooks/alerts.md#logslate"
+    )
+    evidence(f"a line of {', '.join(host.name for host in senders)} arrived", receiver)
+    size = receiver.run("systemd-analyze cat-config systemd/journal-remote.conf").stdout
+    delete = receiver.run("systemctl cat flaglearning-logs-old.service").stdout
+    limits = re.findall(r"^MaxUse=\S+", size, re.MULTILINE) + re.findall(r"--days \d+", delete)
+    timer = receiver.run("systemctl is-active flaglearning-logs-old.timer").stdout.strip()
+    evidence(f"received logs: {', '.join(limits)}; the timer that deletes old ones is {timer}", receiver)
+    assert (len(limits), timer) == (2, "active"), f"what {receiver} receives has no limit of size or age"

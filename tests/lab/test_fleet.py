@@ -27,7 +27,7 @@ def test_each_host_runs_what_its_groups_say(split: Lab) -> None:
 
 def test_an_application_host_has_no_password_but_the_applications(split: Lab) -> None:
     found = split.exec("app1", "find", "/etc/flaglearning/secrets", "-type", "f", "-printf", "%P ").split()
-    own = {f"tls/{of}/{name}" for of in ("proxy", "exporters") for name in ("ca.crt", "tls.crt", "tls.key")}
+    own = {f"tls/{of}/{name}" for of in ("proxy", "exporters", "logs") for name in ("ca.crt", "tls.crt", "tls.key")}
     receivers = {"alert_email_password", "alert_webhook_url"}  # for the report of a failed unit
     assert set(found) == {"app_password", "django_secret_key", "tls/client/ca.crt"} | own | receivers
 

@@ -165,9 +165,94 @@ def test_a_deploy_loses_no_line_of_the_log(split: Lab, players: Players) -> None
     assert f"/{seen}" in logs
 
 
+def sent(lab: Lab, host: str, *words: str) -> str:
+    """What the monitoring host has of a host's log."""
+    return lab.exec("backup1", *MONITORING, "./scripts/ops", "logs", "--host", host, "--since", "30m", *words)
+
+
+RECEIVERS = ("flaglearning-logs@app1.socket", "flaglearning-logs@app1.service")
+
+
+def test_the_monitoring_host_has_each_hosts_log_and_gets_the_rest_after_an_interruption(
+    split: Lab, players: Players
+) -> None:
+    players.ask("app1", "/before-the-interruption")
+    eventually(lambda: "/before-the-interruption" in sent(split, "app1", "proxy"), within=90, every=2)
+    assert "/before-the-interruption" in sent(split, "all")
+    split.exec("backup1", "systemctl", "stop", *RECEIVERS)
+    try:
+        players.ask("app1", "/while-it-is-away")
+        split.exec("app1", "systemctl", "start", "flaglearning-units.service")
+        metrics = split.exec("app1", "cat", "/var/lib/flaglearning/metrics/flaglearning_logs.prom")
+        assert "\nflaglearning_logs_unsent_since_timestamp_seconds " in metrics
+        assert split.exec("app1", "systemctl", "is-failed", "systemd-journal-upload", check=False).strip() != "failed"
+    finally:
+        split.exec("backup1", "systemctl", "start", RECEIVERS[0])
+    eventually(lambda: "/while-it-is-away" in sent(split, "app1", "proxy"), within=90, every=2)
+    assert sent(split, "app1", "proxy").count("/before-the-interruption") == 1
+    assert "/while-it-is-away" not in sent(split, "app2", "proxy")
+
+
+def test_the_audit_log_is_there_and_its_host_can_not_delete_it(split: Lab) -> None:
+    statement = "CREATE TABLE audited_and_sent (id int); DROP TABLE audited_and_sent"
+    split.exec("db1", "docker", "exec", "flaglearning-postgres-1", "psql", "-qc", statement, "flaglearning_prod")
+    eventually(lambda: "audited_and_sent" in sent(split, "db1", "postgres"), within=90, every=2)
+    split.exec("db1", "journalctl", "--rotate")
+    split.exec("db1", "journalctl", "--vacuum-time=1s")
+    assert "audited_and_sent" not in split.exec("db1", *HERE, "./scripts/ops", "logs", "--since", "30m", "postgres")
+    assert "audited_and_sent" in sent(split, "db1", "postgres")
+
+
+def upload(lab: Lab, host: str, certificate: str, *words: str) -> str:
+    """The status for a line that a host's root sends by hand; "000": no TLS connection."""
+    tls = f"/etc/flaglearning/secrets/tls/{certificate}"
+    own = ("--cert", f"{tls}/tls.crt", "--key", f"{tls}/tls.key") if certificate else ()
+    post = (
+        "curl",
+        "-sS",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--cacert",
+        "/etc/flaglearning/secrets/tls/client/ca.crt",
+    )
+    kind = ("-H", "Content-Type: application/vnd.fdo.journal")
+    url = f"https://{lab.address('backup1')}:9443/logs/upload"
+    return lab.exec(host, *post, *own, *kind, *words, url, check=False).strip()[-3:]
+
+
+def test_a_host_writes_its_own_log_and_no_other(split: Lab) -> None:
+    line = f"__REALTIME_TIMESTAMP={time.time_ns() // 1000}\n__MONOTONIC_TIMESTAMP=1\n_BOOT_ID={'0' * 31}1\n"
+    line += (
+        "MESSAGE=a false line\n_HOSTNAME=db1\n_SYSTEMD_UNIT=docker.service\nCONTAINER_NAME=flaglearning-postgres-1\n\n"
+    )
+    assert upload(split, "app1", "logs", "--data-binary", line) == "202"
+    assert "a false line" in sent(split, "app1")
+    assert "a false line" not in sent(split, "db1")
+    assert upload(split, "app1", "exporters", "--data-binary", line) == "403"
+    assert upload(split, "app1", "", "--data-binary", line) == "400"
+    assert upload(split, "app1", "logs", "-X", "DELETE") == "405"
+
+
+def test_the_monitoring_host_takes_lines_at_no_other_port(split: Lab) -> None:
+    open_ports = split.exec("backup1", "ss", "--no-header", "--listening", "--tcp", "--numeric").split()
+    assert not [one for one in open_ports if one.endswith((":19531", ":19532"))]
+
+
+def test_received_logs_have_a_file_of_each_day(split: Lab) -> None:
+    split.exec("backup1", "systemctl", "start", "flaglearning-logs-old.service")
+    day = split.exec("backup1", "date", "-u", "+%F").strip()
+    for host in ("db1", "app1", "app2"):
+        assert f"{day}.journal" in split.exec("backup1", "ls", f"/var/log/journal/remote/{host}").split()
+
+
 def test_no_secret_is_in_the_journal(split: Lab) -> None:
     for host in ("db1", "app1", "backup1"):
         journal = split.exec(host, "journalctl", "--no-pager", "--output=cat")
+        if host != "backup1":
+            received = f"/var/log/journal/remote/{host}"
+            journal += split.exec("backup1", "journalctl", "--no-pager", "--output=cat", f"--directory={received}")
         files = split.exec(host, "find", "/etc/flaglearning/secrets", "-maxdepth", "1", "-type", "f").split()
         texts = {file: split.exec(host, "cat", file).strip().rpartition("=")[2] for file in files}
         assert {file for file, text in texts.items() if text and text in journal} == set()

@@ -47,6 +47,7 @@ MAY_BE_ABSENT = {
     r"flaglearning_backup_drill_passed": "written with flaglearning_backup_drill_last_timestamp_seconds",
     r"flaglearning_units_checked_.*": "UnitCheckOld",
     r"flaglearning_unit_failed": "while no unit has failed; UnitCheckOld",
+    r"flaglearning_logs_unsent_since_.*": "while every line has been sent; UnitFailed, when the look-up fails",
     r"flaglearning_(updates_security|reboot_required)_since_.*": "while none is pending; UpdateCheckOld, JobNeverRan",
     r"flaglearning_vulnerabilities_fixable_since_.*": "while none is known that has a fix; AdvisoriesOld",
     r"flaglearning_advisories_.*": "without ADVISORIES_DIR; UpdateCheckOld, as the same look-up writes it",

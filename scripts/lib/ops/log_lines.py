@@ -23,12 +23,14 @@ SERVER_ERROR = 500
 
 
 class Line(NamedTuple):
-    """One line: when (UTC, RFC 3339 with nanoseconds), of which service, how severe, and what."""
+    """One line: when (UTC, RFC 3339 with nanoseconds), of which service, how severe, and what. `host`: that of another
+    host, where there are several."""
 
     time: str
     service: str
     level: str
     text: str
+    host: str = ""
 
 
 def time_line(printed: Iterable[str], project: str) -> list[Line]:
@@ -44,10 +46,13 @@ def time_line(printed: Iterable[str], project: str) -> list[Line]:
     return ordered(found)
 
 
-def time_line_of_journal(printed: Iterable[str], project: str, services: Collection[str] = ()) -> list[Line]:
-    """The same of `journalctl --output=json`: the lines of a compose project's containers, also of those that are gone.
-    `services`: only these, if there are any."""
-    name = re.compile(rf"{re.escape(project)}-(?P<service>.+?)-(?:\d+|run-[0-9a-f]+)$")
+def time_line_of_journal(
+    printed: Iterable[str], projects: list[str], services: Collection[str] = (), host: str = ""
+) -> list[Line]:
+    """The same of `journalctl --output=json`: the lines of compose projects' containers, also of those that are gone.
+    `services`: only these, if there are any. A line that a host has sent twice, because it was cut off, is one."""
+    either = "|".join(re.escape(project) for project in sorted(projects, key=len, reverse=True))
+    name = re.compile(rf"(?:{either})-(?P<service>.+?)-(?:\d+|run-[0-9a-f]+)$")
     found = []
     for raw in printed:
         fields = json_of(raw)
@@ -56,7 +61,12 @@ def time_line_of_journal(printed: Iterable[str], project: str, services: Collect
             at = datetime.fromtimestamp(int(fields["__REALTIME_TIMESTAMP"]) // 1_000_000, timezone.utc)
             time = f"{at:%Y-%m-%dT%H:%M:%S}.{int(fields['__REALTIME_TIMESTAMP']) % 1_000_000:06d}000Z"
             found.append((match["service"], time, message(fields.get("MESSAGE"))))
-    return ordered(found)
+    return [line._replace(host=host) for line in ordered(dict.fromkeys(found) if host else found)]
+
+
+def merged(hosts: Iterable[list[Line]]) -> list[Line]:
+    """The lines of several hosts in the order of their time."""
+    return sorted((line for lines in hosts for line in lines), key=lambda line: line.time)
 
 
 def message(value: Any) -> str:
@@ -121,10 +131,10 @@ def wanted(lines: Iterable[Line], level: str, request_id: str) -> list[Line]:
     """Those of at least this level, and of this request if one is named: all lines of a message that has its id."""
     least = LEVELS.index(level)
     numbered: list[tuple[int, Line]] = []
-    message: dict[str, int] = {}  # of each service, the number of its message
+    message: dict[tuple[str, str], int] = {}  # of each host's service, the number of its message
     for number, line in enumerate(lines):
         if not MORE.search(line.text):
-            message[line.service] = number
-        numbered.append((message.get(line.service, number), line))
+            message[line.host, line.service] = number
+        numbered.append((message.get((line.host, line.service), number), line))
     about = {number for number, line in numbered if request_id in line.text}
     return [line for number, line in numbered if number in about and LEVELS.index(line.level) >= least]

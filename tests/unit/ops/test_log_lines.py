@@ -81,7 +81,7 @@ def test_the_journal_has_the_lines_of_containers_that_are_gone() -> None:
         {"__REALTIME_TIMESTAMP": "1796011203000000", "CONTAINER_NAME": "another-app-1", "MESSAGE": "not ours"},
         {"__REALTIME_TIMESTAMP": "1796011204000000", "MESSAGE": "dockerd's own"},
     ]
-    found = log_lines.time_line_of_journal(map(json.dumps, entries), "fl")
+    found = log_lines.time_line_of_journal(map(json.dumps, entries), ["fl"])
     assert [(line.service, line.text, line.level) for line in found] == [
         ("app", "old €", "info"),
         ("app", "new", "info"),
@@ -89,7 +89,7 @@ def test_the_journal_has_the_lines_of_containers_that_are_gone() -> None:
         ("migrate", "", "info"),
     ]
     assert found[0].time == "2026-11-30T04:00:00.000001000Z"
-    assert [line.service for line in log_lines.time_line_of_journal(map(json.dumps, entries), "fl", ["app"])] == [
+    assert [line.service for line in log_lines.time_line_of_journal(map(json.dumps, entries), ["fl"], ["app"])] == [
         "app"
     ] * 2
 
