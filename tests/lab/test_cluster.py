@@ -120,7 +120,7 @@ def test_a_second_run_changes_nothing_and_switches_nothing_over(cluster: Lab) ->
         ("app1", "db1", [5432, 8008]),
         ("app2", "db3", [5432, 8008]),
         ("db1", "db2", [2379, 2380, 5432, 8008]),
-        ("backup1", "db1", [8432]),
+        ("backup1", "db1", [8432, 9443]),  # it is the monitoring host, too
         ("vantage", "db1", []),
         ("vantage", "db2", []),
         ("vantage", "app1", [80, 443]),
