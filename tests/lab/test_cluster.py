@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from alerts.sinks import Webhooks
 from images import BUILT
 from lab.hosts import Lab
 from network import scan
@@ -19,7 +20,7 @@ from players import HERE, Players
 from support.checklist import Checklist
 from support.cluster import FILES
 from test_deploy import version
-from test_monitoring import up
+from test_monitoring import MONITORING, up
 from test_playbooks import ROLE, changed
 from testing.shell import eventually, run
 from testing.stack import PROJECT, TAG, Stack
@@ -165,7 +166,8 @@ def test_the_monitoring_host_reads_every_member_and_every_pooler(cluster: Lab) -
     assert set(up(cluster)) == wanted | {"prometheus", "alertmanager", "node backup1"}
 
 
-def test_the_checklist_passes(cluster: Lab, tmp_path: Path) -> None:
+def test_the_checklist_passes(cluster: Lab, tmp_path: Path, webhooks: Webhooks) -> None:
+    cluster.exec("backup1", *MONITORING, "./scripts/ops", "alert", "test")
     done = cluster.play("checklist.yml", "-e", f"checklist_artifacts={tmp_path}", check=False)
     checks = Checklist(tmp_path, "-i", str(cluster.inventory), env=cluster.environment).checks()
     assert {check["id"]: check["outcome"] for check in checks if check["outcome"] != "pass"} == {}, done.stdout
