@@ -33,6 +33,12 @@ def test_what_is_deleted_and_what_is_kept(
     assert rest == f"{', '.join([*kept, 'images, .env and secrets'])}."
 
 
+def test_a_clusters_databases_are_named() -> None:
+    volumes = {f"db{number}-data": {"name": f"game_db{number}-data"} for number in (1, 2, 3)}
+    said = down.sentence({"services": {}, "volumes": volumes}, [volume["name"] for volume in volumes.values()])
+    assert [f"(volume game_db{number}-data)" in said for number in (1, 2, 3)] == [True] * 3
+
+
 def test_without_volumes_all_data_is_kept() -> None:
     assert "Kept: all volumes, all backups in /srv/repository, images" in down.sentence(config(FOLDER), [])
 

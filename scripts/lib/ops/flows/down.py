@@ -10,14 +10,15 @@ from ops.output import say
 from ops.prompt import confirm_by_name
 from user_errors import OperationError
 
-# What is worth naming: the key of a volume of docker-compose.yml, or the path at which a service has a folder of the
+# What is worth naming: the key of a volume of the compose files, or the path at which a service has a folder of the
 # machine in its place → its content.
 DATA = {
     "postgres-data": "the database",
+    **{f"db{number}-data": f"the database of the cluster's member db{number}" for number in (1, 2, 3)},
     "repository": "all backups",
     "dumps": "all dumps",
     "reports": "drill reports",
-    "prometheus-data": "the metrics of 15 days",
+    "prometheus-data": "Prometheus' metrics",
     "ca": "the CA of the certificates",
     "acme": "the certificate from the ACME server",
 }
