@@ -1,5 +1,6 @@
 """flows/up.py: a stack becomes a cluster only where it is development's own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,16 @@ def test_production_shows_the_address_of_the_site_and_no_password(
 ) -> None:
     published = [up.Port("proxy", target, port) for target, port in zip((8000, 8443), ports, strict=True)]
     environment = {"DEPLOYMENT": "production", "APP_ROLE": "flaglearning_prod", "APP_DATABASE": "flaglearning_prod"}
-    shown = up.addresses(published, environment, hosts).splitlines()
+    shown = up.addresses(published, environment, hosts, "").splitlines()
     assert line in shown
     assert not [other for other in shown if "http:" in other or "password" in other or "scripts/test" in other]
+
+
+@pytest.mark.parametrize("password", ["dev_password_2024", "changed", ""])
+def test_the_password_is_the_one_of_the_secret_file(password: str) -> None:
+    environment = {"DEPLOYMENT": "development", "APP_ROLE": "flaglearning_user", "APP_DATABASE": "flaglearning_dev"}
+    shown = up.addresses([up.Port("postgres", 5432, 5432)], environment, [], password)
+    assert re.findall(r"password: (.*)", shown) == ([password] if password else [])
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import secret_files
 from ops import cluster as cluster_facts
 from ops import containers, docker, dotenv, monitoring
 from ops.flows import restart, rollout
@@ -57,7 +58,7 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     if containers.members():
         configure_cluster()
     hosts = containers.environment_of("app").get("ALLOWED_HOSTS", "").split(",")
-    say(addresses(ports, containers.environment_of("roles"), hosts))
+    say(addresses(ports, containers.environment_of("roles"), hosts, public_password()))
     profiles = os.environ.get("COMPOSE_PROFILES", "")
     if profiles and not sets_profiles(dotenv.read()):
         note(
@@ -285,8 +286,20 @@ def failed_services(rows: list[dict[str, Any]], printed: str) -> list[str]:
     ]
 
 
-def addresses(ports: list[Port], environment: dict[str, str], hosts: list[str]) -> str:
-    """Where the stack can be reached: development's from this machine, production's by the names in ALLOWED_HOSTS."""
+def public_password() -> str:
+    """The application's, as development's secret file has it; "" in production, or when the file can't be read."""
+    if containers.environment_of("roles")["DEPLOYMENT"] == "production":
+        return ""
+    try:
+        text = Path(containers.config()["secrets"]["app_password"]["file"]).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+    return secret_files.value("app_password", text)
+
+
+def addresses(ports: list[Port], environment: dict[str, str], hosts: list[str], password: str) -> str:
+    """Where the stack can be reached: development's from this machine, production's by the names in ALLOWED_HOSTS.
+    `password`: the application's; "" to print none. A pure function."""
     at = {port.target: port.published for port in ports}
     production = environment["DEPLOYMENT"] == "production"
     lines = ["", "The stack is up.", ""]
@@ -300,7 +313,8 @@ def addresses(ports: list[Port], environment: dict[str, str], hosts: list[str]) 
         lines.append(f"  API          http://localhost:{at[8000]}/api/docs")
     login = f"-U {environment['APP_ROLE']} -d {environment['APP_DATABASE']} -h localhost -p"
     if 5432 in at:
-        lines += [f"  PostgreSQL   psql {login} {at[5432]}", "               password: dev_password_2024"]
+        lines.append(f"  PostgreSQL   psql {login} {at[5432]}")
+        lines += [f"               password: {password}"] if password else []
     if 6432 in at:
         lines.append(f"  PgBouncer    psql {login} {at[6432]}")
     if 9090 in at:
