@@ -13,6 +13,7 @@ from user_errors import OperationError, Status, UserError
 MOST_LAG = 1 << 20  # bytes; maximum_lag_on_failover in pg/cluster/patroni.yml
 OLDEST_TRANSACTION = 1.0  # seconds; PgBouncer's PAUSE waits for it
 MOST_SEGMENTS = 2  # waiting for the archive; a stopping server waits for them
+RESUME = "in a member's container: patronictl -c /etc/patroni/patroni.yml resume"
 SYNCHRONOUS = ("sync", "quorum")
 SYNCHRONOUS_ROLES = ("sync_standby", "quorum_standby")  # Patroni's, where the primary's own view is not at hand
 
@@ -111,7 +112,7 @@ def refusal(facts: Facts, candidate: str = "") -> UserError | OperationError | N
             f"the primary's side is known on its host only: {primary.name}", f"on {primary.name}: {status}"
         )
     if facts.get("paused"):
-        return OperationError("no switchover was started: Patroni is paused", f"patronictl resume; {status}")
+        return OperationError("no switchover was started: Patroni is paused", RESUME)
     if "pooler" in facts and facts["pooler"] != primary.name:
         return OperationError(
             "no switchover was started: PgBouncer is not led to the primary", status, facts["pooler"] or "no answer"
