@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -63,26 +62,6 @@ class Lab:
             yield
         finally:
             self.stack.exec(service, "bash", "-ec", repair, user=user)
-
-    @contextlib.contextmanager
-    def meanwhile(self, work: Any) -> Iterator[None]:
-        """Repeat a function in a thread until the block ends; its errors belong to the fault."""
-        end = threading.Event()
-
-        def repeat() -> None:
-            while not end.is_set():
-                with contextlib.suppress(Exception):
-                    work(end)
-
-        threads = [threading.Thread(target=repeat, daemon=True) for _ in range(1)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            end.set()
-            for thread in threads:
-                thread.join()
 
     def superuser(self, sql: str, database: str = "postgres") -> str:
         return self.postgres.superuser(sql, database=database)

@@ -24,8 +24,3 @@ def text_of(file: Path) -> str:
         return file.read_text()
     except UnicodeDecodeError:
         return ""
-
-
-def with_shebang(word: str) -> list[Path]:
-    """Scripts for an interpreter, whatever their name ends with."""
-    return [file for file in tracked() if text_of(file).startswith("#!") and word in text_of(file).splitlines()[0]]

@@ -24,7 +24,7 @@ from pgclient.verbs import verb
 from user_errors import Failure, OperationError
 
 TIMEOUT = 5  # seconds, for each step of a probe
-PROXY = stack.Endpoint("proxy", 8443, "")
+PROXY = stack.Endpoint("proxy", 8443)
 # PostgreSQL 17 docs, 53.2.10: length 8, then a code in place of a protocol version. The answer is S, then TLS begins.
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 

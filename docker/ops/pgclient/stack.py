@@ -3,7 +3,6 @@
 DEPLOYMENT      development | production; anything else, or nothing, counts as production
 APP_DATABASE    the application's database
 APP_ROLE        the role that the application logs in as
-POSTGRES_PORT, PGBOUNCER_PORT   where development publishes the servers on the developer's machine
 ALLOWED_HOSTS   the names that the application answers to
 INSTANCE        `sandbox`: the instance of that name instead of the server; it shows the server's certificate
 SECRETS         the folder of the secrets (/run/secrets)
@@ -35,17 +34,16 @@ OWNER = "flaglearning_owner"
 
 
 class Endpoint(NamedTuple):
-    """Where a server listens: on the containers' network, and on the developer's machine."""
+    """Where a server listens on the containers' network."""
 
     host: str
     port: int
-    published_port: str
     at: str = ""  # another host, which shows the same certificate
 
 
-SANDBOX = Endpoint("postgres", 5432, "", "sandbox")
-POSTGRES = Endpoint("postgres", 5432, os.environ.get("POSTGRES_PORT") or "5432", os.environ.get("INSTANCE", ""))
-PGBOUNCER = Endpoint("pgbouncer", 6432, os.environ.get("PGBOUNCER_PORT") or "6432")
+SANDBOX = Endpoint("postgres", 5432, "sandbox")
+POSTGRES = Endpoint("postgres", 5432, os.environ.get("INSTANCE", ""))
+PGBOUNCER = Endpoint("pgbouncer", 6432)
 
 
 def role_name(role: RoleKey) -> str:

@@ -100,12 +100,10 @@ class Backup(NamedTuple):
     start: datetime
     stop: datetime
     timeline: int
-    start_lsn: int
     stop_lsn: int
     database_bytes: int
     repository_bytes: int
     error: bool
-    prior: str | None
 
 
 def info(repository: str = REPOSITORY) -> dict[str, Any]:
@@ -154,12 +152,10 @@ def backup(one: dict[str, Any]) -> Backup:
         start=datetime.fromtimestamp(one["timestamp"]["start"], UTC),
         stop=datetime.fromtimestamp(one["timestamp"]["stop"], UTC),
         timeline=int(one["archive"]["start"][:8], 16) if one["archive"]["start"] else 0,
-        start_lsn=lsn(one["lsn"]["start"]),
         stop_lsn=lsn(one["lsn"]["stop"]),
         database_bytes=one["info"]["size"],
         repository_bytes=one["info"]["repository"]["delta"],
         error=bool(one.get("error")),
-        prior=one.get("prior"),
     )
 
 

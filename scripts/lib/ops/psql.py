@@ -3,7 +3,7 @@
 No password and no TLS handshake are needed there: pg/pg_ident.conf lets the container's own user log in as
 flaglearning_ops and flaglearning_readonly. That user could be the superuser as well; it is given less on purpose.
 
-A query is a file of pg/queries/: one statement, its help in the first comment line, variables as psql writes them
+A query is a file of pg/queries/: one statement, what it lists in the first comment line, variables as psql writes them
 (`:'table'`), which psql quotes. The result comes back as JSON that the server makes.
 """
 
@@ -34,7 +34,7 @@ WARNING = re.compile(
 )
 
 
-class Refused(OperationError):
+class ServerError(OperationError):
     """An error of PostgreSQL's own, with its SQLSTATE."""
 
     sqlstate = ""
@@ -44,7 +44,6 @@ class Query(NamedTuple):
     """A file of pg/queries/."""
 
     name: str
-    help: str
     sql: str
 
     @property
@@ -56,7 +55,7 @@ class Query(NamedTuple):
 def load(name: str) -> Query:
     """A query by its file's name."""
     text = (QUERIES / f"{name}.sql").read_text(encoding="utf-8")
-    return Query(name, text.partition("\n")[0][2:].strip(), COMMENT.sub("", text).strip().rstrip(";"))
+    return Query(name, COMMENT.sub("", text).strip().rstrip(";"))
 
 
 def rows(name: str, role: str = "ops", dbname: str = "", **variables: str) -> list[Row]:
@@ -198,9 +197,9 @@ def failure(printed: str) -> OperationError:
     hint = HINTS.get(state) or HINTS.get(state[:2]) or "./scripts/ops doctor"
     connecting = "connection to server" in text
     status = Status.CANNOT_CONNECT if connecting or (state[:2] in CANNOT_CONNECT and state != "57014") else None
-    refused = Refused("PostgreSQL returned an error", hint, message, status)
-    refused.sqlstate = state
-    return refused
+    error = ServerError("PostgreSQL returned an error", hint, message, status)
+    error.sqlstate = state
+    return error
 
 
 def last_line(text: str) -> str:

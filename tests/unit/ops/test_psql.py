@@ -38,7 +38,7 @@ def test_a_stopped_service_is_named() -> None:
 
 def test_the_sqlstate_is_kept() -> None:
     failure = psql.failure(LOCKED)
-    assert isinstance(failure, psql.Refused)
+    assert isinstance(failure, psql.ServerError)
     assert failure.sqlstate == "55P03"
 
 

@@ -16,6 +16,6 @@ def backup() -> Callable[..., object]:
 
     def make(start: datetime, type: str = "full", timeline: int = 1, stop_lsn: int = 0, error: bool = False) -> Backup:
         label = f"{start:%Y%m%d-%H%M%S}F"
-        return Backup(label, type, start, start, timeline, stop_lsn, stop_lsn, 1, 1, error, None)
+        return Backup(label, type, start, start, timeline, stop_lsn, 1, 1, error)
 
     return make

@@ -15,7 +15,7 @@ SHA = "a" * 40
 
 def entry(label: str, database: int = 1, **more: Any) -> dict[str, Any]:
     return {
-        "label": label, "type": "full", "prior": None, "error": False, "database": {"id": database},
+        "label": label, "type": "full", "error": False, "database": {"id": database},
         "timestamp": {"start": 1764212400, "stop": 1764212475}, "lsn": {"start": "0/3000028", "stop": "1/0"},
         "archive": {"start": "000000020000000000000003", "stop": "000000020000000000000004"},
         "info": {"size": 100, "repository": {"delta": 10}}, **more,

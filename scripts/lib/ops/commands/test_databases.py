@@ -69,8 +69,8 @@ def dropped(name: str) -> bool:
     """Whether the database could be dropped; False when a session uses it."""
     try:
         psql.maintain(f"DROP DATABASE IF EXISTS {relations.identifier(name)}", role="app")
-    except psql.Refused as refused:
-        if refused.sqlstate != IN_USE:
+    except psql.ServerError as error:
+        if error.sqlstate != IN_USE:
             raise
         return False
     return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import time
-from typing import NamedTuple
 
 import cluster_health
 from ops import cluster, containers, docker, dotenv, monitoring, pooler
@@ -22,15 +21,7 @@ ARCHIVED_WITHIN = 60.0  # seconds to wait for the archive before the switchover 
 METRIC = "flaglearning_switchover_timestamp_seconds"
 
 
-class Done(NamedTuple):
-    """The old and the new primary, and how long clients waited, in seconds."""
-
-    old: str
-    new: str
-    paused_s: float
-
-
-def run(candidate: str = "") -> Done:
+def run(candidate: str = "") -> None:
     """The whole flow. Raises UserError or OperationError; then the cluster is as it was, or as the error says."""
     facts = ready(candidate)
     old = str(facts["primary"])
@@ -53,7 +44,6 @@ def run(candidate: str = "") -> Done:
             f"./scripts/ops cluster status; docker compose logs --tail 30 {old}",
         )
     note(f"{new} is the primary; clients waited {took:.2f} s")
-    return Done(old, new, took)
 
 
 def metrics(at: float) -> str:
