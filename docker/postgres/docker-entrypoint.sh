@@ -68,7 +68,7 @@ compute_sizing() {
 }
 
 # The server archives where there is a repository (pg/archiving.conf). ARCHIVING: on; off; or nothing: if the service `repository`
-# has made one. It goes by the repository, not by how today's start was typed: a forgotten --profile would tear a hole in the WAL.
+# has made one. It goes by the repository, not by how today's start was typed: a forgotten --profile would leave a WAL gap.
 archives() {
 	case ${ARCHIVING:-} in
 		on) ;;

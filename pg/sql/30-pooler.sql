@@ -9,7 +9,7 @@ REVOKE ALL ON SCHEMA pgbouncer FROM PUBLIC;
 GRANT USAGE ON SCHEMA pgbouncer TO pgbouncer;
 
 -- usage: SELECT usename, passwd FROM pgbouncer.lookup('flaglearning_prod')
--- Returns the SCRAM verifier of a role that has business in the pool; nothing for anybody else: a superuser, a role that
+-- Returns the SCRAM verifier of a role that has business in the pool; no row for others: a superuser, a role that
 -- can't log in, an expired password, the migrator (migrations go direct), pgbouncer itself.
 CREATE OR REPLACE FUNCTION pgbouncer.lookup(name text)
 RETURNS TABLE (usename text, passwd text)

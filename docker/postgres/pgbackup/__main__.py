@@ -64,7 +64,7 @@ def create(type: str = "incr", if_due: bool = False, mark: bool = True) -> dict[
             return None
         type = due
         restore_points.prune()
-    restore_points.beat()
+    restore_points.write_heartbeat()
     pgbackrest.run(f"--type={type}", "backup")
     made = pgbackrest.info()["backups"][-1]
     bad = pgbackrest.bad_files(made.label) if made.error else []
@@ -88,7 +88,7 @@ def mark() -> dict[str, Any]:
 
 def heartbeat() -> dict[str, Any]:
     """Write a heartbeat row (a timer calls it every 20 s where no service does): {"heartbeat": NUMBER}."""
-    return {"heartbeat": restore_points.beat()}
+    return {"heartbeat": restore_points.write_heartbeat()}
 
 
 def info() -> dict[str, Any]:

@@ -64,7 +64,7 @@ def verifier(database: str, host: str = SOCKET) -> contextlib.AbstractContextMan
     return connect(database, host, VERIFIER, "pgbackup")
 
 
-def beat() -> int:
+def write_heartbeat() -> int:
     """Write a heartbeat row; its number. With it, how much would be lost if the machine were lost now."""
     with superuser() as session:
         found = session.row(
@@ -128,7 +128,7 @@ def record() -> str:
     Raises OperationError when a table stays locked, or can't be read.
     """
     name = f"restore-point-{datetime.now(UTC):%Y%m%dt%H%M%S}-{time.time_ns() // 1000 % 1000000:06d}"
-    beat()
+    write_heartbeat()
     with contextlib.ExitStack() as stack:
         readers = {database: stack.enter_context(verifier(database)) for database in databases()}
         lsn, heartbeat = freeze(readers, name)
@@ -138,7 +138,7 @@ def record() -> str:
             for database, reader in readers.items()
             for key, value in contents(reader).items()
         }
-    beat()
+    write_heartbeat()
     with superuser() as session:
         session.rows(
             "INSERT INTO operations.restore_point (name, at, lsn, heartbeat, manifest) VALUES (%s, %s, %s, %s, %s)",
@@ -242,7 +242,7 @@ def flush(until: datetime, within: float = 90) -> None:
     stops at the first commit after it, and fails where there is none."""
     if until >= datetime.now(UTC) or (archived_until() or until) > until:
         return
-    beat()
+    write_heartbeat()
     note("waiting for the WAL to arrive in the repository")
     with superuser() as session:
         session.rows("SELECT pg_catalog.pg_switch_wal()")
@@ -264,7 +264,7 @@ def wait_until_archived(name: str, within: float = 150) -> None:
             raise OperationError("the WAL does not arrive in the repository", "./scripts/ops doctor")
         time.sleep(0.5)
         if int(time.monotonic()) % 10 == 0:
-            beat()
+            write_heartbeat()
     note(f"{name} is in the repository")
 
 

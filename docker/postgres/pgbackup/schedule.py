@@ -44,7 +44,7 @@ def serve() -> None:
     while True:
         wait_while_standby()
         try:
-            restore_points.beat()
+            restore_points.write_heartbeat()
             known = restore_points.keep_to_archive_timeout(known)
             ALIVE.touch()
             if metrics.FOLDER.is_dir():

@@ -47,7 +47,7 @@ def plan(pgdata: Path, to: str = "", backup: str = "", point: str = "", timeline
     if not backups:
         raise OperationError(
             f"no backup exists in repository {pgbackrest.REPOSITORY}",
-            f"./scripts/ops backup create{'' if pgbackrest.REPOSITORY != '1' else elsewhere()}",
+            f"./scripts/ops backup create{'' if pgbackrest.REPOSITORY != '1' else hint_of_repository_2()}",
             found["state"],
         )
     if backup_health.is_foreign(found):
@@ -91,8 +91,8 @@ def plan(pgdata: Path, to: str = "", backup: str = "", point: str = "", timeline
     return Plan(chosen.label, text(chosen.stop), "default", "", timeline, "the end of the archive")
 
 
-def elsewhere() -> str:
-    """The backup host, if there is one that has a backup."""
+def hint_of_repository_2() -> str:
+    """The rest of the hint where repository 2 has backups; else ''."""
     there = repository2.facts()
     return "; repository 2 has backups: put REPOSITORY=2 before the same command" if there and there["backups"] else ""
 

@@ -1,6 +1,6 @@
 """The frame of the command line. A command is one decorated function in a module of commands/:
 
-    @command("dump list", DUMPS, "List dumps, the newest first", JSON)
+    @command("dump list", DUMPS, "List dumps, the oldest first", JSON)
     def dump_list(asked: argparse.Namespace) -> int | None:
         ...
 

@@ -15,7 +15,7 @@ HINT = (
 )
 
 
-class Refused(SystemCheckError):
+class UnsafeMigrations(SystemCheckError):
     """Printed as it is, without the name of an exception."""
 
 
@@ -28,7 +28,7 @@ class Command(migrate.Command):
         found = [] if options["fake"] or options["prune"] else problems(connection, plan_of(connection, options))
         text = "".join(f"ERROR: unsafe migration {problem}\n" for problem in found) + f"HINT:  {HINT}"
         if found and not options["plan"]:
-            raise Refused(text)
+            raise UnsafeMigrations(text)
         with connection.own_session():
             super().handle(*args, **options)
         if found:
