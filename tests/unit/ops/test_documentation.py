@@ -120,6 +120,22 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+DECISIONS = sorted((ROOT / "docs/adr").glob("0*.md"))
+STATUS = r"\| (?P<status>accepted|replaced by)\b.* \| \d{4}-\d\d-\d\d(?:, replaced \d{4}-\d\d-\d\d)? \|"
+
+
+@pytest.mark.parametrize("file", DECISIONS, ids=lambda file: file.name[:4])
+def test_a_decision_has_number_status_and_date(file: Path) -> None:
+    """And sections, unless another one has replaced it; the list names it."""
+    text, number = file.read_text(), int(file.name[:4])
+    head = re.match(rf"# ADR {number}: (?P<title>.+)\n\n\| status \| date \|\n\|---\|---\|\n{STATUS}\n", text)
+    assert head, f"{file.name}: not `# ADR {number}: TITLE`, status and date, as in the others"
+    sections = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    assert sections == ([] if head["status"] == "replaced by" else ["Context", "Decision", "Consequences"])
+    replaced = ": replaced by " if head["status"] == "replaced by" else " |"
+    assert f"| {number} | [{head['title']}]({file.name}){replaced}" in (file.parent / "README.md").read_text()
+
+
 @pytest.mark.parametrize("page", [*WRITTEN, ROOT / "CHANGELOG.md", ROOT / ".env.example"], ids=name_of)
 def test_lines_are_short_and_subjects_are_named(page: Path) -> None:
     lines = list(enumerate(page.read_text().splitlines(), 1))
