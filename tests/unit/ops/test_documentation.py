@@ -10,6 +10,7 @@ import pytest
 import alerts_page
 import cluster_faults_page
 from ops import cli, cli_page
+from ops.flows import timers
 from testing.shell import ROOT
 from user_errors import UserError
 
@@ -94,6 +95,16 @@ def test_a_command_in_the_documentation_is_accepted(parser: cli.Parser, page: st
     except (UserError, argparse.ArgumentError) as error:
         pytest.fail(f"{page}: ./scripts/ops {line}: {error}")
     assert hasattr(asked, "run"), f"{page}: ./scripts/ops {line} is a group of commands"
+
+
+def test_every_timer_is_on_the_pages_for_hosts_and_for_one_machine() -> None:
+    hosts, one_machine = (ROOT / name for name in ("ansible/README.md", "docs/production.md"))
+    for group, declared in timers.declared().items():
+        for name, timer in declared.items():
+            assert f"| `{name}` |" in hosts.read_text(), name
+            if group != "backup-host":
+                command = " ".join([*timer.get("environment", "").split(), "./scripts/ops", timer["command"]])
+                assert f"`{command}`" in one_machine.read_text(), command
 
 
 def test_every_command_is_on_the_reference_page() -> None:
