@@ -51,6 +51,12 @@ def test_it_says_where_to_click_and_how_to_connect(stack: Stack, first_run: Comp
     assert f"psql -U flaglearning_user -d flaglearning_dev -h localhost -p {stack.port('postgres', 5432)}" in printed
 
 
+def test_an_unknown_option_is_refused_before_anything_is_built() -> None:
+    done = up(Stack(NEVER_STARTED, DEVELOPMENT, port=21040), "--wiat")
+    assert refused(done, "--wiat", "./scripts/up --help")
+    assert "build" not in done.stderr.lower()
+
+
 @pytest.mark.parametrize("variable", ["PROXY_HTTPS_PORT", "POSTGRES_PORT"])
 def test_a_taken_port(variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:

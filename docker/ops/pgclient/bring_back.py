@@ -68,6 +68,6 @@ def run(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise OperationError(
-            f"{command[0]} failed", "read PostgreSQL's message",
+            f"{command[0]} failed", "correct what the message says, then the same command again",
             " ".join(done.stderr.split())[-1000:],
         )  # fmt: skip

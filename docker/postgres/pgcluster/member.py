@@ -120,7 +120,8 @@ def reinit(within: float = 24 * 3600) -> dict[str, Any]:
     before = rest.own("GET", "/patroni")
     if before.get("role") in ("primary", "master"):
         raise UserError(
-            f"{rest.NAME} is the primary: its data directory is not copied from another", "a standby's name"
+            f"{rest.NAME} is the primary: its data directory is not copied from another",
+            "name a standby: ./scripts/ops cluster status lists them",
         )
     rest.own("POST", "/reinitialize", {"force": True}, timeout=30)
     started = time.monotonic()
@@ -139,7 +140,7 @@ def kill(process: str = "postmaster") -> dict[str, Any]:
     """Kill -9 the server's first process, as a crash would: for the demonstration, and on a development server only."""
     data = Path(os.environ["PGDATA"])
     if process != "postmaster":
-        raise UserError(f"there is no process '{process}' to kill", "postmaster")
+        raise UserError(f"there is no process '{process}' to kill", "only `postmaster` can be killed")
     try:
         pid = int((data / "postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, 9)

@@ -4,16 +4,23 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+import yaml
 from psycopg.conninfo import conninfo_to_dict
 
 from ops import containers
 from ops.commands import connect
+from testing.shell import ROOT
 from user_errors import OperationError, Status, UserError
 
 ENVIRONMENT = {
     "DEPLOYMENT": "development", "APP_DATABASE": "flaglearning_dev", "APP_ROLE": "flaglearning_user",
     "POSTGRES_PORT": "15432", "PGBOUNCER_PORT": "16432",
 }  # fmt: skip
+
+
+def test_the_service_has_the_variables() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    assert set(ENVIRONMENT) <= set(services["ops"]["environment"])
 
 
 def use(monkeypatch: pytest.MonkeyPatch, folder: Path, deployment: str = "development") -> None:

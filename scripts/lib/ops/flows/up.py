@@ -38,6 +38,7 @@ class Port(NamedTuple):
 
 def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = False) -> None:
     """The whole start. `arguments` go to `docker compose up`. Raises UserError or OperationError."""
+    check_arguments(arguments)
     if cluster:
         choose_cluster()
     if with_monitoring:
@@ -109,6 +110,14 @@ def configure_cluster() -> None:
 
 
 # ------------------------------------------------------------ before anything is started
+
+
+def check_arguments(arguments: list[str]) -> None:
+    """Raises OperationError for an option that `docker compose up` does not have: with --help it does no more."""
+    if arguments:
+        done = containers.completed(docker.compose("up", *arguments, "--help"), quiet=True)
+        if done.returncode:
+            raise why_it_failed(done.stderr)
 
 
 def check_settings() -> None:
