@@ -14,6 +14,7 @@ from alerts.cluster_faults import CLUSTER_FAULTS
 from alerts.faults import FAULTS
 from alerts_page import UNIT_ONLY
 from ops import cli, packages
+from ops.flows import doctor
 from testing.shell import ROOT, run
 
 RULES: dict[str, dict[str, Any]] = {
@@ -104,6 +105,17 @@ def test_its_threshold_is_the_one_of_the_checks(alert: str, seconds: float) -> N
     assert product
     factors = [int(factor) for factor in product[1].split("*")]
     assert factors[0] * (factors[1] if len(factors) > 1 else 1) == seconds
+
+
+@pytest.mark.parametrize(
+    ("alert", "limit"),
+    [
+        ("CertificateExpires", f"< {doctor.DAYS_TO_RENEW} * 86400"),
+        ("DiskFull", f"< {doctor.LEAST_FREE_PCT / 100:g}"),
+    ],
+)
+def test_its_threshold_is_the_one_of_doctor(alert: str, limit: str) -> None:
+    assert RULES[alert]["expr"].endswith(limit)
 
 
 SCALED = {

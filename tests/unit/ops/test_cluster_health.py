@@ -4,8 +4,10 @@ import copy
 from typing import Any
 
 import pytest
+import yaml
 
 import cluster_health
+from testing.shell import ROOT
 from user_errors import OperationError, Status, UserError
 
 HEALTHY: dict[str, Any] = {
@@ -138,3 +140,8 @@ def test_a_standbys_host_does_not_judge_a_switchover() -> None:
     refused = cluster_health.refusal(hosts_view())
     assert isinstance(refused, UserError)
     assert refused.hint.startswith("on db1: ")
+
+
+def test_the_lag_that_is_allowed_is_patronis() -> None:
+    policy = yaml.safe_load((ROOT / "pg/cluster/patroni.yml").read_text())
+    assert policy["bootstrap"]["dcs"]["maximum_lag_on_failover"] == cluster_health.MOST_LAG

@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import cluster_health
 from ops import containers, docker, pooler, psql
 from ops.flows import rollout
 from ops.output import note
@@ -21,7 +22,6 @@ from user_errors import OperationError, UserError
 
 SERVICE = "postgres"
 POLL = 0.5  # seconds between two looks at the new container, whose end would not be seen otherwise
-MOST_SEGMENTS = 2  # not archived yet: a shutdown waits for them
 # One program, which goes on when the orchestrator is killed: one of the containers always runs again.
 # Never two servers on one data directory: from container to container PostgreSQL's own lock does not work.
 EXCHANGE = """
@@ -99,7 +99,7 @@ def refusal(facts: dict[str, Any]) -> OperationError | None:
             "./scripts/ops sessions --over 2; the same command again when it has ended",
             f"{who} (pid {longest['pid']}) has been at work for {longest['seconds']:.0f} s",
         )
-    if facts["waiting_segments"] > MOST_SEGMENTS:
+    if facts["waiting_segments"] > cluster_health.MOST_SEGMENTS:
         return OperationError(
             "PostgreSQL was not restarted: it would wait for the archive before it stops",
             "./scripts/ops doctor; the same command again when the archive has caught up",
