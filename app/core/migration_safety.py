@@ -1,7 +1,7 @@
-"""Finds migrations that the version before can't work with, or that block its requests.
+"""Finds migrations that the previous version can't work with, or that block its requests.
 
-During a rollout the version before serves with the new schema. django-migration-linter reads the SQL of each migration
-that is to be applied; `migrate` (core/management/commands/migrate.py) refuses what it finds.
+During a rollout the previous version serves with the new schema. django-migration-linter reads the SQL of each
+migration that is to be applied; `migrate` (core/management/commands/migrate.py) refuses what it finds.
 """
 
 import re
@@ -70,7 +70,7 @@ class Analyser(PostgresqlAnalyser):
 
 
 def problems(connection: Any, plan: Plan, everything: bool = False) -> list[Problem]:
-    """Of a plan's migrations: those that the version before can't work with.
+    """Of a plan's migrations: those that the previous version can't work with.
 
     Only this project's own apps; and, unless `everything`, only apps that the database has already.
     """

@@ -1,4 +1,4 @@
-"""`manage.py migrate` refuses what the version before can't work with. tests/stack/test_migrations.py: under load."""
+"""`manage.py migrate` refuses what the previous version can't work with. tests/stack/test_migrations.py: under load."""
 
 import importlib
 import shutil

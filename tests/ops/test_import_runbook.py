@@ -42,7 +42,7 @@ rm /tmp/old.sql.gz
 
 @pytest.fixture
 def backup(stack: Stack, postgres: Postgres, ops: Ops, tmp_path: Path) -> Iterator[Path]:
-    """Its `pg_dump | gzip`. The database of before is put back afterwards."""
+    """Its `pg_dump | gzip`. The previous database is put back afterwards."""
     file = tmp_path / Path(EXAMPLE).name
     printed = stack.exec("postgres", "bash", "-c", OLD_INSTALLATION)
     file.write_bytes(base64.b64decode(printed.strip().splitlines()[-1]))

@@ -146,7 +146,7 @@ def test_a_pending_security_update_is_found(stack: Stack, update: Update, adviso
 
 @pytest.mark.long
 def test_an_update_builds_current_packages_and_can_be_undone(stack: Stack, update: Update) -> None:
-    """Without any layer of before; minutes."""
+    """Without any earlier layer; minutes."""
     old, running = wanted(), versions(stack)
     only = update("--base-only")
     assert (only.returncode, wanted(), versions(stack)) == (0, old, running), only.stderr

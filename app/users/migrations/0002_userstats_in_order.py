@@ -1,5 +1,5 @@
 # ruff: noqa: RUF012 - as Django writes it
-"""The indexes first, then the end of the one that they replace: the version before this one is never without."""
+"""The indexes first, then the end of the one that they replace: the previous version is never without one."""
 
 from decimal import Decimal
 

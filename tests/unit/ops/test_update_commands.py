@@ -146,7 +146,7 @@ FAILED = {
         (
             {"checks": [{"check": "every table has as many rows", "ok": False, "saw": "6 rows"}]},
             r"differs: not true: every table has as many rows \(6 rows\)",
-            "keep the version of before",
+            "keep the previous version",
         ),
         ({"pending": ["flags.0007"]}, "not of flaglearning/app:7: it lacks: flags.0007", "backup create"),
         ({"missing": ["users_user.name"]}, r"it lacks: users_user\.name", "APP_TAG=TAG"),

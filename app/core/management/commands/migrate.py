@@ -1,4 +1,4 @@
-"""`manage.py migrate`, which refuses migrations that the version before can't work with."""
+"""`manage.py migrate`, which refuses migrations that the previous version can't work with."""
 
 from typing import Any
 

@@ -23,14 +23,14 @@ from user_errors import OperationError, Status, UserError
         help="with --check: also known vulnerabilities, by files in FOLDER (default: ADVISORIES_DIR of .env, or none)",
     ),
     flag("--record", help="with --check: exit status 0 whatever is pending (for the timer: alerts judge the age)"),
-    flag("--back", exclusive="?what", help="return to the images of before the last update"),
+    flag("--back", exclusive="?what", help="return to the images that ran before the last update"),
     flag("--build-only", exclusive="?what", help="build and show what changes; roll nothing out"),
     flag("--base-only", exclusive="?what", help="make the base image only (for update.yml)"),
     flag("--no-build", exclusive="?what", help="roll out the images that are here already"),
     YES, JSON,
 )  # fmt: skip
 def update(asked: argparse.Namespace) -> int:
-    """PostgreSQL restarts with the pooler paused; pooler, app and proxy are exchanged. The images of before keep a tag
+    """PostgreSQL restarts with the pooler paused; pooler, app and proxy are exchanged. The previous images keep a tag
     for --back. A check is recorded in REPORTS_DIR."""
     if asked.check:
         return check(asked.json, flow.folder_of_advisories(asked.advisories), asked.record)
@@ -38,7 +38,7 @@ def update(asked: argparse.Namespace) -> int:
         name = "--advisories" if asked.advisories else "--record"
         raise UserError(f"{name} belongs to --check", f"./scripts/ops update --check {name}")
     if asked.back:
-        confirm("The images of before the last update serve again.", asked.yes)
+        confirm("The images that ran before the last update serve again.", asked.yes)
         flow.back()
         return Status.OK
     if asked.base_only:

@@ -74,7 +74,7 @@ def require(report: dict[str, Any]) -> None:
     lacking = failed.pop(flow.SCHEMA, "")
     if failed:
         found = "; ".join(f"not true: {check} ({saw})" for check, saw in failed.items())
-        raise OperationError("the upgraded backup differs", "keep the version of before", found)
+        raise OperationError("the upgraded backup differs", "keep the previous version", found)
     if lacking:
         raise OperationError(
             f"the backup is not of {report['image']}",
@@ -85,6 +85,6 @@ def require(report: dict[str, Any]) -> None:
     if errors:
         raise OperationError(
             f"{len(errors)} of {len(report['requests'])} requests of {report['image']} fail on the upgraded backup",
-            "keep the version of before; correct the application, ./scripts/ops rollout TAG, and rehearse again",
+            "keep the previous version; correct the application, ./scripts/ops rollout TAG, and rehearse again",
             "; ".join(errors),
         )

@@ -46,7 +46,7 @@ def run(arguments: list[str], cluster: bool = False, with_monitoring: bool = Fal
     check_settings()
     containers.require_same_deployment()
     if containers.members():
-        # a one-server stack of before: the same ports, and data that stay in their volume
+        # an earlier one-server stack: the same ports, and data that stay in their volume
         containers.run(docker.compose("rm", "--stop", "--force", "postgres"), quiet=True, check=False)
     ports = published_ports(containers.config())
     check_ports(ports)
@@ -251,7 +251,7 @@ def run_compose(*words: str) -> None:
 
 def build_on_demand() -> None:
     """The image of `ops`. Compose builds no service of a profile that is off, and `run` only a missing image, so after
-    a change of the checkout ./scripts/ops would talk to the image of before."""
+    a change of the checkout ./scripts/ops would talk to the previous image."""
     containers.run(docker.compose("build", "ops"))
 
 

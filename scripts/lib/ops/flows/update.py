@@ -1,7 +1,7 @@
 """Current packages in every image, without a failed request, and the way back.
 
 Look what is pending → make the base image current, which no layer above survives → build → show what changed → restart
-PostgreSQL with the pooler paused → exchange pooler, app and proxy → start the rest. The images of before keep a tag.
+PostgreSQL with the pooler paused → exchange pooler, app and proxy → start the rest. The previous images keep a tag.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ DEBIAN = "debian:trixie-slim"  # ./scripts/up gets it
 PULL_WITHIN = "30"  # seconds
 BEFORE = "-before-update"
 VARIABLE = "BASE_IMAGE"  # of the compose files: what every Dockerfile starts from
-# A base of another content: no layer that was built on the one of before is used again.
+# A base of another content: no layer that was built on the previous one is used again.
 REFRESH = """FROM debian:trixie-slim
 RUN apt-get update -qq && apt-get upgrade -y -qq && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* \\
  && echo WHEN >/etc/packages-as-of
@@ -249,7 +249,7 @@ def run(build_only: bool = False) -> list[dict[str, Any]]:
 
 @contextlib.contextmanager
 def kept(tagged: list[str]) -> Iterator[None]:
-    """Keep the images of before under another tag: those that containers run. (After an update that was killed, or
+    """Keep the previous images under another tag: those that containers run. (After an update that was killed, or
     built only, the tagged ones are others.) When the block fails, the tags are what they were."""
     running = serving()
     ids = {
@@ -300,13 +300,13 @@ def present(*wanted: str) -> list[str]:
 
 
 def back() -> None:
-    """The images of before the last update serve again. One step, and no further."""
+    """The images that ran before the last update serve again. One step, and no further."""
     containers.require_same_deployment()
     tagged = [*images().values(), base()]
     missing = sorted({f"{image}{BEFORE}" for image in tagged} - set(present(*(f"{one}{BEFORE}" for one in tagged))))
     if missing:
         raise UserError(
-            "there is no update to undo: the images of before are not here", "./scripts/ops update --check",
+            "there is no update to undo: the previous images are not here", "./scripts/ops update --check",
             ", ".join(missing),
         )  # fmt: skip
     for image in tagged:

@@ -221,7 +221,7 @@ def analyze(major: str) -> tuple[str, ...]:
 
 
 def backup() -> None:
-    """A full one, where backups are made: those of before are of the old version."""
+    """A full one, where backups are made: earlier ones are of the old version."""
     if containers.is_running("backup"):
         made = containers.pgbackup("create", type="full", mark=False)
         note(f"full backup {made['label']}")
