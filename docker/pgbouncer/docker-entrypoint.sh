@@ -18,7 +18,7 @@ check_files() {
 		"put pgbouncer_password into the folder that SECRETS_DIR names (./scripts/secrets new)"
 	for file in /tls/ca.crt /tls/tls.crt /tls/tls.key; do
 		[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by uid $(id -u)" \
-			"development: docker compose up certificates; production: ./scripts/secrets new"
+			"development: docker compose up certificates; production: ./scripts/secrets new, on Ansible hosts site.yml"
 	done
 }
 

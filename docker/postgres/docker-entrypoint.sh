@@ -33,7 +33,7 @@ check_tls() {
 	local file
 	for file in /tls/tls.crt /tls/tls.key; do
 		[ -r "$file" ] || fail "the TLS file $file is missing or can't be read by $(id -un) (uid $(id -u))" \
-			"development: docker compose up certificates; production: ./scripts/secrets new"
+			"development: docker compose up certificates; production: ./scripts/secrets new, on Ansible hosts site.yml"
 	done
 }
 

@@ -120,6 +120,7 @@ def get(path: str, body: bytes | None = None) -> str:
             return str(response.read().decode())
     except (urllib.error.URLError, OSError) as error:
         raise OperationError(
-            "Alertmanager does not answer", "./scripts/up --monitoring; docker compose logs --tail 20 alertmanager",
+            "Alertmanager does not answer",
+            "docker compose ps alertmanager; docker compose logs --tail 20 alertmanager",
             str(error), Status.CANNOT_CONNECT,
         ) from None  # fmt: skip

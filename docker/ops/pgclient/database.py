@@ -65,9 +65,10 @@ def _connect(role: stack.RoleKey, parameters: dict[str, str]) -> Connection:
         raise cannot_connect(error, parameters) from None
 
 
+START = "docker compose up --wait (or ./scripts/up)"  # hosts of an inventory have no ./scripts/up
 # What libpq or a server says → what happened, and what to type next. The first that fits.
 WHY = {
-    "resolve": ("the host {host} does not exist: the stack is not running", "./scripts/up"),
+    "resolve": ("the host {host} does not exist: the stack is not running", START),
     "refused": ("{host} refuses connections", "docker compose logs --tail 20 {host}"),
     "timeout": ("{host} does not answer", "docker compose restart {host}"),
     "authentication failed": (
@@ -80,7 +81,7 @@ WHY = {
     "too many": ("{host} has no connection left", "./scripts/ops connections"),
     "remaining connection slots": ("{host} has no connection left", "./scripts/ops connections"),
     "starting up": ("{host} is starting", "try again in a moment; ./scripts/ops doctor"),
-    "shutting down": ("{host} is stopping", "./scripts/up"),
+    "shutting down": ("{host} is stopping", START),
     "pg_hba.conf": ("{host} does not admit {user} to {dbname}", "./scripts/ops doctor"),
 }
 

@@ -19,7 +19,7 @@ import psycopg
 from psycopg.conninfo import make_conninfo
 
 from pgclient import passwords, stack
-from pgclient.database import cannot_connect
+from pgclient.database import START, cannot_connect
 from pgclient.verbs import verb
 from user_errors import Failure, OperationError
 
@@ -162,9 +162,7 @@ def handshake(endpoint: stack.Endpoint) -> ssl.SSLSocket:
     try:
         plain = socket.create_connection((host, endpoint.port), timeout=TIMEOUT)
     except socket.gaierror:
-        raise OperationError(
-            f"{host} is not running", "docker compose up --wait (or ./scripts/up)", f"no container has the name {host}"
-        ) from None
+        raise OperationError(f"{host} is not running", START, f"no container has the name {host}") from None
     except TimeoutError:
         raise OperationError(
             f"{host} does not answer", f"docker compose restart {host}", f"no answer within {TIMEOUT} s"

@@ -128,4 +128,4 @@ def renewal() -> str:
     """The command that renews the servers' certificates."""
     if IS_DEVELOPMENT:
         return "docker compose run --rm certificates && docker compose restart proxy pgbouncer postgres"
-    return "./scripts/secrets new renews them; then reload (docs/production.md)"
+    return "./scripts/secrets new renews them, then reload (docs/production.md); on Ansible hosts: site.yml"

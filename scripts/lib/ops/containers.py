@@ -22,6 +22,7 @@ from ops import docker, dotenv
 from user_errors import OperationError, Status, UserError
 
 PASS_ON = 10.0  # seconds
+START = "docker compose up --wait (or ./scripts/up)"  # hosts of an inventory have no ./scripts/up
 OURS = f"flaglearning.ops={secrets.token_hex(8)}"  # the label of this process's one-shot containers
 # `docker compose run` builds a missing image first, and prints that build on standard output, before the JSON.
 QUIET = {"COMPOSE_PROGRESS": "quiet", "BUILDKIT_PROGRESS": "quiet"}
@@ -172,7 +173,9 @@ def is_terminal() -> bool:
 
 def no_docker(reason: str) -> OperationError:
     """The error for a machine without Docker."""
-    return OperationError("no Docker engine answers", "./scripts/up --prepare starts it", reason, Status.CANNOT_CONNECT)
+    return OperationError(
+        "no Docker engine answers", "systemctl start docker (or ./scripts/up --prepare)", reason, Status.CANNOT_CONNECT
+    )
 
 
 def require_engine() -> None:
@@ -238,7 +241,7 @@ def is_running(service: str) -> bool:
 def not_running(service: str) -> OperationError:
     """The error for a service that has to run and doesn't."""
     return OperationError(
-        f"the service {service} is not running", "./scripts/up starts the stack; ./scripts/ops doctor tells more",
+        f"the service {service} is not running", f"{START} starts the stack; ./scripts/ops doctor tells more",
         status=Status.CANNOT_CONNECT,
     )  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops import containers, monitoring
+from ops import containers, dotenv, monitoring
 from ops.cli import ALERTS, JSON, command
 from ops.output import say, show, show_json
 from user_errors import OperationError, Status
@@ -15,9 +15,9 @@ def require_monitoring() -> None:
     monitoring.require_here()
     monitoring.use()
     if not containers.is_running("alertmanager"):
-        raise OperationError(
-            "the service alertmanager is not running", "./scripts/up --monitoring", status=Status.CANNOT_CONNECT
-        )
+        here = monitoring.HOST in dotenv.named_files()
+        start = "docker compose up --wait" if here else "./scripts/up --monitoring"
+        raise OperationError("the service alertmanager is not running", start, status=Status.CANNOT_CONNECT)
 
 
 @command("alert list", ALERTS, "List the alerts that fire now", JSON)

@@ -230,7 +230,7 @@ def renewal(facts: Facts) -> str:
     """The command that renews the servers' certificates."""
     if facts["development"]:
         return "docker compose run --rm certificates && docker compose restart proxy pgbouncer postgres"
-    return "./scripts/secrets new renews them; then reload (docs/production.md)"
+    return "./scripts/secrets new renews them, then reload (docs/production.md); on Ansible hosts: site.yml"
 
 
 def disk(facts: Facts) -> str:
