@@ -65,7 +65,7 @@ def test_listening_sockets(target: Target, evidence: Evidence) -> None:
 @check(
     "NET-02",
     claim="only the proxy's ports are published; in a fleet the pooler's too, for application hosts",
-    remedy="start production with `-f docker-compose.yml -f docker/compose/production.yml`, without the override file",
+    remedy="COMPOSE_FILE in .env names docker-compose.yml and docker/compose/production.yml, not the override file",
 )
 def test_published_ports(target: Target, evidence: Evidence) -> None:
     ports = target.published()

@@ -144,7 +144,7 @@ def test_only_scram(target: Target, superuser: Superuser, beside: Client, eviden
 @check(
     "PASS-06",
     claim="no secret is in a service's environment or command line",
-    remedy="give it as a file (DATABASE_PASSWORD_FILE, DJANGO_SECRET_KEY_FILE, POSTGRES_PASSWORD_FILE); start again",
+    remedy="give it as a file (DATABASE_PASSWORD_FILE, DJANGO_SECRET_KEY_FILE); start again",
 )
 def test_secrets_are_files(target: Target, evidence: Evidence) -> None:
     # grep reads the secret as a pattern from its file and says only whether it found it. Each process, not the first
