@@ -107,6 +107,11 @@ def test_every_timer_is_on_the_pages_for_hosts_and_for_one_machine() -> None:
                 assert f"`{command}`" in one_machine.read_text(), command
 
 
+def test_every_shared_module_has_its_place_in_the_architecture() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    assert [file.name for file in (ROOT / "scripts/lib").glob("*.py") if f"`{file.name}`" not in text] == []
+
+
 def test_every_command_is_on_the_reference_page() -> None:
     cli.load_commands()
     page = (ROOT / "docs/reference.md").read_text()
