@@ -108,7 +108,7 @@ def ansible_vault(password_file: Path, *words: str, stdin: str = "") -> str:
     if done.returncode:
         raise OperationError(
             f"ansible-vault {words[0]} failed",
-            "is ANSIBLE_VAULT_PASSWORD_FILE the password of this inventory?",
+            f"the password in {password_file} has to be the one of this inventory",
             done.stderr.strip() or f"exit status {done.returncode}",
         )
     return done.stdout
