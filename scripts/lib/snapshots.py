@@ -143,7 +143,9 @@ def link(settings: Settings, now: datetime, compare_with: str | None) -> None:
         shutil.rmtree(partial)  # a backup was completed, or expired, meanwhile
         time.sleep(1)
     else:
-        raise OperationError("the repository changes all the time: no snapshot was taken", "./scripts/snapshots take, later")
+        raise OperationError(
+            "the repository changes all the time: no snapshot was taken", "./scripts/snapshots take, later"
+        )
     found = files_of(partial)
     changes = tampered(files_of(settings.snapshots / compare_with), found) if compare_with else []
     if changes:

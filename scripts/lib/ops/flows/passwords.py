@@ -103,7 +103,9 @@ def read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise OperationError(f"{file} can't be read", "run it as root; SECRETS_DIR in .env names the folder of the secrets", str(error)) from None
+        raise OperationError(
+            f"{file} can't be read", "run it as root; SECRETS_DIR in .env names the folder of the secrets", str(error)
+        ) from None
 
 
 def write(step: Callable[[Path, str], bool], file: Path, new: str) -> None:
