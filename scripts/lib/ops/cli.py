@@ -15,7 +15,7 @@ import difflib
 import importlib
 import inspect
 import os
-import pkgutil
+import re
 import signal
 import sys
 from pathlib import Path
@@ -118,10 +118,18 @@ class Parser(argparse.ArgumentParser):
         raise UserError(f"{self.prog}: {message}", f"{self.prog} --help")
 
 
-def load_commands() -> None:
-    """Import every module of commands/, in the order of their names; each declares its commands."""
-    for module in sorted(pkgutil.iter_modules(commands.__path__), key=lambda found: found.name):
-        importlib.import_module(f"ops.commands.{module.name}")
+def modules(word: str = "") -> list[str]:
+    """The modules of commands/, in the order of their names. With a command's first word, those that declare one."""
+    files = sorted(Path(commands.__path__[0]).glob("[a-z]*.py"))
+    declared = re.compile(rf'(?:@command|Listing)\(\s*f?"{re.escape(word)}[ "]')
+    return [file.stem for file in files if not word or declared.search(file.read_text(encoding="utf-8"))]
+
+
+def load_commands(word: str = "") -> None:
+    """Import what declares the commands with this first word; importing all of it takes a tenth of a second. Without a
+    word, or with one that is no command's, every module."""
+    for name in modules(word) or modules():
+        importlib.import_module(f"ops.commands.{name}")
 
 
 def build_parser() -> Parser:
@@ -234,7 +242,7 @@ def main(arguments: list[str], root: Path) -> int:
     """Run one command line in the project's folder; its exit status."""
     os.chdir(root)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a stopped systemd unit: like Ctrl-C
-    load_commands()
+    load_commands(*arguments[:1])
     parser = build_parser()
     try:
         if arguments and not arguments[0].startswith("-") and arguments[0] not in first_words():

@@ -2,11 +2,13 @@
 
 import argparse
 import re
+import runpy
 
 import pytest
 
 from ops import cli
 from ops.cli import REGISTRY, SECTIONS, Command
+from testing.shell import ROOT
 from user_errors import Status, UserError
 
 cli.load_commands()
@@ -29,6 +31,21 @@ def test_its_help_line_starts_with_a_verb(command: Command) -> None:
     assert not command.help.endswith(".")
     assert len(cli.line(command)) <= 120
     assert command.section in SECTIONS
+
+
+@pytest.mark.parametrize("word", sorted(cli.first_words()))
+def test_the_modules_of_a_first_word_declare_all_its_commands(word: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "REGISTRY", {})
+    for name in cli.modules(word):
+        runpy.run_path(str(ROOT / f"scripts/lib/ops/commands/{name}.py"))
+    assert {name for name in cli.REGISTRY if name.split()[0] == word} == {
+        one.name for one in COMMANDS if one.words[0] == word
+    }
+
+
+def test_another_first_word_names_no_module() -> None:
+    assert cli.modules("tabels") == cli.modules("--help") == cli.modules("command") == []
+    assert len(cli.modules()) > 20
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
