@@ -77,10 +77,14 @@ def test_it_says_what_happened_and_what_to_do(alert: str) -> None:
     assert rule["annotations"]["runbook"] == f"docs/runbooks/alerts.md#{alert.lower()}"
 
 
-@pytest.mark.parametrize("alert", RULES)
-def test_its_commands_exist(alert: str) -> None:
+@pytest.fixture(scope="module")
+def parser() -> cli.Parser:
     cli.load_commands()
-    parser = cli.build_parser()
+    return cli.build_parser()
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_its_commands_exist(parser: cli.Parser, alert: str) -> None:
     for line in re.findall(r"\./scripts/ops ([^;(]+?)(?:;| to | then |\(|$)", RULES[alert]["annotations"]["action"]):
         words = shlex.split(line)
         if words[-1] == "--help":

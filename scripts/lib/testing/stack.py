@@ -30,8 +30,10 @@ SLOT = os.environ.get("TEST_SLOT", "")
 PROJECT = f"flaglearning-test{SLOT}"
 # The images of a test run: a developer's own keep their tag.
 TAG = f"test{SLOT}"
+RENDERED: dict[tuple[object, ...], str] = {}  # Stack.config
 
 
+@functools.cache
 def variables_of(*files: str) -> dict[str, str]:
     """The variables that compose files use, each with its default."""
     found: dict[str, str] = {}
@@ -58,7 +60,8 @@ class Stack:
     @functools.cached_property
     def environment(self) -> dict[str, str]:
         """This process's environment without the variables of the compose files that a developer exported."""
-        kept = {name: value for name, value in os.environ.items() if name not in variables_of(*self.files)}
+        theirs = variables_of(*self.files)
+        kept = {name: value for name, value in os.environ.items() if name not in theirs}
         for given in ("BUILD_CA_BUNDLE", "CI", "PIP_CERT"):  # the machine's
             if given in os.environ:
                 kept[given] = os.environ[given]
@@ -144,18 +147,28 @@ class Stack:
 
     @functools.cached_property
     def config(self) -> dict[str, Any]:
-        """The rendered compose file."""
-        rendered: dict[str, Any] = json.loads(self.compose("--profile", "*", "config", "--format", "json"))
-        return rendered
+        """The rendered compose file. Stacks with the same files and variables share it."""
+        changed = [(ROOT / file).stat().st_mtime_ns for file in self.files]
+        key = (self.project, *self.files, *changed, *self.variables.items())
+        if key not in RENDERED:
+            RENDERED[key] = self.compose("--profile", "*", "config", "--format", "json")
+        config: dict[str, Any] = json.loads(RENDERED[key])
+        return config
 
     def container(self, service: str) -> str:
         """The id of the service's container, running or not."""
-        return self.compose("ps", "--all", "--quiet", service).strip()
+        return self._listed("{{.ID}}", f"service={service}").strip()
 
     def containers(self) -> dict[str, str]:
         """Service → container id, of all."""
-        rows = [json.loads(line) for line in self.compose("ps", "--all", "--no-trunc", "--format", "json").splitlines()]
-        return {row["Service"]: row["ID"] for row in rows}
+        lines = self._listed('{{.Label "com.docker.compose.service"}} {{.ID}}').splitlines()
+        return dict(line.split() for line in lines)
+
+    def _listed(self, format: str, *labels: str) -> str:
+        """The project's containers, one-shots of `run` left out. `docker compose ps` reads all its files first."""
+        wanted = (f"project={self.project}", "oneoff=False", *labels)
+        filters = [f"--filter=label=com.docker.compose.{label}" for label in wanted]
+        return str(run("docker", "ps", "--all", "--no-trunc", *filters, "--format", format).stdout)
 
     def inspect(self, service: str) -> dict[str, Any]:
         """`docker inspect` of the service's container."""

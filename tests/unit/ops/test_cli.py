@@ -13,6 +13,7 @@ from user_errors import Status, UserError
 
 cli.load_commands()
 COMMANDS = list(REGISTRY.values())
+PARSER = cli.build_parser()
 VERBS = """
     Apply Bring Build Cancel Change Check Compare Copy Count Create Delete Describe Drop Dump Estimate Finalise
     Free Give Import List Load Make Mark Migrate Obtain Open Print Prove Prune Read Rebuild Record Refresh Remove Reset
@@ -22,7 +23,7 @@ NO_TERMS = re.compile(r"\b(nobody|somebody|everybody|whoever|scratch|canary|mome
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
-    return cli.parse(cli.build_parser(), list(arguments))
+    return cli.parse(PARSER, list(arguments))
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
