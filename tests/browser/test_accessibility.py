@@ -33,27 +33,18 @@ SCREENS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 360, "h
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 
-@pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("screen", SCREENS)
 @pytest.mark.parametrize(("who", "name", "path"), PAGES, ids=[f"{who}-{name}" for who, name, _ in PAGES])
 def test_a_page_is_accessible_and_fits(
-    new_page: NewPage,
-    screenshot: Screenshot,
-    regular: Account,
-    who: str,
-    name: str,
-    path: str,
-    screen: str,
-    colours: str,
+    new_page: NewPage, screenshot: Screenshot, regular: Account, who: str, name: str, path: str, screen: str
 ) -> None:
-    page = new_page(
-        viewport=SCREENS[screen],
-        color_scheme=colours,
-        storage_state=regular.storage_state if who == "player" else None,
-    )
+    state = regular.storage_state if who == "player" else None
+    page = new_page(viewport=SCREENS[screen], color_scheme="light", storage_state=state)
     page.goto(path)
-    screenshot(page, f"{who}-{name}-{screen}-{colours}")
-    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    assert overflow == 0, f"{overflow} pixels too wide"
-    report = Axe().run(page, options=RULES)
-    assert report.violations_count == 0, report.generate_report()
+    for colours in ("light", "dark"):  # style alone: the page is not loaded again
+        page.emulate_media(color_scheme=colours)
+        screenshot(page, f"{who}-{name}-{screen}-{colours}")
+        overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert overflow == 0, f"{colours}: {overflow} pixels too wide"
+        report = Axe().run(page, options=RULES)
+        assert report.violations_count == 0, f"{colours}: {report.generate_report()}"
