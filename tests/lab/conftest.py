@@ -43,6 +43,13 @@ def players(lab: Lab) -> Players:
 
 
 @pytest.fixture(scope="session")
+def rebooted(lab: Lab) -> Lab:
+    """The one host, after a reboot."""
+    lab.restart("db1")
+    return lab
+
+
+@pytest.fixture(scope="session")
 def split(lab: Lab, players: Players) -> Lab:
     """As docs/runbooks/grow.md says: db1 keeps the database, app1 and app2 take the app over. Killed once meanwhile."""
     if "app1" in lab.running():  # KEEP_STACK=1: it has grown before

@@ -127,10 +127,10 @@ def test_a_deploy_that_was_killed_is_simply_run_again(lab: Lab, players: Players
     lab.play("deploy.yml", *BUILT)
 
 
-def test_the_host_serves_again_after_a_reboot(lab: Lab, players: Players) -> None:
-    lab.restart("db1")
+@pytest.mark.last
+def test_the_host_serves_again_after_a_reboot(rebooted: Lab, players: Players) -> None:
     eventually(lambda: players.ask("db1") == 200, within=120)
-    eventually(lambda: unit(lab) == "active", within=60)
+    eventually(lambda: unit(rebooted) == "active", within=60)
 
 
 def unit(lab: Lab) -> str:

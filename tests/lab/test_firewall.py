@@ -121,8 +121,8 @@ def test_an_own_port_is_open_for_its_networks_until_it_leaves_the_inventory(lab:
 
 
 @pytest.mark.last
-def test_the_rules_survive_a_reboot(lab: Lab) -> None:
-    lab.restart("db1")
+def test_the_rules_survive_a_reboot(rebooted: Lab) -> None:
+    lab = rebooted
     assert "policy drop" in lab.exec("db1", "nft", "list", "table", "inet", "flaglearning")
     assert scan(lab, lab.address("db1"), 1, 1024) in ([], [80, 443])
     assert lab.ssh("db1", "hostname").strip() == "db1"

@@ -1,6 +1,7 @@
 """./scripts/inventory: each inventory has its own secrets, encrypted with the password that the environment names."""
 
 import json
+import re
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -114,6 +115,7 @@ def test_preflight_judges_the_vault_as_production_does(tmp_path: Path) -> None:
     done = preflight(tmp_path, strong)
     assert done.returncode == 0, done.stdout + done.stderr
     weak = {**strong, "app_password": "too-short", "ops_password": strong["readonly_password"]}
+    weak["migrator_password"] = "change_me"
     del weak["django_secret_key"]
     refused = preflight(tmp_path, weak)
     said = " ".join((refused.stdout + refused.stderr).split())
@@ -121,10 +123,47 @@ def test_preflight_judges_the_vault_as_production_does(tmp_path: Path) -> None:
     for problem in (
         "the secret django_secret_key is missing",
         "the secret app_password has 9 characters, fewer than 32",
+        "the secret migrator_password is a placeholder",
         "the secrets readonly_password and ops_password have the same value",
     ):
         assert problem in said
     assert "too-short" not in said
+
+
+PLAY_HOST = """
+- hosts: all
+  connection: local
+  gather_facts: false
+  become: false
+  vars: { ansible_python_interpreter: "{{ ansible_playbook_python }}" }
+  tasks:
+    - ansible.builtin.set_fact:
+        distribution: Debian
+        distribution_version: "{{ major }}.1"
+        distribution_major_version: "{{ major }}"
+        memtotal_mb: 4000
+        cacheable: true
+    - ansible.builtin.include_role: { name: preflight, tasks_from: host }
+"""
+# Host → what is wrong there, and the error. The clocks are compared on this machine, which is both.
+HOSTS: dict[str, tuple[dict[str, object], str]] = {
+    "fit1": ({}, ""),
+    "system1": ({"major": "12"}, "system1 runs Debian 12.1, not Debian 13."),
+    "memory1": ({"preflight_memory_mb": 4001}, "memory1 has 4000 MB of memory; 4001 MB are required"),
+    "disk1": ({"preflight_disk_mb": 999999999}, "MB free in /var/lib; 999999999 MB are required"),
+    "clock1": ({"preflight_clock_seconds": -100}, "the clock of clock1 differs from the control machine's"),
+}
+
+
+def test_preflight_refuses_a_host_that_is_not_fit(tmp_path: Path) -> None:
+    described = {name: {"major": "13", "preflight_disk_mb": 1, **wrong} for name, (wrong, _) in HOSTS.items()}
+    (tmp_path / "hosts.yml").write_text(json.dumps({"database": {"hosts": described}}))
+    (tmp_path / "play.yml").write_text(PLAY_HOST)
+    done = run_play(tmp_path, "-i", "hosts.yml", "play.yml")
+    said = " ".join((done.stdout + done.stderr).split())
+    for name, (_, sentence) in HOSTS.items():
+        assert not sentence or re.search(rf"ERROR: (\S+ )*?{re.escape(sentence)}[^:]*HINT:", said), name
+        assert re.search(rf"{name} : ok=\d+ .*? failed={1 if sentence else 0} ", said), name
 
 
 PLAY_MONITORING = PLAY.replace("hosts: localhost", "hosts: db1").replace(
