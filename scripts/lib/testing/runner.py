@@ -106,6 +106,7 @@ def main() -> int:
         layer.command += selection(layer, asked)
         layer.alone = len(layers) == 1
     ARTIFACTS.mkdir(exist_ok=True)
+    before = processor_time()
     with one_run_at_a_time():
         if asked.no_docker:
             layers = group(layers, "static")
@@ -114,7 +115,9 @@ def main() -> int:
             prepare(layers)
             with clean_machine():
                 run_groups(layers, asked.no_build)
-    return summary(layers, asked)
+    status = summary(layers, asked)
+    print(f"processors: {busy(before, processor_time())} busy")
+    return status
 
 
 def arguments() -> argparse.Namespace:
@@ -368,6 +371,21 @@ def summary(layers: list[Layer], asked: argparse.Namespace) -> int:
         print("\nnoted: checks that cannot hold here, each with its reason (artifacts/checklist.html)")
     print(f"\n{passed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def processor_time() -> tuple[int, int]:
+    """Clock ticks of all processors since this machine's start: busy, idle (proc(5), /proc/stat); 0 elsewhere."""
+    file = Path("/proc/stat")
+    if not file.exists():
+        return 0, 0
+    user, nice, system, idle, waiting, *interrupts = map(int, file.read_text().split("\n")[0].split()[1:9])
+    return user + nice + system + sum(interrupts), idle + waiting
+
+
+def busy(before: tuple[int, int], after: tuple[int, int]) -> str:
+    """The share of the time between two readings, other programs' included."""
+    working, idle = (end - start for start, end in zip(before, after, strict=True))
+    return f"{100 * working / max(1, working + idle):.0f} %"
 
 
 def say(text: str) -> None:

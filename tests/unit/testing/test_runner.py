@@ -77,3 +77,9 @@ def test_too_many_repeated_tests_fail_a_run(capsys: pytest.CaptureFixture[str], 
     assert runner.summary([layer], asked) == status
     printed = capsys.readouterr().out
     assert all(name in printed for name in names)
+
+
+def test_the_processors_share_of_work_is_that_between_two_readings() -> None:
+    assert runner.busy((1000, 500), (1060, 540)) == "60 %"
+    assert runner.busy((0, 0), (0, 0)) == "0 %"
+    assert min(runner.processor_time()) > 0
