@@ -95,3 +95,8 @@ def test_the_password_is_the_one_of_the_secret_file(password: str) -> None:
 )
 def test_why_a_build_failed(printed: str, reason: str) -> None:
     assert reason in up.why_it_failed(printed).what
+
+
+def test_a_value_that_compose_refuses_is_looked_for_among_its_variables_first() -> None:
+    found = up.suspects(["B", "HOME_OF", "A", "PORT", "B"], "ports: ['${PORT:-1}:1', '${A}']")
+    assert found == ["A", "PORT", "B", "HOME_OF"]
