@@ -323,7 +323,13 @@ def child(command: list[str], environment: dict[str, str], log: IO[str] | None) 
     if ending.is_set():
         return 130
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # with what it starts: an ansible-playbook would go on without it
     ) as process:
         children.add(process)
         status = process.wait()
@@ -333,12 +339,13 @@ def child(command: list[str], environment: dict[str, str], log: IO[str] | None) 
 
 def end_children() -> None:
     ending.set()
-    for process in list(children):
-        process.terminate()
-    for process in list(children):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(10)
-        process.kill()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for process in list(children):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+        for process in list(children):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(10)
 
 
 # ------------------------------------------------------------ reporting
