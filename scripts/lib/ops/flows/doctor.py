@@ -40,10 +40,11 @@ class Link(NamedTuple):
 def gather() -> Facts:
     """All facts. Raises OperationError without a Docker engine, UserError for another deployment than the running."""
     development = containers.environment_of("ops")["DEPLOYMENT"] == "development"
+    away = other_hosts()
     sources: dict[str, Callable[[], Any]] = {
         "deployment": containers.require_same_deployment,
         "probes": lambda: containers.client("diagnose", stdin=lookup_password()),
-        "schema": lambda: schema.of_running_app(changes=development),
+        "schema": lambda: schema.of_the_app() if "proxy" in away else schema.of_running_app(changes=development),
         "server": lambda: psql.several("server", "migrations_applied"),
         "pooler": lambda: pooler.several("STATE", "DATABASES", "POOLS"),
         "disk": machine.disk,
@@ -54,7 +55,7 @@ def gather() -> Facts:
         futures["backups"] = pool.submit(attempt, lambda: backups(futures["server"].result()))
         found = {name: future.result() for name, future in futures.items()}
     fact(found, "deployment")
-    return {**found, "development": development, "database": psql.app_database(), "other_hosts": other_hosts()}
+    return {**found, "development": development, "database": psql.app_database(), "other_hosts": away}
 
 
 def other_hosts() -> list[str]:
