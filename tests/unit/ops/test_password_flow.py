@@ -95,6 +95,14 @@ def test_where_the_pooler_is_on_another_host_no_login_through_it_is_proven(stack
     assert not stack.proof["pooler"]
 
 
+@pytest.mark.parametrize("role", ["app", "pgbouncer", "monitor"])
+def test_where_application_hosts_have_the_password_it_is_not_changed_here(stack: Stack, role: str) -> None:
+    containers.config()["services"]["pgbouncer"]["profiles"] = ["other-host"]
+    with pytest.raises(UserError, match="application hosts log in"):
+        passwords.reset(role, prompt=False, yes=False)
+    assert stack.seen == []
+
+
 def test_postgresql_that_refuses_leaves_both_and_the_same_command_completes_it(stack: Stack) -> None:
     stack.fails = "apply"
     with pytest.raises(OperationError, match="holds both"):

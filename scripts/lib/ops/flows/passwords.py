@@ -21,6 +21,7 @@ from user_errors import OperationError, UserError
 ROLES = tuple(name[: -len("_password")] for name in secret_files.PASSWORDS)
 PUBLIC_FOLDER = Path("docker/secrets.dev")
 LOOKUP_DATABASE = "postgres"  # auth_dbname in pg/pgbouncer.ini
+ON_APPLICATION_HOSTS = ("app", "pgbouncer", "monitor")  # roles whose password a fleet's application hosts have
 
 
 def reset(role: str, prompt: bool, yes: bool) -> None:
@@ -30,6 +31,11 @@ def reset(role: str, prompt: bool, yes: bool) -> None:
         raise UserError(
             f"{file} is in git: a new password there would be a change for every developer",
             "--yes to change it; or SECRETS_DIR=./secrets, a folder of your own (./scripts/secrets new)",
+        )
+    if role in ON_APPLICATION_HOSTS and not cluster.has_pooler():
+        raise UserError(
+            f"nothing was changed: application hosts log in with the password of {role}, too",
+            "from the control machine: ansible-playbook -i inventories/NAME playbooks/rotate-passwords.yml",
         )
     new = typed_password() if prompt else secret_files.generate(file.name)
     refuse_unfit(file, new)
@@ -66,7 +72,7 @@ def finalise(role: str, old: list[str]) -> None:
         pooler.execute("RELOAD", f"RECONNECT {LOOKUP_DATABASE}")
     if role == "monitor":
         restart_exporters()
-    # On a database host of a cluster there is no PgBouncer: the playbook proves the login beside each application.
+    # A database host without the application has no PgBouncer: the playbook proves the login beside each application.
     proof = {"role": role, "new": read(secret_file(role)), "old": old, "pooler": cluster.has_pooler()}
     proven = containers.client("password-prove", stdin=json.dumps(proof))
     say(f"{proven['role']} logs in with the new password{refusal(proven['refused'])}")
