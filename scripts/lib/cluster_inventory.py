@@ -33,6 +33,11 @@ def group_problems(groups: Mapping[str, Sequence[str]]) -> list[str]:
         )
     if not application:
         found.append("the group `application` has no host")
+    if len(application) > MOST_POOLERS:
+        found.append(
+            f"the group `application` has {len(application)} hosts: the server's connections are divided among at most "
+            f"{MOST_POOLERS} PgBouncers, one on each"
+        )
     if len(backup) > 1:
         found.append(f"the group `backup` has {len(backup)} hosts: at most one")
     if both := sorted(set(backup) & {*database, *application}):
@@ -53,11 +58,6 @@ def cluster_problems(database: list[str], application: list[str], backup: list[s
     if both := sorted({*database} & {*application}):
         found.append(
             f"{', '.join(both)} is in `database` and in `application`: a member of a cluster runs no application"
-        )
-    if len(application) > MOST_POOLERS:
-        found.append(
-            f"the group `application` has {len(application)} hosts: a cluster's connections are divided among at most "
-            f"{MOST_POOLERS} PgBouncers"
         )
     if bad := [name for name in database if not NAME.fullmatch(name)]:
         found.append(f"{', '.join(bad)} is no name for a member: lower-case letters, digits and hyphens")

@@ -20,14 +20,10 @@ TEST_TIME = "flaglearning_alert_test_timestamp_seconds"
 # What Prometheus reads (docker/monitoring/prometheus.yml), by the group of hosts that has it.
 JOBS_OF = {
     "monitoring": {"prometheus", "alertmanager"},
-    "database": {"postgres", "pgbouncer", "certificates"},
-    "application": {"proxy", "site", "certificates"},
+    "database": {"postgres", "certificates"},
+    "application": {"pgbouncer", "proxy", "site", "certificates"},
 }
-JOBS_OF_CLUSTER = {
-    **JOBS_OF,
-    "database": {"postgres", "patroni", "etcd", "certificates"},
-    "application": {"pgbouncer", "haproxy", *JOBS_OF["application"]},
-}
+JOBS_OF_CLUSTER = {**JOBS_OF, "database": {"patroni", "etcd", *JOBS_OF["database"]}}
 RULES = ROOT / "docker/monitoring/rules"
 GET = "exec 3<>/dev/tcp/127.0.0.1/9090; printf 'GET %s HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3"
 
@@ -90,7 +86,8 @@ def wanted(target: Target) -> set[tuple[str, str]]:
     jobs_of = JOBS_OF_CLUSTER if sum("database" in host.groups for host in target.hosts) > 1 else JOBS_OF
     for group in ("database", "application"):
         found |= {(job, host.name) for host in target.hosts if group in host.groups for job in jobs_of[group]}
-    return found
+    between = [host for host in target.hosts if "application" in host.groups and "database" not in host.groups]
+    return found | {("haproxy", host.name) for host in between}
 
 
 @check(

@@ -64,7 +64,7 @@ def test_listening_sockets(target: Target, evidence: Evidence) -> None:
 
 @check(
     "NET-02",
-    claim="only the proxy's ports are published; in a fleet the pooler's too, for application hosts",
+    claim="only the proxy's ports are published; in a fleet the server's too, for application hosts",
     remedy="COMPOSE_FILE in .env names docker-compose.yml and docker/compose/production.yml, not the override file",
 )
 def test_published_ports(target: Target, evidence: Evidence) -> None:
@@ -87,11 +87,9 @@ def test_published_ports(target: Target, evidence: Evidence) -> None:
 
 
 def for_the_fleet(port: Port, target: Target) -> bool:
-    """Whether it is the pooler's, or of a cluster's member the server's and Patroni's, at one address, for other hosts;
-    the firewall names these."""
-    service = "postgres" if target.members else "pgbouncer"
-    other_hosts = any(app.machine is not target.host(service).machine for app in target.each("app"))
-    return port.service == service and other_hosts and port.address not in ("0.0.0.0", "::")  # noqa: S104
+    """Whether it is the server's, or Patroni's, at one address, for other hosts; the firewall names these."""
+    other_hosts = any(app.machine is not target.host("postgres").machine for app in target.each("app"))
+    return port.service == "postgres" and other_hosts and port.address not in ("0.0.0.0", "::")  # noqa: S104
 
 
 @check(
@@ -148,12 +146,10 @@ def test_hba_is_narrow(target: Target, superuser: Superuser, evidence: Evidence)
 @check(
     "NET-05",
     claim="the application has no route out of its network",
-    remedy="the network `application` has to be internal; where the pooler is on another host, the firewall"
-    " allows that address only: `ansible-playbook playbooks/site.yml`",
+    remedy="the network `application` has to be internal: `docker compose down`, then up",
 )
 def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
     for app in target.each("app"):
-        pooler_is_here = any(pooler.machine is app.machine for pooler in target.each("pgbouncer"))
         routes = [line.split() for line in app.run("cat /proc/net/route").stdout.splitlines()[1:]]
         default = [route[0] for route in routes if route[1] == "00000000"]
         evidence(f"routes of the app: {len(routes)}, default routes: {len(default)}")
@@ -165,19 +161,14 @@ def test_application_is_shut_in(target: Target, evidence: Evidence) -> None:
         evidence("; ".join(f"to {address}: {answer}" for address, answer in answers.items()))
         # docker/compose/mail.yml: mails leave through a network of their own.
         mails = any(name.endswith("_mail") for name in app.facts["NetworkSettings"]["Networks"])
-        # In a cluster on hosts the network keeps its route, and the firewall drops what takes it.
-        firewalled = bool(target.members and target.hosts)
-        assert not (default and pooler_is_here and not (mails or firewalled)), (
-            f"{app} has a way out through {', '.join(default)}"
-        )
+        assert mails or not default, f"{app} has a way out through {', '.join(default)}"
         assert "open" not in answers.values(), f"{app} reached an address outside"
 
 
 MASQUERADE = "com.docker.network.bridge.enable_ip_masquerade"
-# A route to one other host, which the firewall of a fleet limits: the pooler's (NET-05). And those of repository 2, to
-# the backup host or the bucket, of docker/compose/mail.yml, to the mail server, and between the hosts of a cluster.
-FOR_THE_POOLER = "_application"
-FOR_ANOTHER_HOST = ("_repository-2", "_mail", "_cluster")
+# Routes of repository 2, to the backup host or the bucket, of docker/compose/mail.yml, to the mail server, between the
+# hosts of a cluster, and from HAProxy to the database hosts, which the firewall limits.
+FOR_ANOTHER_HOST = ("_repository-2", "_mail", "_cluster", "_servers")
 
 
 @check(
@@ -191,8 +182,7 @@ def test_services_have_no_way_out(target: Target, evidence: Evidence) -> None:
         for name in service.facts["NetworkSettings"]["Networks"]:
             network = json.loads(service.machine.docker("network", "inspect", name))[0]
             masquerades = network["Options"].get(MASQUERADE, "true") == "true"
-            fleet = len(target.machines) > 1 and name.endswith(FOR_THE_POOLER)
-            other = not network["Internal"] and (fleet or name.endswith(FOR_ANOTHER_HOST))
+            other = not network["Internal"] and name.endswith(FOR_ANOTHER_HOST)
             kind = "internal" if network["Internal"] else "masquerades" if masquerades else "does not masquerade"
             evidence(f"{service}: {name} {kind}{', for another host' if other else ''}")
             if masquerades and not network["Internal"] and not other:

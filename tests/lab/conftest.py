@@ -9,6 +9,7 @@ from alerts.sinks import Webhooks
 from images import BUILT
 from lab.hosts import WEBHOOK, Lab
 from players import Players
+from support.cluster import FILES
 from support.fixtures import KEEP
 from testing.stack import MONITORING, PROJECT, TAG, Stack
 
@@ -55,7 +56,9 @@ def split(lab: Lab, players: Players) -> Lab:
     if "app1" in lab.running():  # KEEP_STACK=1: it has grown before
         return lab
     players.answer()
-    Stack(PROJECT, MONITORING).build("prometheus")  # the runner builds what one host without monitoring has
+    # The runner builds what one host without monitoring has.
+    Stack(PROJECT, MONITORING).build("prometheus")
+    Stack(PROJECT, FILES).build("haproxy")
     lab.up("growing")
     lab.play_and_kill("site.yml", *BUILT, at="Install Docker Engine")
     lab.play("site.yml", *BUILT)

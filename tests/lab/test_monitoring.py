@@ -33,8 +33,9 @@ def up(lab: Lab) -> dict[str, str]:
 
 def test_every_host_is_scraped(split: Lab) -> None:
     node = {f"node {host}" for host in ("db1", "app1", "app2", "backup1")}
-    database = {f"{job} db1" for job in ("postgres", "pgbouncer", "certificates")}
-    application = {f"{job} {host}" for job in ("proxy", "site", "certificates") for host in ("app1", "app2")}
+    database = {f"{job} db1" for job in ("postgres", "certificates")}
+    jobs = ("pgbouncer", "haproxy", "proxy", "site", "certificates")
+    application = {f"{job} {host}" for job in jobs for host in ("app1", "app2")}
     wanted = {"prometheus", "alertmanager"} | node | database | application
     eventually(lambda: set(up(split).values()) == {"up"}, within=60)
     assert set(up(split)) == wanted

@@ -28,21 +28,22 @@ MEMBER = (
     "docker/compose/host-repository-2.yml",
     "docker/compose/host-member.yml",
 )
+APPLICATION = ("docker/compose/host-application.yml",)
 # What a host of a fleet runs → the ports that it publishes, and its files (ansible/roles/stack/vars/main.yml).
 FLEET: dict[str, tuple[dict[str, set[int]], tuple[str, ...]]] = {
-    "certificates repository postgres roles pgbouncer backup": (
-        {"pgbouncer": {6432}},
-        ("docker/compose/host-pooler.yml", "docker/compose/host-database.yml"),
+    "certificates repository postgres roles backup": (
+        {"postgres": {5432}},
+        ("docker/compose/host-published.yml", "docker/compose/host-database.yml"),
     ),
-    "app proxy": ({"proxy": {8000, 8443}}, ("docker/compose/host-application.yml",)),
+    "haproxy pgbouncer app proxy": ({"proxy": {8000, 8443}}, APPLICATION),
     # with a cluster
     "certificates etcd postgres pgbackrest-server backup": (
         {"etcd": {2379, 2380}, "postgres": {5432, 8008}, "pgbackrest-server": {8432}},
         MEMBER,
     ),
-    "haproxy pgbouncer app proxy": (
+    "pgbouncer haproxy app proxy": (
         {"proxy": {8000, 8443}},
-        ("docker/compose/host-pooler-and-application.yml",),
+        (*APPLICATION, "docker/compose/host-application-cluster.yml"),
     ),
 }
 NEEDED: dict[str, Any] = {"SECRETS_DIR": "./docker/secrets.dev", "ALLOWED_HOSTS": "play.example.org"}
@@ -55,7 +56,6 @@ NEEDED_WITH_A_BACKUP_HOST: dict[str, Any] = {
 MEMBERS = {"db1": "192.0.2.11", "db2": "192.0.2.15", "db3": "192.0.2.16"}
 NEEDED_IN_A_FLEET: dict[str, Any] = {
     **NEEDED_WITH_A_BACKUP_HOST,
-    "PGBOUNCER_ADDRESS": "192.0.2.11",
     **{"MEMBER": "db1", "MEMBER_ADDRESS": "192.0.2.11"},
     **{"PEER_1": "db2", "PEER_1_ADDRESS": "192.0.2.15", "PEER_2": "db3", "PEER_2_ADDRESS": "192.0.2.16"},
     **{f"MEMBER_{n}": name for n, name in enumerate(MEMBERS, 1)},
@@ -92,6 +92,16 @@ def test_a_member_knows_the_others_by_name_and_itself_by_its_network() -> None:
     assert services["etcd"]["environment"]["ETCD_INITIAL_CLUSTER"].count("https://") == len(MEMBERS)
     one_machine = Stack(f"{PROJECT}-static", CLUSTER).config["services"]["etcd-db1"]
     assert services["etcd"]["command"] == one_machine["command"]
+
+
+def test_a_published_server_with_a_backup_host_has_one_route_out() -> None:
+    """With two, Docker chooses the default route by the networks' names; one without masquerading reaches no host."""
+    files = ("docker/compose/host-published.yml", "docker/compose/host-repository-2.yml")
+    config = Stack(f"{PROJECT}-static", (*PRODUCTION, *files), **NEEDED_IN_A_FLEET).config
+    networks = config["services"]["postgres"]["networks"]
+    assert [name for name in networks if not config["networks"][name].get("internal")] == ["repository-2"]
+    assert not config["networks"]["repository-2"].get("driver_opts")
+    assert [port["published"] for port in config["services"]["postgres"]["ports"]] == ["5432"]
 
 
 def test_a_member_has_the_backup_hosts_repository_alone() -> None:
@@ -277,13 +287,13 @@ EXPORTERS = tuple(
     f"docker/compose/{name}.yml" for name in ("monitoring", "monitoring-production", "host-exporters", "host-gateway")
 )
 MONITORED = {
-    "exporters node-exporter ops-exporter postgres-exporter pgbouncer-exporter": (
+    "exporters node-exporter ops-exporter postgres-exporter": (
         "docker/compose/host-database.yml",
         *EXPORTERS,
         "docker/compose/host-exporters-database.yml",
     ),
-    "exporters node-exporter ops-exporter mtail": (
-        "docker/compose/host-application.yml",
+    "exporters node-exporter ops-exporter mtail pgbouncer-exporter": (
+        *APPLICATION,
         *EXPORTERS,
         "docker/compose/host-exporters-application.yml",
         "docker/compose/host-dashboard.yml",
@@ -294,12 +304,6 @@ MONITORED = {
         *EXPORTERS,
         "docker/compose/host-exporters-database.yml",
         "docker/compose/host-exporters-member.yml",
-    ),
-    "exporters node-exporter ops-exporter mtail pgbouncer-exporter": (
-        "docker/compose/host-pooler-and-application.yml",
-        *EXPORTERS,
-        "docker/compose/host-exporters-pooler.yml",
-        "docker/compose/host-dashboard.yml",
     ),
 }
 

@@ -85,27 +85,48 @@ def test_one_host_runs_the_whole_stack(seen: Any) -> None:
     assert "MEMBER" not in host["environment"]
 
 
-def test_one_database_host_has_the_pooler(seen: Any) -> None:
+def test_application_hosts_have_a_pooler_each(seen: Any) -> None:
     found = seen(FLEET)
-    assert found["db1"]["services"] == ["postgres", "backup", "pgbouncer", "pgbackrest-server"]
+    assert found["db1"]["services"] == ["postgres", "backup", "pgbackrest-server"]
+    assert "docker/compose/host-published.yml" in found["db1"]["files"]
     assert found["app1"]["files"] == [*PRODUCTION, "docker/compose/host-application.yml"]
-    assert found["app1"]["services"] == ["app", "proxy"]
-    assert found["app1"]["secrets"] == ["app_password", "django_secret_key"]
-    assert "PGBOUNCER_ADDRESS=192.0.2.11" in found["app1"]["environment"]
+    assert found["app1"]["services"] == ["haproxy", "pgbouncer", "app", "proxy"]
+    assert set(found["app1"]["secrets"]) == {"app_password", "django_secret_key", "pgbouncer_password"}
+    environment = found["app1"]["environment"].splitlines()
+    assert {"MEMBER_1=db1", "MEMBER_1_ADDRESS=192.0.2.11", "POOLERS=2", "REPLICA_READS=false"} <= set(environment)
+    assert not [line for line in environment if line.startswith("MEMBER_2")]
     assert found["db1"]["images"] == {
-        "database": ["postgres", "app", "ops", "pgbouncer"],
-        "application": ["app", "proxy"],
+        "database": ["postgres", "app", "ops"],
+        "application": ["app", "proxy", "pgbouncer", "haproxy"],
         "backup": ["postgres"],
         "monitoring": [],
     }
 
 
-def test_three_are_a_cluster_with_poolers_beside_the_application(seen: Any) -> None:
+def test_one_server_admits_application_hosts_and_nobody_else(seen: Any) -> None:
+    lines = [line.split() for line in seen(FLEET)["db1"]["hba"].splitlines() if not line.startswith("#")]
+    assert {(line[0], line[3], *line[4:]) for line in lines} == {
+        ("hostssl", "192.0.2.14/32", "scram-sha-256"),
+        ("hostssl", "192.0.2.15/32", "scram-sha-256"),
+    }
+
+
+def test_a_host_with_both_leads_its_own_pooler_and_publishes_the_server_for_the_other(seen: Any) -> None:
+    found = seen({"database": ["db1"], "application": ["db1", "app1"], "backup": []})
+    assert found["db1"]["services"] == ["postgres", "backup", "pgbouncer", "app", "proxy"]
+    assert "POOLERS=2" in found["db1"]["environment"].splitlines()
+    assert "192.0.2.14/32" in found["db1"]["hba"]
+    assert "192.0.2.11/32" not in found["db1"]["hba"]
+    assert "docker/compose/host-published.yml" in found["db1"]["files"]
+
+
+def test_three_are_a_cluster(seen: Any) -> None:
     found = seen(CLUSTER)
     for name in CLUSTER["database"]:
         assert found[name]["services"] == ["etcd", "postgres", "backup", "pgbackrest-server"]
         assert found[name]["files"][-1] == "docker/compose/host-member.yml"
-    assert found["app1"]["files"] == [*PRODUCTION, "docker/compose/host-pooler-and-application.yml"]
+    overlays = ["docker/compose/host-application.yml", "docker/compose/host-application-cluster.yml"]
+    assert found["app1"]["files"] == [*PRODUCTION, *overlays]
     assert found["app1"]["services"] == ["haproxy", "pgbouncer", "app", "proxy"]
     assert set(found["app1"]["secrets"]) == {"app_password", "django_secret_key", "pgbouncer_password"}
     assert {"patroni", "etcd"} <= set(found["db1"]["images"]["database"])
@@ -117,7 +138,6 @@ def test_a_member_knows_the_other_two(seen: Any) -> None:
     assert {"PEER_2=db3", "PEER_2_ADDRESS=192.0.2.13", "CLUSTER_STRICT=false"} <= set(environment)
     application = seen(CLUSTER)["app2"]["environment"].splitlines()
     assert {"MEMBER_1=db1", "MEMBER_3_ADDRESS=192.0.2.13", "POOLERS=2", "REPLICA_READS=false"} <= set(application)
-    assert not [line for line in application if line.startswith("PGBOUNCER_ADDRESS")]
 
 
 def test_members_admit_members_by_certificate_and_application_hosts_by_password(seen: Any) -> None:

@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +30,7 @@ TOOLS = Path(sys.executable).parent
 MONITORING = "flaglearning-monitoring"  # COMPOSE_PROJECT_NAME in ansible/roles/monitoring/templates/env.j2
 PROJECT = "flaglearning"  # COMPOSE_PROJECT_NAME in ansible/roles/stack/templates/env.j2
 # What a host runs follows from its groups; `backup` runs no service that the checks look for.
-SERVICES_OF = {"database": ("postgres", "pgbouncer"), "application": ("app", "proxy"), "backup": (), "monitoring": ()}
-# In a cluster the pooler is beside the application.
-SERVICES_OF_CLUSTER = {**SERVICES_OF, "database": ("postgres",), "application": ("pgbouncer", "app", "proxy")}
+SERVICES_OF = {"database": ("postgres",), "application": ("pgbouncer", "app", "proxy"), "backup": (), "monitoring": ()}
 VANTAGE = "vantage"
 
 
@@ -88,10 +85,8 @@ class FleetTarget(Target):
             self.vantage = next((machine for machine in machines if VANTAGE in machine.groups), None)
             self.hosts = tuple(machine for machine in machines if machine is not self.vantage)
             self.prometheus = next(filter(None, map(prometheus_of, self.hosts)), None)
-            cluster = sum("database" in machine.groups for machine in self.hosts) > 1
-            services_of = SERVICES_OF_CLUSTER if cluster else SERVICES_OF
-            services = [service for machine in self.hosts for service in running(machine, services_of)]
-            if cluster:
+            services = [service for machine in self.hosts for service in running(machine)]
+            if sum("database" in machine.groups for machine in self.hosts) > 1:
                 self.members = tuple(service for service in services if service.service == "postgres")
                 first = primary_of(self.members)
                 services.sort(key=lambda service: service is not first)
@@ -108,17 +103,22 @@ class FleetTarget(Target):
 
     @functools.cached_property
     def poolers(self) -> list[Endpoint]:
-        """In a cluster each is on an application host: a client beside the server reaches it through a Relay."""
-        if not self.members:
+        """A client beside the server reaches those of other hosts through a Relay each."""
+        if not self.relayed:
             return super().poolers
         return [
             Endpoint("pgbouncer", "pgbouncer", FIRST_PORT + number, pooler)
             for number, pooler in enumerate(self.each("pgbouncer"))
         ]
 
+    @property
+    def relayed(self) -> bool:
+        server = self.host("postgres").machine
+        return any(pooler.machine is not server for pooler in self.each("pgbouncer"))
+
     def _start_client(self, position: Position, near: Container) -> Container:
         client = super()._start_client(position, near)
-        if position == "database" and self.members:
+        if position == "database" and self.relayed:
             for pooler in self.poolers:
                 assert pooler.container
                 [app] = [one for one in self.each("app") if one.machine is pooler.container.machine]
@@ -127,7 +127,7 @@ class FleetTarget(Target):
         return client
 
     def addresses_of(self, pooler: Endpoint) -> list[str]:
-        """In a cluster the pooler's connections leave its host through HAProxy."""
+        """Those of another host leave it through HAProxy."""
         return pooler.container.machine.public_addresses if pooler.container else super().addresses_of(pooler)
 
     def close(self) -> None:
@@ -158,9 +158,9 @@ def primary_of(members: tuple[Container, ...]) -> Container:
     raise TargetError("the database cluster has no primary", "./scripts/ops cluster status, on a database host")
 
 
-def running(machine: Machine, services_of: Mapping[str, tuple[str, ...]]) -> list[Container]:
+def running(machine: Machine) -> list[Container]:
     """The machine's services. Raises TargetError when one that its groups ask for doesn't run."""
-    wanted = [service for group in machine.groups for service in services_of.get(group, ())]
+    wanted = [service for group in machine.groups for service in SERVICES_OF.get(group, ())]
     if not wanted:
         return []
     there = machine.containers(PROJECT)

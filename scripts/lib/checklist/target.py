@@ -101,6 +101,11 @@ class Target:
         """What the machine runs."""
         return [service for service in self.services if service.machine is machine]
 
+    @property
+    def relayed(self) -> bool:
+        """Whether a client beside the server has to be led to the poolers, as some are on other hosts."""
+        return False
+
     def addresses_of(self, pooler: Endpoint) -> list[str]:
         """Where the server sees a pooler's connections come from."""
         return (self.between or self.host(pooler.service)).addresses
@@ -163,7 +168,7 @@ class Target:
     def _start_client(self, position: Position, near: Container) -> Container:
         machine = near.machine
         names = list(near.facts["HostConfig"]["ExtraHosts"] or ())
-        if position == "database" and all(pooler.machine is not machine for pooler in self.each("pgbouncer")):
+        if position == "database" and self.relayed:
             names.append(f"pgbouncer:{ADDRESS}")  # FleetTarget leads it to the poolers
         # In the order of SERVICES: PostgreSQL's own image is the better client, the app knows the CA as a client does.
         clients = [service for service in self.on(machine) if service.service in CLIENTS]

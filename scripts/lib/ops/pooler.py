@@ -117,11 +117,12 @@ def pause_argv() -> list[str]:
 # ------------------------------------------------------------ while the server is replaced
 
 
-def hold(what: str) -> None:
+def hold(what: str, *how: str) -> None:
     """Let clients wait until another server process takes writes, for up to HELD_FOR seconds while this one stays
-    (scripts/lib/ops/hold-clients). Raises OperationError when they don't wait; `what` has not happened then."""
+    (scripts/lib/ops/hold-clients; `how`: its word `checked`). Raises OperationError when they don't wait; `what` has
+    not happened then."""
     end_sessions()
-    done = containers.completed(hold_argv(str(HELD_FOR)), quiet=True)
+    done = containers.completed(hold_argv(str(HELD_FOR), *how), quiet=True)
     if done.returncode:
         raise not_held(what, done.stderr)
 
@@ -139,6 +140,6 @@ def resume() -> None:
     containers.run(hold_argv("end"), check=False)
 
 
-def hold_argv(word: str) -> list[str]:
+def hold_argv(*words: str) -> list[str]:
     """hold-clients with a number of seconds, `wait` or `end`: the checkout's, as the image may be an older one."""
-    return docker.exec_in("pgbouncer", "bash", "-c", HOLD.read_text(encoding="utf-8"), "hold-clients", word)
+    return docker.exec_in("pgbouncer", "bash", "-c", HOLD.read_text(encoding="utf-8"), "hold-clients", *words)

@@ -1,4 +1,4 @@
-"""Another container of the pooler or the proxy takes over, and no client is refused.
+"""Another container of the pooler, HAProxy or the proxy takes over, and no client is refused.
 
 A container that publishes no port starts beside the present one. One that publishes a port can't: for the moment in
 which neither listens, first packets of new connections are dropped where that is possible (root, iptables), so that
@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterator
 
 from ops import containers
+from ops import pooler as pooler_console
 from ops.flows import restart, rollout
 from ops.output import note
-from ops.pooler import CONSOLE
 from user_errors import OperationError
 
 # A client's connection is as old as this at most when it ends by itself: CONN_MAX_AGE in app/config/settings.py.
@@ -68,7 +68,7 @@ def pooler_beside(old: str, new: str) -> None:
     restart.wait_until_healthy(new)
     # It accepts none any more; libpq then tries the other address of the name. Docker is not to start it again.
     containers.run(["docker", "update", "--restart", "no", old])
-    containers.run(["docker", "exec", old, *CONSOLE, "--command=SHUTDOWN WAIT_FOR_CLIENTS"], quiet=True)
+    containers.run(["docker", "exec", old, *pooler_console.CONSOLE, "--command=SHUTDOWN WAIT_FOR_CLIENTS"], quiet=True)
 
 
 def pooler(if_changed: bool = True) -> None:
@@ -92,6 +92,14 @@ def pooler(if_changed: bool = True) -> None:
         time.sleep(1)
     finish(old)
     note("pgbouncer was exchanged")
+
+
+def haproxy(if_changed: bool = True) -> None:
+    """HAProxy: in the place of the old container, while the pooler's clients wait."""
+    found = beside("haproxy", if_changed)
+    if found:
+        with pooler_console.paused():
+            in_place("haproxy", *found)
 
 
 def proxy(if_changed: bool = True) -> None:

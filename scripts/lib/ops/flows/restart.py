@@ -4,12 +4,16 @@ Refuse what would be interrupted → create the new container beside the running
 stop the old container, start the new one → wait until it takes writes, seen from the pooler → resume. The old container
 is removed then. If the new one ends or does not become healthy, the old one is started again. A program in PgBouncer's
 container resumes (scripts/lib/ops/hold-clients), whatever happens to this process.
+
+Where poolers are on other hosts, playbooks/exchange.yml pauses them, and tells this program when they are
+(`--when-told`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -32,10 +36,13 @@ docker start "$2" >/dev/null || { docker start "$1" >/dev/null; exit 1; }
 """
 
 
-def run(if_changed: bool = False) -> float | None:
+def run(if_changed: bool = False, when_told: bool = False) -> float | None:
     """The whole flow, into the container that Compose wants now. For how long clients waited, in seconds; None when no
     restart was needed (`if_changed`), or when the server was not running. Raises UserError or OperationError; then the
-    previous container runs."""
+    previous container runs.
+
+    `when_told`: another program pauses the poolers. It is told `ready`, and this one goes on at a line on standard
+    input."""
     if containers.members():
         raise UserError("a cluster's servers are restarted one by one", "./scripts/ops cluster update")
     containers.require_same_deployment()
@@ -52,7 +59,7 @@ def run(if_changed: bool = False) -> float | None:
             rollout.restore_names()
             note(f"{SERVICE} runs as Compose wants it: no restart")
             return None
-        return exchange(old, new, image)
+        return exchange(old, new, image, when_told)
 
 
 def made_of(container: str) -> tuple[str, str]:
@@ -62,7 +69,7 @@ def made_of(container: str) -> tuple[str, str]:
     return found["Image"], found["Config"]["Labels"][rollout.CONFIG_HASH]
 
 
-def exchange(old: str, new: str, image: str) -> float:
+def exchange(old: str, new: str, image: str, when_told: bool = False) -> float:
     """Another container in the place of the running one; for how long clients waited, in seconds."""
     try:
         facts = psql.rows("restart")[0]
@@ -72,13 +79,13 @@ def exchange(old: str, new: str, image: str) -> float:
         for name in one_shots(SERVICE):  # certificates are checked, the repository is prepared
             containers.run(docker.run_in(name))
         checkpoint()
-        waited = under_pause(old, new)
+        waited = under_pause(old, new, when_told)
     except BaseException:
         undo(old, new, image)
         raise
     containers.run(["docker", "rm", "--volumes", old])
     rollout.restore_names()
-    note(f"{SERVICE} was restarted; clients waited {waited:.2f} s")
+    note(f"{SERVICE} was restarted; {'it took' if when_told else 'clients waited'} {waited:.2f} s")
     return waited
 
 
@@ -137,11 +144,13 @@ def exchange_argv(old: str, new: str) -> list[str]:
     return ["sh", "-c", EXCHANGE, "exchange", old, new]
 
 
-def under_pause(old: str, new: str) -> float:
+def under_pause(old: str, new: str, when_told: bool) -> float:
     """Stop `old` and start `new` while clients wait; for how long, in seconds. Raises OperationError."""
     with containers.prepared(exchange_argv(old, new)) as exchanging, uninterrupted():
-        has_pooler = containers.is_running("pgbouncer")
-        if has_pooler:
+        has_pooler = not when_told and containers.is_running("pgbouncer")
+        if when_told:
+            await_line()
+        elif has_pooler:
             pooler.hold("PostgreSQL was not restarted")
         began = time.monotonic()
         exchanging.go()
@@ -150,6 +159,13 @@ def under_pause(old: str, new: str) -> float:
             raise OperationError("the new container did not start", "correct what Docker says above")
         wait_until_healthy(new)
         return time.monotonic() - began if waited is None else waited
+
+
+def await_line() -> None:
+    """Say `ready`, and wait until told that clients wait. Raises OperationError when standard input ends instead."""
+    print("ready", flush=True)
+    if not sys.stdin.readline():
+        raise OperationError("PostgreSQL was not restarted: nobody said that clients wait", "the same command again")
 
 
 def wait_for_clients(new: str) -> float:

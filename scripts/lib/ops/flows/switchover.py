@@ -31,7 +31,7 @@ def run(candidate: str = "") -> None:
         old, "pgcluster", *docker.verb("switchover", {"candidate": candidate} if candidate else {})
     )
     with containers.prepared(handing_over) as patroni:
-        pooler.hold("no switchover was started")
+        pooler.hold("no switchover was started", "checked")
         patroni.go()
         with containers.prepared(pooler.hold_argv("wait")) as clients:
             if containers.first(patroni, clients) is patroni and not patroni.line(0):
