@@ -376,7 +376,7 @@ def test_preflight_refuses_a_cluster_that_cannot_work(
 
 
 def test_the_cluster_becomes_one_server_again(cluster: Lab, players: Players, record_property: Record) -> None:
-    """As docs/runbooks/cluster.md says, without a failed request."""
+    """As docs/runbooks/cluster.md says, without a failed request; killed once, before HAProxy is replaced."""
     if primary(cluster) != "db1":
         cluster.play("switchover.yml", "-e", "switchover_to=db1")
     before = answers(cluster, "db1")
@@ -385,6 +385,7 @@ def test_the_cluster_becomes_one_server_again(cluster: Lab, players: Players, re
     cluster.up("split")
     first, second = players.loads("app1", "app2")
     with first, second:
+        cluster.play_and_kill("site.yml", *BUILT, at="Replace HAProxy and PgBouncer")
         done = cluster.play("site.yml", *BUILT)
     record_property("measured", f"{WAITED.findall(done.stdout)}; app1 {first}; app2 {second}")
     assert first.failures + second.failures == []

@@ -1,6 +1,9 @@
 """scripts/lib/ops/when-told: a command that gets ready, and is told later, by another process, to go on."""
 
+import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -78,3 +81,23 @@ def test_nothing_was_started(when_told: Told, word: str) -> None:
 
 def test_an_unknown_word_is_refused(when_told: Told) -> None:
     assert "when-told does not know 'stop'" in when_told("stop").stderr
+
+
+def test_the_line_may_come_long_after_the_start_but_the_reader_has_to_live(when_told: Told) -> None:
+    when_told("start", "bash", "-c", COMMAND.replace("IFS= read", "sleep 1; IFS= read"))
+    reader = int((when_told.folder / "reader").read_text())
+    os.kill(reader, signal.SIGKILL)
+    for _ in range(100):  # until its parent has noticed
+        if not Path(f"/proc/{reader}/exe").exists():
+            break
+        time.sleep(0.02)
+    assert when_told("go").returncode == 1
+
+
+def test_what_was_killed_without_a_trace_does_not_block_the_next(when_told: Told) -> None:
+    when_told("start", "bash", "-c", f"echo ready; sleep 30; {COMMAND}")
+    os.kill(int((when_told.folder / "waiter").read_text()), signal.SIGKILL)
+    done = when_told("result")
+    assert (done.returncode, "was killed" in done.stderr) == (1, True)
+    assert when_told("start", "bash", "-c", COMMAND).stdout == "ready\n"
+    when_told("cancel")

@@ -127,8 +127,11 @@ class FleetTarget(Target):
         return client
 
     def addresses_of(self, pooler: Endpoint) -> list[str]:
-        """Those of another host leave it through HAProxy."""
-        return pooler.container.machine.public_addresses if pooler.container else super().addresses_of(pooler)
+        """Those of another host than the server's leave it through HAProxy."""
+        if not pooler.container:
+            return super().addresses_of(pooler)
+        beside = pooler.container.machine is self.host("postgres").machine
+        return pooler.container.addresses if beside else pooler.container.machine.public_addresses
 
     def close(self) -> None:
         try:

@@ -6,9 +6,10 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ops import containers, docker
+from ops import containers, docker, dotenv
 from user_errors import OperationError, Status, UserError
 
+PUBLISHED = "docker/compose/host-published.yml"  # of a database host whose server the poolers of other hosts reach
 # In the pooler's container, on its way to the server, with its password and its CA: which member takes writes there.
 LOOK = """
 export PGHOST=postgres PGUSER=pgbouncer PGDATABASE=postgres PGSSLMODE=verify-full PGSSLROOTCERT=/tls/ca.crt
@@ -31,6 +32,11 @@ def require() -> None:
 def has_pooler() -> bool:
     """Whether this machine has a PgBouncer: a database host of a cluster has none."""
     return not containers.config()["services"]["pgbouncer"].get("profiles")
+
+
+def has_every_pooler() -> bool:
+    """Whether no other host has a PgBouncer that leads to this machine's server."""
+    return has_pooler() and PUBLISHED not in dotenv.named_files()
 
 
 def gather() -> dict[str, Any]:

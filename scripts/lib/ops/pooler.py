@@ -121,7 +121,6 @@ def hold(what: str, *how: str) -> None:
     """Let clients wait until another server process takes writes, for up to HELD_FOR seconds while this one stays
     (scripts/lib/ops/hold-clients; `how`: its word `checked`). Raises OperationError when they don't wait; `what` has
     not happened then."""
-    end_sessions()
     done = containers.completed(hold_argv(str(HELD_FOR), *how), quiet=True)
     if done.returncode:
         raise not_held(what, done.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from ops import cluster
+from ops import cluster, containers
 from ops.cli import DEPLOY, command, flag, option
 from ops.flows import exchange, rollout
 from ops.flows import restart as flow
@@ -23,9 +23,9 @@ def restart(asked: argparse.Namespace) -> None:
     second or two; connections that don't come through PgBouncer end. Refused while a backup or a longer transaction is
     under way. If the new container does not become healthy, the previous one is started again."""
     if asked.service == "postgres":
-        if not (asked.when_told or cluster.has_pooler()):
+        if not (asked.when_told or containers.members() or cluster.has_every_pooler()):
             raise UserError(
-                "PostgreSQL was not restarted: PgBouncer runs on the application hosts",
+                "PostgreSQL was not restarted: PgBouncer runs on application hosts, and their clients would not wait",
                 "from the control machine: ansible-playbook -i inventories/NAME playbooks/restart.yml",
             )
         flow.run(asked.if_changed, asked.when_told)

@@ -98,7 +98,14 @@ def haproxy(if_changed: bool = True) -> None:
     """HAProxy: in the place of the old container, while the pooler's clients wait."""
     found = beside("haproxy", if_changed)
     if found:
-        with pooler_console.paused():
+        with pooler_console.paused() as waiting:
+            if not waiting and containers.is_running("pgbouncer"):
+                containers.completed(["docker", "rm", "--force", "--volumes", found[1]], quiet=True)
+                rollout.restore_names()
+                raise OperationError(
+                    "HAProxy was not replaced: transactions went on, and would be interrupted",
+                    "the same command again; ./scripts/ops sessions --over 2, on the database host",
+                )
             in_place("haproxy", *found)
 
 

@@ -32,7 +32,7 @@ def reset(role: str, prompt: bool, yes: bool) -> None:
             f"{file} is in git: a new password there would be a change for every developer",
             "--yes to change it; or SECRETS_DIR=./secrets, a folder of your own (./scripts/secrets new)",
         )
-    if role in ON_APPLICATION_HOSTS and not cluster.has_pooler():
+    if role in ON_APPLICATION_HOSTS and not cluster.has_every_pooler():
         raise UserError(
             f"nothing was changed: application hosts log in with the password of {role}, too",
             "from the control machine: ansible-playbook -i inventories/NAME playbooks/rotate-passwords.yml",
