@@ -15,21 +15,17 @@ from support.postgres import Bouncer, Postgres, Server
 from testing.shell import ROOT, run
 from testing.stack import DEVELOPMENT, Stack
 
-RECREATE = ("up", "--detach", "--no-deps", "--force-recreate", "--wait", "app", "pgbouncer")
 
-
-@pytest.fixture(scope="module")
-def own(ops: Ops, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The same stack with secrets of its own, which its containers mount: development's are in git. Each test begins
-    with what the one before has left: server and files agree."""
-    secrets = tmp_path_factory.mktemp("own") / "secrets"
+@pytest.fixture
+def own(ops: Ops, tmp_path: Path) -> Iterator[Stack]:
+    """The same stack with secrets of its own: development's are in git."""
+    secrets = tmp_path / "secrets"
     shutil.copytree(ROOT / "docker/secrets.dev", secrets)
     own = Stack(ops.stack.project, DEVELOPMENT)
     own.variables = {**ops.stack.variables, "SECRETS_DIR": str(secrets)}
-    own.compose(*RECREATE)
     yield own
     assert ops.script("setup", "apply").status == 0
-    ops.stack.compose(*RECREATE)
+    ops.stack.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", "app", "pgbouncer")
 
 
 def logs_in(server: Server, role: str, password: str) -> bool:
@@ -48,6 +44,8 @@ def test_the_new_one_logs_in_and_the_old_one_does_not(
     ops: Ops, postgres: Postgres, bouncer: Bouncer, own: Stack, role: str
 ) -> None:
     old = own.secret(f"{role}_password")
+    if role in ("app", "pgbouncer"):  # the container has to mount this test's secret files
+        own.compose("up", "--detach", "--no-deps", "--force-recreate", "--wait", role)
     done = ops.script("password", "reset", role, stack=own)
     assert done.status == 0, done.err
     new = own.secret(f"{role}_password")
@@ -70,6 +68,9 @@ def test_one_of_your_own(ops: Ops, postgres: Postgres, own: Stack) -> None:
 
 def test_no_login_fails_during_a_change_and_no_container_is_replaced(ops: Ops, own: Stack) -> None:
     """The app opens connections all the time while both passwords change that a login needs."""
+    own.compose(
+        "up", "--detach", "--no-deps", "--force-recreate", "--wait", "app", "pgbouncer"
+    )  # on this test's secrets
     before = own.container("app")
     refused: list[str] = []
     done = threading.Event()
