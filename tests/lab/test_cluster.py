@@ -404,7 +404,7 @@ def test_a_growth_that_is_killed_twice_is_completed_by_the_same_playbook(
     before = answers(cluster, "db1")
     first, second = players.loads("app1", "app2")
     with first, second:
-        for task in ("Tell it that clients wait", "Read how long the clients of this PgBouncer waited"):
+        for task in ("Tell it that clients wait", "Wait for the end of what replaces it"):
             cluster.play_and_kill("site.yml", *BUILT, at=task)
         cluster.play("site.yml", *BUILT, timeout=1800)
     record_property("measured", f"app1 {first}; app2 {second}")
