@@ -143,7 +143,7 @@ def test_the_server_is_replaced_while_the_clients_of_both_poolers_wait(
     """Without a failed request, by playbooks/restart.yml. The host alone refuses: its requests would fail."""
     before = split.exec("db1", *STARTED)
     refused = split.exec("db1", "sh", "-c", "cd /opt/flaglearning && ./scripts/ops restart postgres; echo status $?")
-    assert "PgBouncer runs on the application hosts" in refused
+    assert "PgBouncer runs on application hosts" in refused
     assert "status 2" in refused
     assert split.exec("db1", *STARTED) == before
     first, second = players.loads("app1", "app2")
