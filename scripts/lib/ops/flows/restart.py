@@ -165,7 +165,9 @@ def await_line() -> None:
     """Say `ready`, and wait until told that clients wait. Raises OperationError when standard input ends instead."""
     print("ready", flush=True)
     if not sys.stdin.readline():
-        raise OperationError("PostgreSQL was not restarted: nobody said that clients wait", "the same command again")
+        raise OperationError(
+            "PostgreSQL was not restarted: no line on standard input said that clients wait", "the same command again"
+        )
 
 
 def wait_for_clients(new: str) -> float:
